@@ -1,0 +1,109 @@
+//! What a webhook delivery means to starkeep.
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::{AccountId, GithubId};
+use super::repository::RepositoryName;
+
+/// A GitHub account as a payload names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// Identity.
+    pub id: AccountId,
+    /// Current login; compared without case.
+    pub login: String,
+}
+
+/// The repository that an event is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subject {
+    /// Identity.
+    pub id: GithubId,
+    /// Name at the time of the event.
+    pub name: RepositoryName,
+}
+
+/// What happened to a repository, of GitHub's `repository` event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RepositoryChange {
+    /// New name, same owner.
+    Renamed,
+    /// New owner.
+    Transferred,
+    /// Read-only from now on.
+    Archived,
+    /// Writable again.
+    Unarchived,
+    /// Hidden from the public.
+    Privatized,
+    /// Shown to the public.
+    Publicized,
+    /// Description, homepage, topics or default branch changed.
+    Edited,
+}
+
+/// A delivery, reduced to what starkeep acts on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// GitHub tries the address.
+    Ping,
+    /// `sender` starred `repository`.
+    Starred {
+        /// Who.
+        sender: Account,
+        /// What.
+        repository: Subject,
+    },
+    /// `sender` took the star back.
+    Unstarred {
+        /// Who.
+        sender: Account,
+        /// What.
+        repository: Subject,
+    },
+    /// Refs moved.
+    Pushed {
+        /// Where.
+        repository: Subject,
+    },
+    /// The repository itself changed.
+    Changed {
+        /// Which, under its new name.
+        repository: Subject,
+        /// How.
+        change: RepositoryChange,
+    },
+    /// Nothing starkeep acts on; recorded with GitHub's words for it.
+    Other {
+        /// The `X-GitHub-Event` header.
+        name: String,
+        /// The payload's `action`.
+        action: Option<String>,
+    },
+}
+
+impl Event {
+    /// GitHub's name of the event, for the record and as a metric label.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Ping => "ping",
+            Self::Starred { .. } | Self::Unstarred { .. } => "star",
+            Self::Pushed { .. } => "push",
+            Self::Changed { .. } => "repository",
+            Self::Other { name, .. } => name,
+        }
+    }
+
+    /// The repository it is about.
+    pub fn subject(&self) -> Option<&Subject> {
+        match self {
+            Self::Starred { repository, .. }
+            | Self::Unstarred { repository, .. }
+            | Self::Pushed { repository }
+            | Self::Changed { repository, .. } => Some(repository),
+            Self::Ping | Self::Other { .. } => None,
+        }
+    }
+}

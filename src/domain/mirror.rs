@@ -1,0 +1,108 @@
+//! A mirror: why it exists, where it stands, and what is not level.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::job::word;
+use super::refs::RefName;
+
+/// Why a mirror exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// A watched user starred it.
+    Star,
+    /// A batch call named it.
+    Batch,
+    /// Somebody asked for it by name.
+    Manual,
+}
+
+impl Source {
+    /// Every source.
+    pub const ALL: [Self; 3] = [Self::Star, Self::Batch, Self::Manual];
+
+    /// The word in the database and the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Star => "star",
+            Self::Batch => "batch",
+            Self::Manual => "manual",
+        }
+    }
+}
+
+/// Where a mirror stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Known, never synced.
+    Pending,
+    /// Between the first write and the proof.
+    Syncing,
+    /// Verified level with upstream.
+    Healthy,
+    /// All that OneDev accepts is level; the rest is listed.
+    Partial,
+    /// The last sync failed; the reason is beside it.
+    Error,
+    /// Stopped by an admin or by a bound; nothing is synced.
+    Paused,
+    /// Un-starred; the copy stays, nothing is synced.
+    Archived,
+    /// Upstream vanished; the copy stays.
+    Gone,
+}
+
+impl Status {
+    /// Every status.
+    pub const ALL: [Self; 8] = [
+        Self::Pending,
+        Self::Syncing,
+        Self::Healthy,
+        Self::Partial,
+        Self::Error,
+        Self::Paused,
+        Self::Archived,
+        Self::Gone,
+    ];
+
+    /// The word in the database, the API and the metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Syncing => "syncing",
+            Self::Healthy => "healthy",
+            Self::Partial => "partial",
+            Self::Error => "error",
+            Self::Paused => "paused",
+            Self::Archived => "archived",
+            Self::Gone => "gone",
+        }
+    }
+
+    /// Whether a routine check or an event may start a sync.
+    pub fn is_synced(self) -> bool {
+        match self {
+            Self::Pending | Self::Syncing | Self::Healthy | Self::Partial | Self::Error | Self::Gone => true,
+            Self::Paused | Self::Archived => false,
+        }
+    }
+}
+
+word!(Source, "source");
+word!(Status, "status");
+
+/// A ref whose real name does not stand in OneDev as it does upstream, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotLevel {
+    /// The ref upstream.
+    #[serde(rename = "ref")]
+    pub name: RefName,
+    /// What OneDev said, or the rule that kept it back.
+    pub reason: String,
+    /// The alias ref that holds its tip, if one could be made.
+    pub alias: Option<RefName>,
+}

@@ -1,0 +1,17 @@
+//! The words of the service and the decisions it makes, as plain values.
+//!
+//! Nothing here reads a clock, draws a random number or touches a network, a disk, a database or an
+//! actor: what changes from call to call is an argument. Everything else in the crate may import
+//! this module; it imports nothing of the crate.
+
+pub mod event;
+pub mod ids;
+pub mod job;
+pub mod kept;
+pub mod mirror;
+pub mod naming;
+pub mod plan;
+pub mod policy;
+pub mod refs;
+pub mod repository;
+pub mod retry;

@@ -1,0 +1,2 @@
+//! The `starkeep` command.
+fn main() {}

@@ -1,0 +1,125 @@
+//! The Prometheus metrics, one struct, handed to whoever counts.
+//!
+//! Names are part of the public surface; no label has unbounded values.
+
+use prometheus::{
+    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
+};
+
+/// Everything that is counted. Cloning shares the numbers.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    /// Where all of them are registered; `/metrics` renders it.
+    pub registry: Registry,
+    /// Webhook deliveries by event and outcome.
+    pub webhook_deliveries: IntCounterVec,
+    /// Time from a webhook's arrival to its answer.
+    pub webhook_duration: Histogram,
+    /// Jobs by kind and state, refreshed when scraped.
+    pub jobs: IntGaugeVec,
+    /// Age of the oldest queued job that is due, by kind, refreshed when scraped.
+    pub job_oldest: prometheus::GaugeVec,
+    /// Syncs by outcome and engine.
+    pub syncs: IntCounterVec,
+    /// Time of a sync by size class.
+    pub sync_duration: HistogramVec,
+    /// Bytes by direction: `in` from GitHub, `out` to OneDev.
+    pub transferred_bytes: IntCounterVec,
+    /// Mirrors by status, refreshed when scraped.
+    pub mirrors: IntGaugeVec,
+    /// Age of the oldest proof of a mirror that should be level.
+    pub oldest_verification: Gauge,
+    /// Kept refs made.
+    pub kept_refs: IntCounter,
+    /// What GitHub last said is left, by resource.
+    pub github_rate_limit_remaining: IntGaugeVec,
+    /// Requests that starkeep made, by service (`github`, `onedev`) and status code.
+    pub upstream_requests: IntCounterVec,
+    /// Restarts of actors by actor.
+    pub actor_restarts: IntCounterVec,
+    /// Messages that wait for an actor.
+    pub mailbox_depth: IntGaugeVec,
+}
+
+impl Metrics {
+    /// Registers every metric in a registry of its own.
+    ///
+    /// # Errors
+    /// Only if two metrics had one name.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let counter = |name: &str, help: &str, labels: &[&str]| -> Result<IntCounterVec, prometheus::Error> {
+            let it = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(it.clone()))?;
+            Ok(it)
+        };
+        let gauge = |name: &str, help: &str, labels: &[&str]| -> Result<IntGaugeVec, prometheus::Error> {
+            let it = IntGaugeVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(it.clone()))?;
+            Ok(it)
+        };
+        let build = gauge("starkeep_build_info", "Always 1; the version is a label.", &["version"])?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let webhook_duration = Histogram::with_opts(
+            HistogramOpts::new("starkeep_webhook_duration_seconds", "Time from a webhook's arrival to its answer.")
+                .buckets(vec![0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0]),
+        )?;
+        registry.register(Box::new(webhook_duration.clone()))?;
+        let sync_duration = HistogramVec::new(
+            HistogramOpts::new(
+                "starkeep_sync_duration_seconds",
+                "Time of a sync; size is the pack: small < 100 MB, medium < 1 GB, large.",
+            )
+            .buckets(vec![0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0]),
+            &["size"],
+        )?;
+        registry.register(Box::new(sync_duration.clone()))?;
+        let job_oldest = prometheus::GaugeVec::new(
+            Opts::new("starkeep_job_oldest_seconds", "Age of the oldest queued job that is due."),
+            &["kind"],
+        )?;
+        registry.register(Box::new(job_oldest.clone()))?;
+        let oldest_verification = Gauge::new(
+            "starkeep_oldest_verification_seconds",
+            "Age of the oldest proof of a mirror that should be level.",
+        )?;
+        registry.register(Box::new(oldest_verification.clone()))?;
+        let kept_refs = IntCounter::new("starkeep_kept_refs_total", "Kept refs made.")?;
+        registry.register(Box::new(kept_refs.clone()))?;
+        #[cfg(target_os = "linux")]
+        registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        Ok(Self {
+            webhook_deliveries: counter(
+                "starkeep_webhook_deliveries_total",
+                "Webhook deliveries.",
+                &["event", "outcome"],
+            )?,
+            webhook_duration,
+            jobs: gauge("starkeep_jobs", "Jobs by kind and state.", &["kind", "state"])?,
+            job_oldest,
+            syncs: counter("starkeep_syncs_total", "Syncs by outcome.", &["outcome", "engine"])?,
+            sync_duration,
+            transferred_bytes: counter(
+                "starkeep_transferred_bytes_total",
+                "Bytes of packs: in from GitHub, out to OneDev.",
+                &["direction"],
+            )?,
+            mirrors: gauge("starkeep_mirrors", "Mirrors by status.", &["status"])?,
+            oldest_verification,
+            kept_refs,
+            github_rate_limit_remaining: gauge(
+                "starkeep_github_rate_limit_remaining",
+                "Requests left as GitHub last said.",
+                &["resource"],
+            )?,
+            upstream_requests: counter(
+                "starkeep_upstream_requests_total",
+                "Requests made to GitHub and OneDev.",
+                &["service", "code"],
+            )?,
+            actor_restarts: counter("starkeep_actor_restarts_total", "Actors replaced after a panic.", &["actor"])?,
+            mailbox_depth: gauge("starkeep_mailbox_depth", "Messages that wait for an actor.", &["actor"])?,
+            registry,
+        })
+    }
+}

@@ -1,0 +1,3 @@
+//! Logging and metrics. No globals: metrics are one struct that is handed in.
+
+pub mod metrics;
