@@ -14,6 +14,10 @@ pub const KEPT: &str = "refs/starkeep/kept/";
 /// All alias refs stand below this.
 pub const ALIAS: &str = "refs/starkeep/alias/";
 
+/// A branch that stands in as OneDev's default branch for the moment in which the old one must go and
+/// the new one has no room yet. It is gone before the proof.
+pub const STAND_IN: &str = "refs/heads/starkeep-stand-in";
+
 /// OneDev was seen to take components of 250 bytes; longer ones are replaced by a hash.
 const LONGEST_COMPONENT: usize = 200;
 /// OneDev was seen to take names of 2,099 bytes.

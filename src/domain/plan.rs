@@ -165,7 +165,7 @@ fn unwanted_ref(sides: &Sides<'_>, rules: &Rules<'_>, name: &RefName, at: &RefNa
     };
     // An alias whose real name now holds the same tip loses nothing when it goes.
     let stands_elsewhere = at != name && sides.upstream.get(name) == Some(&have);
-    let keep = if rules.keep && !stands_elsewhere { Keep::Yes(reason) } else { Keep::No };
+    let keep = if rules.keep && !stands_elsewhere && at.as_str() != kept::STAND_IN { Keep::Yes(reason) } else { Keep::No };
     out.changes.push(Change { name: name.clone(), at: at.clone(), old: Some(have), new: None, keep });
 }
 
@@ -178,13 +178,13 @@ pub struct Answers {
     pub odd: BTreeSet<Oid>,
 }
 
-/// Pushes in order. Each of `odd_keeps` and `lone` goes alone.
+/// Pushes in order. Each of `lone` goes alone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Schedule {
     /// Kept refs to make before anything moves.
     pub keeps: Vec<KeptRef>,
-    /// Kept refs of tips that are no commits, made before anything moves.
-    pub odd_keeps: Vec<KeptRef>,
+    /// Kept refs of tags, in a push of their own before anything moves.
+    pub tag_keeps: Vec<KeptRef>,
     /// The branch that goes first, alone: it becomes HEAD of a project that has none.
     pub first: Option<Change>,
     /// The rest, deletions first.
@@ -207,8 +207,8 @@ pub fn schedule(
     let standing = standing_keeps(target, since);
     for change in &plan.changes {
         if let Some(keep) = keep_of(change, answers, now).filter(|it| !standing.contains(&(it.name.clone(), it.oid))) {
-            let odd = answers.odd.contains(&keep.oid);
-            if odd { out.odd_keeps.push(keep) } else { out.keeps.push(keep) }
+            // Nobody can tell any more what an old tag points at: it may be what OneDev's hook trips over.
+            if keep.name.is_tag() { out.tag_keeps.push(keep) } else { out.keeps.push(keep) }
         }
         if Some(&change.at) == first && change.new.is_some() {
             out.first = Some(change.clone());
@@ -452,7 +452,7 @@ mod tests {
             let before = world.target.clone();
             let plan = world.plan(prune);
             let schedule = schedule(&plan, &Answers::default(), None, &world.target, Utc::now(), None);
-            for keep in schedule.keeps.iter().chain(&schedule.odd_keeps) {
+            for keep in schedule.keeps.iter().chain(&schedule.tag_keeps) {
                 world.target.insert(keep.kept.clone(), keep.oid);
             }
             for change in &plan.changes {
