@@ -254,8 +254,7 @@ impl Naming {
     pub fn parse(template: &str, root: &str) -> Result<Self, InvalidNaming> {
         let root: ProjectPath = root.parse()?;
         let invalid = |reason: String| InvalidNaming::Template { template: clip(template), reason };
-        let segments =
-            template.split('/').map(segment_parts).collect::<Result<Vec<_>, _>>().map_err(|reason| invalid(reason))?;
+        let segments = template.split('/').map(segment_parts).collect::<Result<Vec<_>, _>>().map_err(invalid)?;
         if !segments.last().is_some_and(|parts| parts.contains(&Part::Name)) {
             return Err(invalid("the last segment must hold `{name}`".to_owned()));
         }
