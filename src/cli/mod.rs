@@ -1,1 +1,4 @@
-//! To come.
+//! The command line: one file a command.
+
+pub mod completions;
+pub mod config;

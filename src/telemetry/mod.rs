@@ -1,3 +1,5 @@
 //! Logging and metrics. No globals: metrics are one struct that is handed in.
 
+pub mod logging;
 pub mod metrics;
+pub mod redaction;
