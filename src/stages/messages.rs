@@ -156,6 +156,23 @@ pub struct Compare {
     pub sides: TwoSides,
 }
 
+/// Read both sides' refs as they stand now.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<BothSides, Failure>")]
+pub struct Look {
+    /// What is to be read.
+    pub sides: TwoSides,
+}
+
+/// Managed refs of both sides.
+#[derive(Debug, Clone, Default)]
+pub struct BothSides {
+    /// Upstream's.
+    pub upstream: crate::domain::refs::RefMap,
+    /// OneDev's: every ref, starkeep's own ones too.
+    pub onedev: crate::domain::refs::RefMap,
+}
+
 /// Take back the empty project that was made for a mirror whose first sync failed for good.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<bool, Failure>")]

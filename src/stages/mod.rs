@@ -6,5 +6,12 @@
 //! `record` writes the outcome. They know nothing of each other: the orchestrator passes what one
 //! found on to the next.
 
+pub mod accept;
+pub mod describe;
+pub mod ensure;
+pub mod failure;
+pub mod messages;
 pub mod panics;
 pub mod pool;
+pub mod record;
+pub mod transfer;
