@@ -13,14 +13,12 @@ use actix_web::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, Hea
 use actix_web::{HttpResponse, web};
 use bytes::{Bytes, BytesMut};
 use futures_util::future::LocalBoxFuture;
-use futures_util::stream::{self, LocalBoxStream, Stream, StreamExt as _};
+use futures_util::stream::{self, Stream, StreamExt as _};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::{ChildStdin, ChildStdout};
 
 use super::process::Git;
-
-/// A body on its way in or out.
-pub(crate) type ByteStream = LocalBoxStream<'static, io::Result<Bytes>>;
+use super::streams::{ByteStream, severed};
 
 /// What one read of a child's output may bring: a pipe's whole capacity.
 const CHUNK: usize = 64 * 1024;
@@ -95,6 +93,7 @@ pub(crate) async fn answer(
             .insert_header((CONTENT_TYPE, format!("application/x-{}-{kind}", service.name())))
             .insert_header((CACHE_CONTROL, "no-cache, max-age=0, must-revalidate"))
             .streaming(output),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => severed(),
         Err(error) => HttpResponse::InternalServerError().body(format!("git could not run: {error}\n")),
     }
 }
@@ -138,7 +137,9 @@ fn announce_protocol(command: &mut tokio::process::Command, service: Service, he
 
 /// The request's body as it left the client: gzip undone.
 pub(crate) fn request_body(headers: &HeaderMap, payload: web::Payload) -> ByteStream {
-    let raw = payload.map(|chunk| chunk.map_err(io::Error::other));
+    // A body that breaks off means that the client has gone: there is nobody to answer.
+    let raw =
+        payload.map(|chunk| chunk.map_err(|error| io::Error::new(io::ErrorKind::ConnectionAborted, error.to_string())));
     let encoding = headers.get(CONTENT_ENCODING).and_then(|it| it.to_str().ok());
     if matches!(encoding, Some("gzip" | "x-gzip")) { gunzip(raw.boxed_local()) } else { raw.boxed_local() }
 }

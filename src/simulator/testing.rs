@@ -53,6 +53,11 @@ impl Client {
         client
     }
 
+    /// Where it lies.
+    pub(crate) fn folder(&self) -> std::path::PathBuf {
+        self.folder.path().to_path_buf()
+    }
+
     /// Writes a file and commits it; answers the commit's oid.
     pub(crate) fn commit(&self, path: &str, content: &str) -> String {
         std::fs::write(self.folder.path().join(path), content).expect("a file");
