@@ -38,6 +38,9 @@ pub fn claim(
     lease: TimeDelta,
     kinds: &[JobKind],
 ) -> Result<Option<Job>, StoreError> {
+    if kinds.is_empty() {
+        return Ok(None);
+    }
     for _ in 0..TRIES {
         // Two processes may claim two kinds of work for one mirror at once; the unique index lets
         // the first of them through, and the second looks again.

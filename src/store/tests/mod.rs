@@ -2,8 +2,10 @@
 //! Postgres database.
 
 mod bed;
+mod jobs;
 mod mirrors;
 #[path = "../../../tests/support/postgres.rs"]
 mod postgres;
+mod tips;
 
 use self::bed::{Bed, LEASE, at, branch, correlation, oid, on_both, subject};
