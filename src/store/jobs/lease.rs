@@ -47,6 +47,9 @@ pub struct Claim<'a> {
 /// # Errors
 /// Those of the database.
 pub fn claim(c: &mut Connection, claim: &Claim<'_>) -> Result<Option<Job>, StoreError> {
+    if claim.kinds.is_empty() {
+        return Ok(None);
+    }
     for _ in 0..TRIES {
         // Two processes may claim two kinds of work for one mirror at once; the unique index lets
         // the first of them through, and the second looks again.
