@@ -176,7 +176,7 @@ mod tests {
             "{name}",
             "{owner}",
             "{owner}/{name}/",
-            "{owner}/{nam}",
+            "{owner}/{title}",
             "{owner}/{name}{name}",
             "{list}/{name}",
             "{owner}/{name",
