@@ -157,7 +157,7 @@ fn all_that_is_wrong_is_told_at_once_with_key_origin_and_accepted_form() {
         "server.public_url (environment variable STARKEEP__SERVER__PUBLIC_URL): `http://starkeep.example.org/` would",
         "database.url (environment variable STARKEEP__DATABASE__URL): is of no known kind; write `sqlite://PATH`",
         "github.app_private_key: is missing while the App's id is set",
-        "onedev.root (file config/default.toml): `../x` is no path of a project",
+        "onedev.root (file config/default.toml): `../x` is no project path",
         "sync.workers (file config/default.toml): `0` is out of bounds; write a whole number from 1 to",
         "sync.lease (file config/default.toml): `10ms` is out of bounds; write a duration from `1s`",
         "log.level (environment variable STARKEEP__LOG__LEVEL): `loud` is no level",
