@@ -26,7 +26,11 @@ impl OnedevClient {
         if given.is_empty() && !readable {
             return Ok(false);
         }
-        let role = self.reader_role_id().await?;
+        let role = match self.reader_role_id().await {
+            // A role that does not exist is nobody's: nothing to take back.
+            Err(OnedevError::Config(_)) if !readable => return Ok(false),
+            other => other?,
+        };
         let ours = given.iter().find(|it| it.role_id == role).copied();
         match (ours, readable) {
             (Some(_), true) | (None, false) => Ok(false),
@@ -71,7 +75,8 @@ impl OnedevClient {
         set_query(&mut url, &[("offset", "0"), ("count", "100")]);
         let roles: Vec<Role> = match self.send(Call::get(url)).await {
             Ok(answer) => answer.json()?,
-            Err(OnedevError::Forbidden(_)) => return Ok(SEEDED_READER),
+            // 401 is said of other global lists; the same token has just read the project's own.
+            Err(OnedevError::Forbidden(_) | OnedevError::Unauthorized(_)) => return Ok(SEEDED_READER),
             Err(error) => return Err(error),
         };
         roles.iter().find(|it| it.name == READER).map(|it| it.id).ok_or_else(|| {

@@ -13,6 +13,9 @@ mod model;
 pub mod projects;
 mod repository;
 
+#[cfg(test)]
+mod tests;
+
 pub use client::OnedevClient;
 pub use error::{Missing, OnedevError};
 pub use model::{Project, Version};

@@ -49,8 +49,11 @@ async fn drive_claimed(tools: &Tools, job: Job) {
         outcome = work(tools, &job, &ticket) => outcome.unwrap_or_else(Outcome::Failed),
     };
     report(&job, &outcome);
+    tools.progress.tell(mirror, "record", 0);
     let record = || Record { ticket: ticket.clone(), job: job.clone(), worker: tools.worker.clone(), started_at, outcome: outcome.clone() };
-    if write_down(tools, record).await == Some(Ending::Dead) && job.kind == JobKind::Sync {
+    let ending = write_down(tools, record).await;
+    tools.progress.tell(mirror, if matches!(outcome, Outcome::Failed(_)) { "failed" } else { "done" }, 0);
+    if ending == Some(Ending::Dead) && job.kind == JobKind::Sync {
         roll_back(tools, mirror).await;
     }
 }

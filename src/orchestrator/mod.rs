@@ -23,6 +23,7 @@ use crate::stages::ensure::EnsureActor;
 use crate::stages::failure::Failure;
 use crate::stages::panics::Panics;
 use crate::stages::pool::{Guard, Pool};
+use crate::stages::progress::Progress;
 use crate::stages::record::RecordActor;
 use crate::stages::transfer::TransferActor;
 use crate::store::{Store, jobs};
@@ -64,6 +65,8 @@ pub struct Tools {
     pub stop: CancellationToken,
     /// Cancelled to call off what is under way.
     pub call_off: CancellationToken,
+    /// Told what is being done.
+    pub progress: Progress,
     /// Planned panics; none in production.
     pub panics: Panics,
 }

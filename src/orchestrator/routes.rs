@@ -40,6 +40,7 @@ pub(super) async fn sync(tools: &Tools, job: &Job, ticket: &Ticket, mirror: Mirr
 }
 
 async fn transfer(tools: &Tools, ticket: &Ticket, sides: &TwoSides, depth: Depth) -> Result<crate::stages::transfer::Synced, Failure> {
+    tools.progress.tell(ticket.mirror, "transfer", 0);
     let message = Transfer { ticket: ticket.clone(), sides: sides.clone(), depth };
     tools.stages.transfer.ask(message, PATIENCE).await?
 }
@@ -58,6 +59,7 @@ fn settled_project(mirror: &Mirror) -> Option<Place> {
 
 /// Asks GitHub by id, sees to the project, and reads the mirror again.
 async fn prepare(tools: &Tools, ticket: &Ticket, mirror: Mirror) -> Result<(Mirror, Place), Failure> {
+    tools.progress.tell(mirror.id, "describe", 0);
     let describe = Describe::Mirror(ticket.clone(), mirror.github_id);
     let repository = tools.stages.describe.ask(describe, PATIENCE).await??;
     check_bounds(tools, &repository)?;
@@ -71,6 +73,7 @@ async fn prepare(tools: &Tools, ticket: &Ticket, mirror: Mirror) -> Result<(Mirr
         })
         .await?
         .ok_or_else(|| Failure::new("forgotten", "the mirror was forgotten meanwhile", Retry::Never))?;
+    tools.progress.tell(id, "ensure", 0);
     let ensure = Ensure { ticket: ticket.clone(), mirror: mirror.clone(), repository };
     let ensured = tools.stages.ensure.ask(ensure, PATIENCE).await??;
     Ok((mirror, (ensured.id, ensured.path, ensured.adopting)))
@@ -92,16 +95,7 @@ fn check_bounds(tools: &Tools, repository: &Repository) -> Result<(), Failure> {
 }
 
 fn sides(mirror: &Mirror, project: ProjectId, path: String, adopting: bool) -> TwoSides {
-    TwoSides {
-        repository: mirror.name.clone(),
-        project,
-        path,
-        proven: mirror.proof.as_ref().map(|it| it.digest.clone()),
-        proven_at: mirror.proof.as_ref().map(|it| it.verified_at),
-        default_branch: mirror.default_branch.clone(),
-        not_level: mirror.not_level.clone(),
-        adopting,
-    }
+    TwoSides { adopting, ..TwoSides::at(mirror, project, path) }
 }
 
 /// Somebody who asked gets the full look, and so does a proof that is old or was followed by an error.
@@ -122,8 +116,7 @@ fn is_misplaced(failure: &Failure) -> bool {
 }
 
 pub(super) async fn verify(tools: &Tools, ticket: &Ticket, mirror: Mirror) -> Result<Outcome, Failure> {
-    let Some(project) = mirror.project.clone() else { return Ok(Outcome::Nothing) };
-    let sides = sides(&mirror, project.id, project.path, false);
+    let Some(sides) = TwoSides::of(&mirror) else { return Ok(Outcome::Nothing) };
     let comparison = tools.stages.transfer.ask(Compare { ticket: ticket.clone(), sides }, PATIENCE).await??;
     Ok(Outcome::Compared(comparison))
 }

@@ -123,6 +123,28 @@ pub struct TwoSides {
     pub adopting: bool,
 }
 
+impl TwoSides {
+    /// The sides of a mirror whose project stands at a given place.
+    pub fn at(mirror: &Mirror, project: ProjectId, path: String) -> Self {
+        Self {
+            repository: mirror.name.clone(),
+            project,
+            path,
+            proven: mirror.proof.as_ref().map(|it| it.digest.clone()),
+            proven_at: mirror.proof.as_ref().map(|it| it.verified_at),
+            default_branch: mirror.default_branch.clone(),
+            not_level: mirror.not_level.clone(),
+            adopting: false,
+        }
+    }
+
+    /// The sides of a mirror that has a project.
+    pub fn of(mirror: &Mirror) -> Option<Self> {
+        let project = mirror.project.as_ref()?;
+        Some(Self::at(mirror, project.id, project.path.clone()))
+    }
+}
+
 /// How closely a sync looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Depth {

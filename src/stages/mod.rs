@@ -13,5 +13,6 @@ pub mod failure;
 pub mod messages;
 pub mod panics;
 pub mod pool;
+pub mod progress;
 pub mod record;
 pub mod transfer;

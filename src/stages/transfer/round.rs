@@ -18,6 +18,7 @@ use crate::onedev::OnedevClient;
 use crate::stages::failure::Failure;
 use crate::stages::messages::{Depth, Ticket, TwoSides};
 use crate::stages::panics::Panics;
+use crate::stages::progress::Progress;
 use crate::store::{Store, tips};
 use crate::telemetry::metrics::Metrics;
 
@@ -42,6 +43,8 @@ pub struct Tools {
     pub sync: Sync,
     /// What is counted.
     pub metrics: Metrics,
+    /// Told how many bytes moved.
+    pub progress: Progress,
     /// Planned panics; none in production.
     pub panics: Panics,
 }

@@ -1,0 +1,189 @@
+//! The tables as diesel knows them: one description for both databases, since the migrations of both
+//! make the same tables. Times are text of one width (see `time`).
+
+diesel::table! {
+    mirrors (id) {
+        id -> Text,
+        github_id -> BigInt,
+        owner -> Text,
+        name -> Text,
+        named_at -> Text,
+        source -> Text,
+        status -> Text,
+        paused_from -> Nullable<Text>,
+        project_id -> Nullable<BigInt>,
+        project_path -> Nullable<Text>,
+        project_url -> Nullable<Text>,
+        intended_path -> Nullable<Text>,
+        made_project -> Bool,
+        first_proof_at -> Nullable<Text>,
+        default_branch -> Nullable<Text>,
+        head -> Nullable<Text>,
+        ref_count -> Nullable<BigInt>,
+        proof_digest -> Nullable<Text>,
+        verified_at -> Nullable<Text>,
+        onedev_digest -> Nullable<Text>,
+        not_level -> Text,
+        attempts -> Integer,
+        error_code -> Nullable<Text>,
+        error_message -> Nullable<Text>,
+        error_since -> Nullable<Text>,
+        unstarred_at -> Nullable<Text>,
+        last_synced_at -> Nullable<Text>,
+        last_changed_at -> Nullable<Text>,
+        next_sync_at -> Nullable<Text>,
+        created_at -> Text,
+        updated_at -> Text,
+    }
+}
+
+diesel::table! {
+    upstreams (mirror_id) {
+        mirror_id -> Text,
+        private -> Bool,
+        archived -> Bool,
+        disabled -> Bool,
+        fork -> Bool,
+        size_kib -> BigInt,
+        default_branch -> Nullable<Text>,
+        description -> Nullable<Text>,
+        pushed_at -> Nullable<Text>,
+        described_at -> Text,
+    }
+}
+
+diesel::table! {
+    mirror_names (mirror_id, owner, name) {
+        mirror_id -> Text,
+        owner -> Text,
+        name -> Text,
+        seen_at -> Text,
+    }
+}
+
+diesel::table! {
+    tips (mirror_id, name) {
+        mirror_id -> Text,
+        #[sql_name = "ref"]
+        name -> Text,
+        put -> Nullable<Text>,
+        intent -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    kept (id) {
+        id -> BigInt,
+        mirror_id -> Text,
+        #[sql_name = "ref"]
+        name -> Text,
+        kept_ref -> Text,
+        oid -> Text,
+        reason -> Text,
+        created_at -> Text,
+    }
+}
+
+diesel::table! {
+    deliveries (id) {
+        id -> BigInt,
+        guid -> Text,
+        event -> Text,
+        action -> Nullable<Text>,
+        sender_id -> Nullable<BigInt>,
+        sender_login -> Nullable<Text>,
+        github_id -> Nullable<BigInt>,
+        repository -> Nullable<Text>,
+        outcome -> Text,
+        state -> Text,
+        received_at -> Text,
+        body -> Text,
+        correlation_id -> Text,
+    }
+}
+
+diesel::table! {
+    jobs (id) {
+        id -> BigInt,
+        kind -> Text,
+        mirror_id -> Nullable<Text>,
+        state -> Text,
+        priority -> SmallInt,
+        attempts -> Integer,
+        crashes -> Integer,
+        run_after -> Text,
+        lease_until -> Nullable<Text>,
+        leased_by -> Nullable<Text>,
+        payload -> Text,
+        correlation_id -> Text,
+        delivery_guid -> Nullable<Text>,
+        error_code -> Nullable<Text>,
+        error_message -> Nullable<Text>,
+        created_at -> Text,
+        updated_at -> Text,
+        finished_at -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    delivery_jobs (guid, job_id) {
+        guid -> Text,
+        job_id -> BigInt,
+    }
+}
+
+diesel::table! {
+    syncs (id) {
+        id -> BigInt,
+        mirror_id -> Text,
+        job_id -> Nullable<BigInt>,
+        correlation_id -> Text,
+        started_at -> Text,
+        finished_at -> Nullable<Text>,
+        outcome -> Text,
+        engine -> Text,
+        bytes_in -> BigInt,
+        bytes_out -> BigInt,
+        objects -> BigInt,
+        created -> BigInt,
+        moved -> BigInt,
+        deleted -> BigInt,
+        kept -> BigInt,
+        aliased -> BigInt,
+        digest -> Nullable<Text>,
+        error_code -> Nullable<Text>,
+        error_message -> Nullable<Text>,
+        changes -> Text,
+    }
+}
+
+diesel::table! {
+    audit (id) {
+        id -> BigInt,
+        at -> Text,
+        actor -> Text,
+        action -> Text,
+        subject -> Text,
+        outcome -> Text,
+        detail -> Text,
+        correlation_id -> Nullable<Text>,
+        address -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    watched (login) {
+        login -> Text,
+        account_id -> BigInt,
+    }
+}
+
+diesel::table! {
+    settings (name) {
+        name -> Text,
+        value -> Text,
+    }
+}
+
+diesel::joinable!(upstreams -> mirrors (mirror_id));
+diesel::allow_tables_to_appear_in_same_query!(mirrors, upstreams, jobs);

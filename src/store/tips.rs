@@ -1,0 +1,122 @@
+//! Where each managed ref was last put by us, and what is about to be put.
+//!
+//! An intent is committed before the push goes out. After a crash a ref that stands where we meant to
+//! put it is known as ours, and one that stands elsewhere as moved by somebody. Fifty thousand refs
+//! go in one statement, as a JSON array that the database takes apart.
+
+use std::collections::BTreeMap;
+
+use diesel::prelude::*;
+use diesel::sql_types::Text;
+
+use crate::domain::ids::MirrorId;
+use crate::domain::refs::{Oid, RefMap, RefName};
+
+use super::connection::Connection;
+use super::error::StoreError;
+use super::mirrors::oid;
+use super::schema::tips;
+
+/// What is about to be put: an oid, or `None` for a deletion.
+pub type Intents = BTreeMap<RefName, Option<Oid>>;
+
+type Row = (String, Option<String>, Option<String>);
+
+/// What was last put, and the intents that are not settled yet.
+///
+/// # Errors
+/// Those of the database.
+pub fn load(c: &mut Connection, mirror: MirrorId) -> Result<(RefMap, Intents), StoreError> {
+    let rows: Vec<Row> = tips::table
+        .filter(tips::mirror_id.eq(mirror.to_string()))
+        .select((tips::name, tips::put, tips::intent))
+        .load(&mut c.db)?;
+    let (mut put, mut intents) = (RefMap::new(), Intents::new());
+    for (name, stands, intent) in rows {
+        let name = RefName::new(&name).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+        if let Some(intent) = intent {
+            let meant = oid(&intent)?;
+            intents.insert(name.clone(), (meant != Oid::ZERO).then_some(meant));
+        }
+        if let Some(stands) = stands {
+            put.insert(name, oid(&stands)?);
+        }
+    }
+    Ok((put, intents))
+}
+
+/// Commits to what is about to be put.
+///
+/// # Errors
+/// Those of the database.
+pub fn intend(c: &mut Connection, mirror: MirrorId, meant: &[(RefName, Option<Oid>)]) -> Result<(), StoreError> {
+    let pairs = meant.iter().map(|(name, it)| (name, it.unwrap_or(Oid::ZERO)));
+    each(c, mirror, pairs, |rows| {
+        format!(
+            "INSERT INTO tips (mirror_id, ref, intent) {rows} \
+             ON CONFLICT (mirror_id, ref) DO UPDATE SET intent = excluded.intent"
+        )
+    })
+}
+
+/// Says where refs stand now by our doing, `None` for gone; their intents are settled by it.
+///
+/// # Errors
+/// Those of the database.
+pub fn settle(c: &mut Connection, mirror: MirrorId, put: &[(RefName, Option<Oid>)]) -> Result<(), StoreError> {
+    let stand = put.iter().filter_map(|(name, it)| it.map(|it| (name, it)));
+    each(c, mirror, stand, |rows| {
+        format!(
+            "INSERT INTO tips (mirror_id, ref, put) {rows} \
+             ON CONFLICT (mirror_id, ref) DO UPDATE SET put = excluded.put, intent = NULL"
+        )
+    })?;
+    let gone = put.iter().filter(|(_, it)| it.is_none()).map(|(name, _)| (name, Oid::ZERO));
+    each(c, mirror, gone, |rows| {
+        format!("DELETE FROM tips WHERE (mirror_id, ref) IN (SELECT mirror, name FROM ({rows}) AS gone)")
+    })
+}
+
+/// Drops all intents of a mirror: both sides were read, so nothing is half-done any more.
+///
+/// # Errors
+/// Those of the database.
+pub fn clear_intents(c: &mut Connection, mirror: MirrorId) -> Result<(), StoreError> {
+    let its = || tips::table.filter(tips::mirror_id.eq(mirror.to_string())).filter(tips::intent.is_not_null());
+    diesel::delete(its().filter(tips::put.is_null())).execute(&mut c.db)?;
+    diesel::update(its()).set(tips::intent.eq(None::<String>)).execute(&mut c.db)?;
+    Ok(())
+}
+
+/// Says that exactly these refs stand by our doing and nothing is about to be put.
+///
+/// # Errors
+/// Those of the database.
+pub fn replace_all(c: &mut Connection, mirror: MirrorId, put: &RefMap) -> Result<(), StoreError> {
+    diesel::delete(tips::table.filter(tips::mirror_id.eq(mirror.to_string()))).execute(&mut c.db)?;
+    each(c, mirror, put.iter().map(|(name, it)| (name, *it)), |rows| {
+        format!("INSERT INTO tips (mirror_id, ref, put) {rows} ON CONFLICT (mirror_id, ref) DO NOTHING")
+    })
+}
+
+/// Runs one statement over a query that gives `(mirror, name, oid)` for each pair.
+fn each<'a>(
+    c: &mut Connection,
+    mirror: MirrorId,
+    pairs: impl Iterator<Item = (&'a RefName, Oid)>,
+    statement: impl FnOnce(&str) -> String,
+) -> Result<(), StoreError> {
+    let pairs: Vec<(&RefName, Oid)> = pairs.collect();
+    if pairs.is_empty() {
+        return Ok(());
+    }
+    let json = serde_json::to_string(&pairs).map_err(|e| StoreError::Refused(e.to_string()))?;
+    // `WHERE true` keeps SQLite from reading ON CONFLICT as part of a join.
+    let rows = if c.is_postgres() {
+        "SELECT $1 AS mirror, pair->>0 AS name, pair->>1 AS oid FROM json_array_elements($2::json) AS pair WHERE true"
+    } else {
+        "SELECT $1 AS mirror, value->>0 AS name, value->>1 AS oid FROM json_each($2) WHERE true"
+    };
+    diesel::sql_query(statement(rows)).bind::<Text, _>(mirror.to_string()).bind::<Text, _>(json).execute(&mut c.db)?;
+    Ok(())
+}
