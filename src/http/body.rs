@@ -18,9 +18,6 @@ use super::problem::Problem;
 const ROOM: usize = 192 * 1024;
 /// A body must be whole after so long. GitHub itself gives up after 10 s.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Of a body that is too large so much is read and thrown away, so that the caller gets to read the
-/// answer instead of a broken connection. Bytes.
-const DRAINED: u64 = 64 << 20;
 
 /// The bounds that all requests share.
 #[derive(Clone)]
@@ -54,16 +51,17 @@ impl Room {
     /// 413 for a larger one, 400 for one that ends early, 408 for one that does not end in time, 503
     /// when too many bodies are on their way at once.
     pub(super) async fn read(&self, request: &HttpRequest, payload: Payload, most: u64) -> Result<Body, Problem> {
-        let mut inflow = Inflow { payload, deadline: Instant::now() + self.patience };
+        // What is left unread of a refused body is the server's business: it reads on for a while, so that
+        // the caller gets to see the answer, and closes.
         if declared(request).is_some_and(|length| length > most) {
-            return Err(inflow.too_large(most).await);
+            return Err(too_large(most));
         }
+        let mut inflow = Inflow { payload, deadline: Instant::now() + self.patience };
         let mut body = Body { bytes: Vec::new(), place: None };
         while let Some(chunk) = inflow.next().await? {
             let length = body.bytes.len().saturating_add(chunk.len());
             if u64::try_from(length).unwrap_or(u64::MAX) > most {
-                drop(body);
-                return Err(inflow.too_large(most).await);
+                return Err(too_large(most));
             }
             self.make_room(&mut body, length)?;
             body.bytes.extend_from_slice(&chunk);
@@ -90,7 +88,7 @@ impl Room {
 
 fn full() -> Problem {
     let detail = "too many large requests are on their way at once; come again";
-    Problem::unavailable("busy", detail, Duration::from_secs(5)).closing()
+    Problem::unavailable("busy", detail, Duration::from_secs(5))
 }
 
 fn declared(request: &HttpRequest) -> Option<u64> {
@@ -111,24 +109,15 @@ impl Inflow {
             Ok(Some(Err(error))) => Err(broken(&error)),
             Err(_) => {
                 let detail = "the body did not arrive in time";
-                Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", detail).closing())
+                Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", detail))
             }
         }
     }
+}
 
-    async fn too_large(&mut self, most: u64) -> Problem {
-        let detail = format!("the body is larger than the {most} bytes that are taken here");
-        let problem = Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail);
-        let mut drained = 0_u64;
-        while drained < DRAINED {
-            match self.next().await {
-                Ok(Some(chunk)) => drained += u64::try_from(chunk.len()).unwrap_or(u64::MAX),
-                Ok(None) => return problem,
-                Err(_) => break,
-            }
-        }
-        problem.closing()
-    }
+fn too_large(most: u64) -> Problem {
+    let detail = format!("the body is larger than the {most} bytes that are taken here");
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
 }
 
 fn broken(error: &PayloadError) -> Problem {
@@ -136,5 +125,5 @@ fn broken(error: &PayloadError) -> Problem {
         PayloadError::Incomplete(_) => "the body ended early".to_owned(),
         other => format!("the body cannot be read: {other}"),
     };
-    Problem::bad_request("body_incomplete", detail).closing()
+    Problem::bad_request("body_incomplete", detail)
 }

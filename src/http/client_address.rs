@@ -1,12 +1,28 @@
 //! Whose request it is: the address at the other end of the connection or, behind proxies that are
 //! trusted, the one that they tell.
 
+use std::future::{Ready, ready};
 use std::net::{IpAddr, SocketAddr};
 
-use actix_web::HttpRequest;
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
 
 /// Where proxies write down, each at the right end, who asked them.
 const HEADER: &str = "x-forwarded-for";
+
+/// The address of this request's client, as [`super::shell`] found it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ClientAddress(pub(super) IpAddr);
+
+impl FromRequest for ClientAddress {
+    type Error = actix_web::Error;
+    type Future = Ready<Result<Self, Self::Error>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let known = request.extensions().get::<Self>().copied();
+        ready(Ok(known.unwrap_or_else(|| Self(of(request, &[])))))
+    }
+}
 
 /// The address that limits count and the audit log shows. `trusted` is `server.trusted_proxies`.
 pub(super) fn of(request: &HttpRequest, trusted: &[IpAddr]) -> IpAddr {

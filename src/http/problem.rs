@@ -39,14 +39,12 @@ pub(super) struct Problem {
     more: Map<String, Value>,
     /// For the log only.
     cause: Option<String>,
-    /// Part of the request is still on its way: this connection is of no further use.
-    close: bool,
 }
 
 impl Problem {
     pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
         let detail = detail.into();
-        Self { status, code, detail, headers: Vec::new(), more: Map::new(), cause: None, close: false }
+        Self { status, code, detail, headers: Vec::new(), more: Map::new(), cause: None }
     }
 
     pub(super) fn bad_request(code: &'static str, detail: impl Into<String>) -> Self {
@@ -128,12 +126,6 @@ impl Problem {
         self
     }
 
-    /// The connection ends with this answer.
-    pub(super) fn closing(mut self) -> Self {
-        self.close = true;
-        self
-    }
-
     pub(super) fn code(&self) -> &'static str {
         self.code
     }
@@ -160,9 +152,6 @@ impl Problem {
         builder.insert_header((CONTENT_TYPE, MEDIA_TYPE));
         for (name, value) in &self.headers {
             builder.insert_header((name.clone(), value.clone()));
-        }
-        if self.close {
-            builder.force_close();
         }
         builder.body(Value::Object(document).to_string())
     }
