@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::config::Config;
 use crate::domain::ids::MirrorId;
 use crate::domain::naming::Naming;
+use crate::git;
 use crate::github::GithubClient;
 use crate::http::{self, Component, ComponentState};
 use crate::onedev::OnedevClient;
@@ -27,7 +28,6 @@ use crate::stages::record::{self, RecordActor};
 use crate::stages::transfer::{self, TransferActor};
 use crate::store::{ServeLock, Store, jobs};
 use crate::telemetry::metrics::Metrics;
-use crate::git;
 
 /// Deliveries in hand at once: as many share one commit of the database.
 const RECEPTIONS: usize = 64;
@@ -181,7 +181,7 @@ struct Adapters {
     github: GithubClient,
     onedev: OnedevClient,
     naming: Naming,
-    http: git::Http,
+    http: reqwest::Client,
     spool: git::Spool,
     metrics: Metrics,
     panics: Panics,
@@ -195,22 +195,39 @@ impl Adapters {
             github: GithubClient::new(&config.github, metrics)?,
             onedev: OnedevClient::new(&config.onedev, metrics)?,
             naming: Naming::parse(&config.onedev.naming, &config.onedev.root)?,
-            http: git::Http::new(&config.sync, metrics)?,
-            spool: git::Spool::new(&config.sync),
+            http: git::http_client()?,
+            spool: git::Spool::new(config.sync.spool_memory, config.sync.spool_dir.clone()),
             metrics: metrics.clone(),
             panics: panics.clone(),
             progress: Progress::default(),
         })
     }
 
-    fn pool(&self, name: &'static str, size: usize, gave_up: &CancellationToken, arbiter: &ArbiterHandle) -> PoolOptions {
-        PoolOptions { name, size, arbiter: arbiter.clone(), pause: PAUSE, gave_up: gave_up.clone(), metrics: self.metrics.clone() }
+    fn pool(
+        &self,
+        name: &'static str,
+        size: usize,
+        gave_up: &CancellationToken,
+        arbiter: &ArbiterHandle,
+    ) -> PoolOptions {
+        PoolOptions {
+            name,
+            size,
+            arbiter: arbiter.clone(),
+            pause: PAUSE,
+            gave_up: gave_up.clone(),
+            metrics: self.metrics.clone(),
+        }
     }
 
     /// Transfers run on a thread of their own, so that no pack is in the way of a delivery.
     fn stages(&self, config: &Config, gave_up: &CancellationToken, transfers: &ArbiterHandle) -> Stages {
         let (here, size) = (Arbiter::current(), config.sync.workers);
-        let accept = Arc::new(accept::Tools { store: self.store.clone(), stars: config.stars.clone(), panics: self.panics.clone() });
+        let accept = Arc::new(accept::Tools {
+            store: self.store.clone(),
+            stars: config.stars.clone(),
+            panics: self.panics.clone(),
+        });
         let describe = Arc::new(describe::Tools { github: self.github.clone(), panics: self.panics.clone() });
         let ensure = Arc::new(ensure::Tools {
             store: self.store.clone(),
@@ -225,6 +242,7 @@ impl Adapters {
             github: self.github.clone(),
             onedev: self.onedev.clone(),
             http: self.http.clone(),
+            wire: git::Patience { stall: config.sync.stall_timeout, ..git::Patience::default() },
             spool: self.spool.clone(),
             pushes: Arc::new(Semaphore::new(config.onedev.concurrent_pushes)),
             sync: config.sync.clone(),
@@ -242,9 +260,13 @@ impl Adapters {
         let pool = |name, size, arbiter: &ArbiterHandle| self.pool(name, size, gave_up, arbiter);
         Stages {
             accept: Pool::start(pool("accept", RECEPTIONS, &here), move |it| AcceptActor::new(Arc::clone(&accept), it)),
-            describe: Pool::start(pool("describe", size, &here), move |it| DescribeActor::new(Arc::clone(&describe), it)),
+            describe: Pool::start(pool("describe", size, &here), move |it| {
+                DescribeActor::new(Arc::clone(&describe), it)
+            }),
             ensure: Pool::start(pool("ensure", size, &here), move |it| EnsureActor::new(Arc::clone(&ensure), it)),
-            transfer: Pool::start(pool("transfer", size, transfers), move |it| TransferActor::new(Arc::clone(&transfer), it)),
+            transfer: Pool::start(pool("transfer", size, transfers), move |it| {
+                TransferActor::new(Arc::clone(&transfer), it)
+            }),
             record: Pool::start(pool("record", size, &here), move |it| RecordActor::new(Arc::clone(&record), it)),
         }
     }

@@ -10,22 +10,24 @@ use uuid::Uuid;
 
 use super::{Given, output};
 use crate::app::{App, AppOptions};
+use crate::domain::event::Subject;
 use crate::domain::ids::{CorrelationId, MirrorId};
 use crate::domain::job::{JobKind, Priority};
 use crate::domain::mirror::{Source, Status};
 use crate::domain::repository::{Repository, RepositoryName};
 use crate::stages::messages::Describe;
 use crate::stages::progress::Step;
+use crate::store::Store;
 use crate::store::jobs::{self, NewJob};
 use crate::store::mirrors::{self, Mirror};
-use crate::store::Store;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) async fn run(given: &Given, names: Vec<RepositoryName>) -> anyhow::Result<u8> {
     let config = given.quiet_config()?;
     // The mirrors must be known before work begins, so that this run works on them alone.
-    let finder = App::start(AppOptions { config: config.clone(), only: Some(Vec::new()), ..AppOptions::default() }).await?;
+    let finder =
+        App::start(AppOptions { config: config.clone(), only: Some(Vec::new()), ..AppOptions::default() }).await?;
     let mut chosen = BTreeMap::new();
     for name in names {
         let repository = finder.stages.describe.ask(Describe::Name(name.clone()), PATIENCE).await??;
@@ -45,18 +47,12 @@ pub(super) async fn run(given: &Given, names: Vec<RepositoryName>) -> anyhow::Re
 
 fn queue(c: &mut crate::store::Connection, repository: &Repository) -> Result<Mirror, crate::store::StoreError> {
     let now = Utc::now();
-    let (mirror, _) = mirrors::ensure(c, repository.id, &repository.name, Source::Manual, now)?;
+    let (mirror, _) =
+        mirrors::ensure(c, &Subject { id: repository.id, name: repository.name.clone() }, Source::Manual, now)?;
     if !mirror.status.is_synced() {
         mirrors::restar(c, mirror.id, now)?;
     }
-    let job = NewJob {
-        kind: JobKind::Sync,
-        mirror: Some(mirror.id),
-        priority: Priority::ASKED,
-        run_after: None,
-        correlation: CorrelationId(Uuid::now_v7()),
-        delivery: None,
-    };
+    let job = NewJob::of(JobKind::Sync, mirror.id, Priority::ASKED, CorrelationId(Uuid::now_v7()));
     jobs::enqueue(c, &job, now)?;
     Ok(mirror)
 }
@@ -92,7 +88,10 @@ fn print(given: &Given, ended: &[Mirror]) -> anyhow::Result<()> {
         let place = mirror.project.as_ref().map_or("nowhere yet", |it| it.url.as_str());
         output::line(&format!("{}: {}, {} refs, {place}", mirror.name, mirror.status, mirror.ref_count.unwrap_or(0)));
         if let Some(error) = &mirror.error {
-            output::say(&format!("error: {}: {} ({}); a running `starkeep serve` tries again by itself", mirror.name, error.message, error.code));
+            output::say(&format!(
+                "error: {}: {} ({}); a running `starkeep serve` tries again by itself",
+                mirror.name, error.message, error.code
+            ));
         }
     }
     Ok(())
@@ -111,7 +110,8 @@ impl Bars {
         let mut bars = BTreeMap::new();
         if std::io::stderr().is_terminal() {
             let all = MultiProgress::new();
-            let style = ProgressStyle::with_template("{spinner} {prefix:40} {msg:10} {bytes} {bytes_per_sec}").unwrap_or_else(|_| ProgressStyle::default_spinner());
+            let style = ProgressStyle::with_template("{spinner} {prefix:40} {msg:10} {bytes} {bytes_per_sec}")
+                .unwrap_or_else(|_| ProgressStyle::default_spinner());
             for (id, name) in &names {
                 let bar = all.add(ProgressBar::new_spinner().with_style(style.clone()).with_prefix(name.clone()));
                 bar.enable_steady_tick(Duration::from_millis(120));

@@ -30,8 +30,16 @@ pub(super) async fn select(store: &Store, names: &[RepositoryName]) -> anyhow::R
     }
     let mut found = Vec::new();
     for name in names.iter().cloned() {
-        let mirror = store.read({ let name = name.clone(); move |c| mirrors::by_name(c, &name) }).await?;
-        found.push(mirror.ok_or_else(|| anyhow::anyhow!("there is no mirror of {name}; `starkeep mirror {name}` makes one"))?);
+        let mirror = store
+            .read({
+                let name = name.clone();
+                move |c| mirrors::by_name(c, &name)
+            })
+            .await?;
+        found.push(
+            mirror
+                .ok_or_else(|| anyhow::anyhow!("there is no mirror of {name}; `starkeep mirror {name}` makes one"))?,
+        );
     }
     Ok(found)
 }
@@ -51,10 +59,17 @@ async fn all(store: &Store) -> anyhow::Result<Vec<Mirror>> {
 
 /// One line: name, status, refs, when proven, where; a second one for an error.
 fn row(mirror: &Mirror) -> String {
-    let proven = mirror.proof.as_ref().map_or_else(|| "never".to_owned(), |it| it.verified_at.format("%Y-%m-%d %H:%M:%SZ").to_string());
+    let proven = mirror
+        .proof
+        .as_ref()
+        .map_or_else(|| "never".to_owned(), |it| it.verified_at.format("%Y-%m-%d %H:%M:%SZ").to_string());
     let refs = mirror.ref_count.map_or_else(|| "-".to_owned(), |it| it.to_string());
     let place = mirror.project.as_ref().map_or("-", |it| it.url.as_str());
-    let mut text = format!("{:<40} {:<9} {refs:>6} refs  verified {proven}  {place}", mirror.name.to_string(), mirror.status.as_str());
+    let mut text = format!(
+        "{:<40} {:<9} {refs:>6} refs  verified {proven}  {place}",
+        mirror.name.to_string(),
+        mirror.status.as_str()
+    );
     for it in &mirror.not_level {
         let alias = it.alias.as_ref().map_or_else(String::new, |alias| format!(" (kept as {alias})"));
         text.push_str(&format!("\n    {}: {}{alias}", it.name, it.reason));

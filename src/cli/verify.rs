@@ -4,12 +4,9 @@ use std::time::Duration;
 
 use chrono::Utc;
 use serde_json::json;
-use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use super::{Given, output, status};
 use crate::app::{App, AppOptions};
-use crate::domain::ids::{CorrelationId, JobId};
 use crate::domain::repository::RepositoryName;
 use crate::stages::messages::{Compare, Ticket, TwoSides};
 use crate::stages::transfer::Comparison;
@@ -40,12 +37,7 @@ pub(super) async fn run(given: &Given, names: Vec<RepositoryName>) -> anyhow::Re
 
 async fn compare(app: &App, mirror: &Mirror) -> anyhow::Result<Comparison> {
     let sides = TwoSides::of(mirror).ok_or_else(|| anyhow::anyhow!("it has no project yet: it was never synced"))?;
-    let ticket = Ticket {
-        job: JobId(0),
-        mirror: mirror.id,
-        correlation: CorrelationId(Uuid::now_v7()),
-        cancel: CancellationToken::new(),
-    };
+    let ticket = Ticket::unqueued(mirror.id);
     let comparison = app.stages.transfer.ask(Compare { ticket, sides }, PATIENCE).await??;
     if comparison.is_level() {
         let (id, digest) = (mirror.id, comparison.digest.clone());
@@ -78,8 +70,15 @@ fn as_text(mirror: &Mirror, compared: &anyhow::Result<Comparison>) -> String {
         Ok(it) => {
             let mut text = format!("{name}: {} refs differ", it.differences.len());
             for difference in &it.differences {
-                let show = |oid: Option<crate::domain::refs::Oid>| oid.map_or_else(|| "absent".to_owned(), |it| it.to_string());
-                text.push_str(&format!("\n    {}: upstream {}, OneDev {}", difference.name, show(difference.upstream), show(difference.onedev)));
+                let show = |oid: Option<crate::domain::refs::Oid>| {
+                    oid.map_or_else(|| "absent".to_owned(), |it| it.to_string())
+                };
+                text.push_str(&format!(
+                    "\n    {}: upstream {}, OneDev {}",
+                    difference.name,
+                    show(difference.upstream),
+                    show(difference.onedev)
+                ));
             }
             if let Some((upstream, onedev)) = &it.default_branch {
                 let onedev = onedev.as_deref().unwrap_or("none");

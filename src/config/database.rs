@@ -37,6 +37,9 @@ impl Section for Database {
         if let Some(path) = url.strip_prefix("sqlite://") {
             return match path {
                 "" => problem("names no file", "write `sqlite://` and the file's path, as in `sqlite://starkeep.db`"),
+                _ if path.contains(":memory:") => {
+                    problem("is in memory, which would be lost and not shared", "write `sqlite://` and a file's path")
+                }
                 _ => Vec::new(),
             };
         }
@@ -78,7 +81,9 @@ mod tests {
         for fine in ["sqlite://starkeep.db", "sqlite:///var/lib/starkeep/starkeep.db", "postgres://u:p@h:5432/d"] {
             assert_eq!(ask(fine), [], "{fine}");
         }
-        for wrong in ["", "starkeep.db", "sqlite://", "mysql://u:secret@h/d", "postgres:u:secret@h"] {
+        for wrong in
+            ["", "starkeep.db", "sqlite://", "sqlite://:memory:", "mysql://u:secret@h/d", "postgres:u:secret@h"]
+        {
             let [problem] = ask(wrong).try_into().unwrap();
             assert!(!problem.to_string().contains("secret"), "{problem}");
         }

@@ -148,4 +148,6 @@ impl<T: Section> SectionProblems for T {
 }
 
 #[cfg(test)]
+mod reference;
+#[cfg(test)]
 mod tests;

@@ -8,6 +8,7 @@ use super::Section;
 use super::problem::{Problem, quoted};
 use super::rules::{counting, plain_http};
 use super::values::{Values, address, flag, header_problem, number, word, words};
+use crate::domain::naming::{InvalidNaming, LONGEST_PATH, Naming};
 
 /// The `onedev` section.
 #[derive(Debug, Clone)]
@@ -91,99 +92,59 @@ impl Section for Onedev {
         let mut problems = Vec::new();
         problems.extend(plain_http("onedev.url", url.as_ref(), *insecure_http));
         problems.extend(header_problem("onedev.token", token.as_ref()));
-        problems.extend(root_problem(root));
-        problems.extend(naming_problem(naming));
+        problems.extend(naming_problems(root, naming));
         problems.extend(counting("onedev.concurrent_pushes", *concurrent_pushes as u64, 1, 64));
         problems
     }
 }
 
-/// Each part of the root is a name as OneDev's pages accept it: OneDev's REST would take anything,
-/// and git could then not reach it.
-fn root_problem(root: &str) -> Option<Problem> {
-    let fits = root.len() <= 100 && root.split('/').all(is_project_name);
-    (!fits).then(|| {
-        Problem::new(
-            "onedev.root",
-            format!("{} is no path of a project", quoted(root)),
-            "write names of letters, digits, `-`, `_` and `.`, parted by `/` and not beginning with `-` or `.`, \
-             at most 100 characters in all, as in `github` or `mirrors/github`",
-        )
-    })
-}
-
-fn is_project_name(name: &str) -> bool {
-    const RESERVED: [&str; 11] = [
-        "robots.txt",
-        "sitemap.xml",
-        "sitemap.txt",
-        "favicon.ico",
-        "favicon.png",
-        "logo.png",
-        "logo-dark.png",
-        "wicket",
-        "projects",
-        "avatars",
-        "prefetch.json",
-    ];
-    let first = name.bytes().next();
-    first.is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_')
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
-        && !RESERVED.contains(&name)
-}
-
-/// The words in braces that a path may hold.
-const PLACEHOLDERS: [&str; 2] = ["{owner}", "{name}"];
-
-fn naming_problem(naming: &str) -> Option<Problem> {
-    // With every placeholder replaced by a harmless letter the rest must be a legal path.
-    let sample = PLACEHOLDERS.iter().fold(naming.to_owned(), |text, word| text.replace(word, "x"));
-    let fits = naming.len() <= 100
-        && PLACEHOLDERS.iter().all(|word| naming.matches(word).count() == 1)
-        && sample.split('/').all(is_project_name);
-    (!fits).then(|| {
-        Problem::new(
+/// Root and template are judged by the rule that will use them; the template also when the root is
+/// wrong, so that both are told at once.
+fn naming_problems(root: &str, template: &str) -> Vec<Problem> {
+    const ROOT: &str =
+        "write names of letters, digits, `-`, `_` and `.`, parted by `/`, as in `github` or `mirrors/github`";
+    const TEMPLATE: &str = "write a path whose last part holds `{name}`, as in `{owner}/{name}`";
+    let whole = Naming::parse(template, root).err();
+    let alone =
+        matches!(whole, Some(InvalidNaming::Root(_))).then(|| Naming::parse(template, "github").err()).flatten();
+    let told = whole.into_iter().chain(alone).map(|error| match error {
+        InvalidNaming::Root(why) => Problem::new("onedev.root", why.to_string(), ROOT),
+        InvalidNaming::Template { template, reason } => {
+            Problem::new("onedev.naming", format!("{}: {reason}", quoted(&template)), TEMPLATE)
+        }
+        InvalidNaming::TooLong { longest } => Problem::new(
             "onedev.naming",
-            format!("{} is no rule for paths", quoted(naming)),
-            "write a path that holds `{owner}` and `{name}` once each, and else only letters, digits, `-`, `_`, `.` \
-             and `/`, as in `{owner}/{name}`",
-        )
-    })
+            format!("together with `onedev.root` it makes room for paths of {longest} characters"),
+            format!("shorten one of them, OneDev takes {LONGEST_PATH}"),
+        ),
+    });
+    told.collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_root_is_a_path_that_git_can_reach() {
-        for fine in ["github", "mirrors/github", "_x/a.b-c"] {
-            assert_eq!(root_problem(fine), None, "{fine}");
-        }
-        for wrong in ["", "/", "a/", "/a", "a//b", "..", "a/../b", ".github", "-a", "a b", "é", "projects", "~x"] {
-            assert!(root_problem(wrong).is_some(), "{wrong}");
-        }
-        assert!(root_problem(&"x".repeat(101)).is_some());
+    fn keys(root: &str, template: &str) -> Vec<String> {
+        naming_problems(root, template).into_iter().map(|it| it.key).collect()
     }
 
     #[test]
-    fn a_naming_rule_tells_two_repositories_apart() {
-        for fine in ["{owner}/{name}", "{owner}-{name}", "gh/{owner}/{name}", "{name}/by/{owner}"] {
-            assert_eq!(naming_problem(fine), None, "{fine}");
+    fn root_and_template_are_judged_together_and_each_is_told() {
+        for (root, template) in
+            [("github", "{owner}/{name}"), ("mirrors/github", "gh/{owner}-{name}"), ("_x/a.b-c", "{name}")]
+        {
+            assert_eq!(naming_problems(root, template), [], "{root} {template}");
         }
-        for wrong in [
-            "",
-            "{name}",
-            "{owner}",
-            "{owner}/{name}/",
-            "{owner}/{nam}",
-            "{owner}/{name}{name}",
-            "{list}/{name}",
-            "{owner}/{name",
-            "../{owner}/{name}",
-            "{owner} {name}",
-        ] {
-            assert!(naming_problem(wrong).is_some(), "{wrong}");
+        for root in ["", "/", "a/", "/a", "a//b", "..", "a/../b", ".github", "-a", "a b", "\u{e9}", "projects", "~x"] {
+            assert_eq!(keys(root, "{owner}/{name}"), ["onedev.root"], "{root}");
         }
+        for template in
+            ["", "{owner}", "{owner}/{name}/", "{owner}/{title}", "{list}/{name}", "{owner}/{name", "../{name}"]
+        {
+            assert_eq!(keys("github", template), ["onedev.naming"], "{template}");
+        }
+        assert_eq!(keys("..", "{title}"), ["onedev.root", "onedev.naming"]);
+        assert_eq!(keys(&"x".repeat(100), "{owner}/{name}"), ["onedev.naming"]);
     }
 }

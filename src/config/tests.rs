@@ -133,7 +133,7 @@ fn lists_of_the_environment_have_commas_and_an_empty_text_takes_a_value_back() {
 #[test]
 fn all_that_is_wrong_is_told_at_once_with_key_origin_and_accepted_form() {
     let story = Story::new()
-        .file("config/default.toml", "[sync]\nlease = '10ms'\nworkers = 0\nwokers = 3\n[onedev]\nroot = '../x'")
+        .file("config/default.toml", "[sync]\nlease = '10ms'\nworkers = 0\nworker = 3\n[onedev]\nroot = '../x'")
         .file("broken.toml", "[github]\ntoken = \"ghp_secret\n")
         .named("broken.toml")
         .set("STARKEEP__SERVER__BIND", "everywhere")
@@ -153,11 +153,11 @@ fn all_that_is_wrong_is_told_at_once_with_key_origin_and_accepted_form() {
         "sync.interval (environment variable STARKEEP__SYNC__INTERVAL): `60` is not accepted; write a whole number and",
         "sync.refs (environment variable STARKEEP__SYNC__REFS): `refs/pulls/*` is not accepted",
         "sync.refs (environment variable STARKEEP__SYNC__REFS): `heads` is not accepted",
-        "sync.wokers (file config/default.toml): there is no such key; did you mean `sync.workers`?",
+        "sync.worker (file config/default.toml): there is no such key; did you mean `sync.workers`?",
         "server.public_url (environment variable STARKEEP__SERVER__PUBLIC_URL): `http://starkeep.example.org/` would",
         "database.url (environment variable STARKEEP__DATABASE__URL): is of no known kind; write `sqlite://PATH`",
         "github.app_private_key: is missing while the App's id is set",
-        "onedev.root (file config/default.toml): `../x` is no path of a project",
+        "onedev.root (file config/default.toml): `../x` is no project path",
         "sync.workers (file config/default.toml): `0` is out of bounds; write a whole number from 1 to",
         "sync.lease (file config/default.toml): `10ms` is out of bounds; write a duration from `1s`",
         "log.level (environment variable STARKEEP__LOG__LEVEL): `loud` is no level",
@@ -180,8 +180,8 @@ fn an_unknown_key_is_told_without_its_value() {
     assert!(told("github = 'x'").contains("it is a section: set its keys, as in `github.api_url`"));
     assert!(told("[github.token]\nvalue = 'x'").contains("github.token.value"));
     assert!(told("[weather]\nforecast = 'x'").contains("`starkeep config show` lists all keys"));
-    let variable = Story::new().set("STARKEEP__GITHUB__TOKNE", "ghp_secret").problem();
-    assert!(variable.contains("environment variable STARKEEP__GITHUB__TOKNE") && !variable.contains("ghp_secret"));
+    let variable = Story::new().set("STARKEEP__GITHUB__TOKENS", "ghp_secret").problem();
+    assert!(variable.contains("environment variable STARKEEP__GITHUB__TOKENS") && !variable.contains("ghp_secret"));
 }
 
 #[test]
@@ -246,7 +246,7 @@ fn an_address_with_a_password_in_it_is_refused_and_masked() {
 }
 
 #[test]
-fn the_repositorys_own_file_is_the_embedded_one() {
+fn a_file_of_this_repository_is_valid() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let options = LoadOptions { directory: folder.to_owned(), ..LoadOptions::default() };
     assert!(Config::load(&options).is_ok());

@@ -165,7 +165,8 @@ fn unwanted_ref(sides: &Sides<'_>, rules: &Rules<'_>, name: &RefName, at: &RefNa
     };
     // An alias whose real name now holds the same tip loses nothing when it goes.
     let stands_elsewhere = at != name && sides.upstream.get(name) == Some(&have);
-    let keep = if rules.keep && !stands_elsewhere && at.as_str() != kept::STAND_IN { Keep::Yes(reason) } else { Keep::No };
+    let keep =
+        if rules.keep && !stands_elsewhere && at.as_str() != kept::STAND_IN { Keep::Yes(reason) } else { Keep::No };
     out.changes.push(Change { name: name.clone(), at: at.clone(), old: Some(have), new: None, keep });
 }
 

@@ -185,7 +185,12 @@ impl Exchange {
         if method == Method::POST {
             request = request.header(CONTENT_TYPE, "application/json").body("{}");
         }
-        let mut response = request.send().await?;
+        let again = if method == Method::GET { request.try_clone() } else { None };
+        let mut response = match (request.send().await, again) {
+            // Most likely a kept connection that the other side had closed: a fresh one tells.
+            (Err(error), Some(again)) if !error.is_timeout() && !error.is_connect() => again.send().await?,
+            (response, _) => response?,
+        };
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         let mut body = Vec::new();

@@ -30,10 +30,8 @@ mod tests;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use secrecy::SecretString;
 
-use crate::config::admin::Admin;
-use crate::config::server::Server;
+use crate::config::Config;
 use crate::orchestrator::Stages;
 use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
@@ -46,12 +44,8 @@ pub struct Tools {
     pub store: Store,
     /// Who is asked when a delivery is to be taken, or GitHub or OneDev has the answer.
     pub stages: Stages,
-    /// Limits of requests; the address to listen on is [`start`]'s.
-    pub server: Server,
-    /// The admin API's token.
-    pub admin: Admin,
-    /// `github.webhook_secret`; without one webhooks are answered 503.
-    pub webhook_secret: Option<SecretString>,
+    /// Limits of requests, the webhook's secret, the admin token. The address to listen on is [`start`]'s.
+    pub config: Config,
     /// What is counted, and what `/metrics` shows.
     pub metrics: Metrics,
     /// What `/readyz` shows besides the database.
@@ -65,6 +59,16 @@ pub struct Component {
     pub name: &'static str,
     /// Asks how it is. Bounded and cached by the caller, so it may take its time.
     pub probe: Arc<dyn Fn() -> BoxFuture<'static, ComponentState> + Send + Sync>,
+}
+
+impl Component {
+    /// A component of this name, asked by this probe.
+    pub fn new(
+        name: &'static str,
+        probe: impl Fn() -> BoxFuture<'static, ComponentState> + Send + Sync + 'static,
+    ) -> Self {
+        Self { name, probe: Arc::new(probe) }
+    }
 }
 
 /// How a component is.

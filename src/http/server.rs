@@ -53,7 +53,7 @@ impl HttpError {
 /// # Errors
 /// [`HttpError::Bind`].
 pub fn start(tools: Tools, bind: SocketAddr) -> Result<(Server, SocketAddr), HttpError> {
-    let drain = tools.server.shutdown_timeout;
+    let drain = tools.config.server.shutdown_timeout;
     listen(web::Data::new(Shared::new(tools)), bind, drain)
 }
 

@@ -11,6 +11,7 @@ use super::body::Room;
 use super::limits::{Failures, Gate, webhook_gate};
 use super::probes::Probes;
 use super::scrape::Gauges;
+use crate::config::Config;
 use crate::orchestrator::Stages;
 use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
@@ -32,7 +33,8 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(tools: Tools) -> Self {
-        let Tools { store, stages, server, admin, webhook_secret, metrics, components } = tools;
+        let Tools { store, stages, config, metrics, components } = tools;
+        let Config { server, admin, github, .. } = config;
         Self {
             door: Door::new(admin.token.as_ref(), Failures::new(Instant::now)),
             probes: Probes::new(store.clone(), components),
@@ -44,7 +46,7 @@ impl Shared {
             store,
             stages,
             metrics,
-            webhook_secret,
+            webhook_secret: github.webhook_secret,
         }
     }
 }

@@ -4,10 +4,12 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderValue;
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
+use tokio::time::Instant;
 use url::Url;
 
 use super::error::OnedevError;
@@ -17,6 +19,11 @@ use crate::config::onedev::Onedev;
 use crate::domain::ids::ProjectId;
 use crate::domain::naming::ProjectPath;
 use crate::telemetry::metrics::Metrics;
+
+/// A probe's answer is good for so long: `/readyz` is open to everybody and must not be a way to make
+/// starkeep knock on OneDev's door at will.
+const PROBE_LIFE: Duration = Duration::from_secs(5);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// OneDev's REST, as far as starkeep needs it. Cloning shares connections.
 #[derive(Clone)]
@@ -29,11 +36,12 @@ struct Inner {
     token: SecretString,
     root: ProjectPath,
     reader_role: OnceCell<i64>,
+    probed: Mutex<Option<(Instant, Result<Version, OnedevError>)>>,
 }
 
 impl fmt::Debug for OnedevClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { exchange, token: _, root, reader_role: _ } = &*self.inner;
+        let Inner { exchange, token: _, root, reader_role: _, probed: _ } = &*self.inner;
         f.debug_struct("OnedevClient").field("url", &exchange.url([]).as_str()).field("root", root).finish()
     }
 }
@@ -62,7 +70,8 @@ impl OnedevClient {
             .map_err(|_| wrong("onedev.token holds characters that no header can carry".to_owned()))?;
         bearer.set_sensitive(true);
         let exchange = Exchange::new(url, bearer, metrics.clone())?;
-        Ok(Self { inner: Arc::new(Inner { exchange, token, root, reader_role: OnceCell::new() }) })
+        let inner = Inner { exchange, token, root, reader_role: OnceCell::new(), probed: Mutex::default() };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// The project that all mirrors lie below.
@@ -120,6 +129,21 @@ impl OnedevClient {
         self.ready().await?;
         let version = self.version().await?;
         if version.is_supported() { Ok(version) } else { Err(OnedevError::TooOld(version.to_string())) }
+    }
+
+    /// [`Self::check`] within 5 s, asked at most every 5 s: for `/readyz`, and before a run of calls.
+    ///
+    /// # Errors
+    /// As [`Self::check`]; [`OnedevError::Unreachable`] when it takes too long.
+    pub async fn probe(&self) -> Result<Version, OnedevError> {
+        let mut probed = self.inner.probed.lock().await;
+        if let Some((_, known)) = probed.as_ref().filter(|(at, _)| at.elapsed() < PROBE_LIFE) {
+            return known.clone();
+        }
+        let late = || OnedevError::Unreachable(format!("no answer within {} s", PROBE_TIMEOUT.as_secs()));
+        let found = tokio::time::timeout(PROBE_TIMEOUT, self.check()).await.unwrap_or_else(|_| Err(late()));
+        *probed = Some((Instant::now(), found.clone()));
+        found
     }
 
     /// The id of the project of a path, ignoring case; `None` if there is none that the token sees.

@@ -141,7 +141,8 @@ impl Exchange {
 
     async fn transmit(&self, call: Call) -> Result<Answer, OnedevError> {
         let Call { method, url, body, credential } = call;
-        let timeout = if method == Method::GET { TIMEOUT } else { SLOW_TIMEOUT };
+        let is_read = method == Method::GET;
+        let timeout = if is_read { TIMEOUT } else { SLOW_TIMEOUT };
         let mut request = self.http.request(method, url).timeout(timeout);
         if credential {
             // Sent without being asked: a 401 of OneDev's REST names no scheme to answer with.
@@ -150,7 +151,12 @@ impl Exchange {
         if let Some(body) = body {
             request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
         }
-        let mut response = request.send().await?;
+        let again = if is_read { request.try_clone() } else { None };
+        let mut response = match (request.send().await, again) {
+            // Most likely a kept connection that the other side had closed: a fresh one tells.
+            (Err(error), Some(again)) if !error.is_timeout() && !error.is_connect() => again.send().await?,
+            (response, _) => response?,
+        };
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         let mut body = Vec::new();

@@ -50,7 +50,13 @@ async fn drive_claimed(tools: &Tools, job: Job) {
     };
     report(&job, &outcome);
     tools.progress.tell(mirror, "record", 0);
-    let record = || Record { ticket: ticket.clone(), job: job.clone(), worker: tools.worker.clone(), started_at, outcome: outcome.clone() };
+    let record = || Record {
+        ticket: ticket.clone(),
+        job: job.clone(),
+        worker: tools.worker.clone(),
+        started_at,
+        outcome: outcome.clone(),
+    };
     let ending = write_down(tools, record).await;
     tools.progress.tell(mirror, if matches!(outcome, Outcome::Failed(_)) { "failed" } else { "done" }, 0);
     if ending == Some(Ending::Dead) && job.kind == JobKind::Sync {
@@ -114,6 +120,8 @@ async fn roll_back(tools: &Tools, id: MirrorId) {
     match rolled_back.await {
         Ok(true) => tracing::info!("the empty project that was made for this mirror is gone again"),
         Ok(false) => {}
-        Err::<bool, Failure>(failure) => tracing::warn!(code = failure.code, "the empty project stays: {}", failure.message),
+        Err::<bool, Failure>(failure) => {
+            tracing::warn!(code = failure.code, "the empty project stays: {}", failure.message)
+        }
     }
 }

@@ -16,7 +16,7 @@ pub(super) async fn keep(tools: &Tools, job: &Job, cancel: &CancellationToken) {
             std::future::pending::<()>().await;
         }
         let (id, worker, until) = (job.id, tools.worker.clone(), Utc::now() + tools.lease);
-        match tools.store.write(move |c| jobs::renew(c, id, &worker, until)).await {
+        match tools.store.write(move |c| jobs::renew(c, id, &worker, until, Utc::now())).await {
             Ok(true) => held_until = until,
             Ok(false) => return,
             Err(error) if Utc::now() >= held_until => {

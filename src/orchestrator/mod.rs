@@ -126,8 +126,10 @@ async fn claim(tools: &Arc<Tools>) -> Result<usize, Failure> {
     if permits.is_empty() || tools.stop.is_cancelled() {
         return Ok(0);
     }
-    let (worker, lease, most, only) = (tools.worker.clone(), tools.lease, permits.len(), tools.only.clone());
-    let claimed = tools.store.write(move |c| jobs::claim_many(c, &worker, Utc::now(), lease, most, only.as_deref())).await?;
+    let lease = chrono::TimeDelta::from_std(tools.lease).unwrap_or(chrono::TimeDelta::MAX);
+    let (worker, most, only) = (tools.worker.clone(), permits.len(), tools.only.clone());
+    let claimed =
+        tools.store.write(move |c| jobs::claim_many(c, &worker, Utc::now(), lease, most, only.as_deref())).await?;
     let started = claimed.len();
     for (job, permit) in claimed.into_iter().zip(permits) {
         actix::spawn(drive::drive(Arc::clone(tools), job, permit));

@@ -39,14 +39,7 @@ async fn queue_due(tools: &Tools) -> Result<(), Failure> {
         .store
         .write(move |c| {
             due.iter().try_for_each(|mirror| {
-                let job = NewJob {
-                    kind: JobKind::Sync,
-                    mirror: Some(*mirror),
-                    priority: Priority::ROUTINE,
-                    run_after: None,
-                    correlation: CorrelationId(Uuid::now_v7()),
-                    delivery: None,
-                };
+                let job = NewJob::of(JobKind::Sync, *mirror, Priority::ROUTINE, CorrelationId(Uuid::now_v7()));
                 jobs::enqueue(c, &job, Utc::now()).map(drop)
             })
         })

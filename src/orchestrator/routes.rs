@@ -39,7 +39,12 @@ pub(super) async fn sync(tools: &Tools, job: &Job, ticket: &Ticket, mirror: Mirr
     Ok(Outcome::Synced(Box::new(synced)))
 }
 
-async fn transfer(tools: &Tools, ticket: &Ticket, sides: &TwoSides, depth: Depth) -> Result<crate::stages::transfer::Synced, Failure> {
+async fn transfer(
+    tools: &Tools,
+    ticket: &Ticket,
+    sides: &TwoSides,
+    depth: Depth,
+) -> Result<crate::stages::transfer::Synced, Failure> {
     tools.progress.tell(ticket.mirror, "transfer", 0);
     let message = Transfer { ticket: ticket.clone(), sides: sides.clone(), depth };
     tools.stages.transfer.ask(message, PATIENCE).await?
@@ -68,7 +73,7 @@ async fn prepare(tools: &Tools, ticket: &Ticket, mirror: Mirror) -> Result<(Mirr
         .store
         .write(move |c| {
             mirrors::set_name(c, id, &described.name, Utc::now())?;
-            mirrors::describe(c, id, &described, Utc::now())?;
+            mirrors::set_description(c, id, &described, Utc::now())?;
             mirrors::find(c, id)
         })
         .await?
@@ -87,7 +92,9 @@ fn check_bounds(tools: &Tools, repository: &Repository) -> Result<(), Failure> {
     let bytes = u64::try_from(repository.size_kib).unwrap_or(0).saturating_mul(1024);
     match tools.max_bytes {
         Some(most) if bytes > most => {
-            let message = format!("upstream has {bytes} bytes, more than sync.max_bytes ({most}): raise it and resume the mirror");
+            let message = format!(
+                "upstream has {bytes} bytes, more than sync.max_bytes ({most}): raise it and resume the mirror"
+            );
             Err(Failure::new("too_large", message, Retry::Never).meaning(Verdict::Paused))
         }
         _ => Ok(()),
@@ -112,7 +119,7 @@ fn depth(mirror: &Mirror, priority: Priority) -> Depth {
 }
 
 fn is_misplaced(failure: &Failure) -> bool {
-    matches!(failure.code, "upstream_not_found" | "target_not_found" | "redirected")
+    matches!(failure.code, "upstream_not_found" | "onedev_not_found" | "upstream_redirected")
 }
 
 pub(super) async fn verify(tools: &Tools, ticket: &Ticket, mirror: Mirror) -> Result<Outcome, Failure> {

@@ -17,7 +17,8 @@ use crate::domain::ids::JobId;
 use crate::domain::job::{JobKind, Priority};
 use crate::domain::mirror::{Source, Status};
 use crate::domain::policy::{self, Wish};
-use crate::store::deliveries::{NewDelivery, Recorded};
+use crate::store::audit::NewEntry;
+use crate::store::deliveries::{NewDelivery, Outcome, Recorded};
 use crate::store::jobs::NewJob;
 use crate::store::mirrors::Mirror;
 use crate::store::{Connection, Store, StoreError, audit, deliveries, jobs, mirrors, stars, watched};
@@ -70,26 +71,40 @@ fn accept(c: &mut Connection, stars: &Stars, message: &Accept, now: DateTime<Utc
         _ => false,
     };
     let wish = policy::wish(&message.event, watched);
-    let delivery = NewDelivery {
-        guid: message.guid.clone(),
-        event: message.event.clone(),
-        ignored: wish == Wish::Nothing && !matches!(message.event, Event::Ping),
-        correlation: message.correlation,
-    };
-    if deliveries::record(c, &delivery, now)? == Recorded::Duplicate {
-        return Ok(Accepted { reception: Reception::Duplicate, jobs: Vec::new() });
+    let wish = granted(c, wish, message)?;
+    let ignored = wish == Wish::Nothing && !matches!(message.event, Event::Ping);
+    if let Recorded::Duplicate(jobs) = deliveries::record(c, &delivery(message, ignored), now)? {
+        return Ok(Accepted { reception: Reception::Duplicate, jobs });
     }
     let jobs = match message.event.subject() {
         Some(subject) => grant(c, stars, message, wish, subject, now)?,
         None => Vec::new(),
     };
-    let reception = match (&message.event, jobs.is_empty()) {
-        (Event::Ping, _) | (_, false) => Reception::Accepted,
-        (Event::Unstarred { .. }, true) if wish == Wish::LetGo => Reception::Accepted,
-        _ => Reception::Ignored,
+    if !ignored {
+        deliveries::settle(c, &message.guid)?;
+    }
+    Ok(Accepted { reception: if ignored { Reception::Ignored } else { Reception::Accepted }, jobs })
+}
+
+/// What is asked of a mirror that does not exist is asked of nobody.
+fn granted(c: &mut Connection, wish: Wish, message: &Accept) -> Result<Wish, StoreError> {
+    let (Wish::Sync { .. } | Wish::LetGo, Some(subject)) = (wish, message.event.subject()) else { return Ok(wish) };
+    Ok(if mirrors::by_github_id(c, subject.id)?.is_some() { wish } else { Wish::Nothing })
+}
+
+fn delivery(message: &Accept, ignored: bool) -> NewDelivery {
+    let sender = match &message.event {
+        Event::Starred { sender, .. } | Event::Unstarred { sender, .. } => Some((sender.id, sender.login.clone())),
+        _ => None,
     };
-    deliveries::settle(c, &message.guid, now)?;
-    Ok(Accepted { reception, jobs })
+    NewDelivery {
+        guid: message.guid.clone(),
+        event: message.event.clone(),
+        action: message.event.action().map(str::to_owned),
+        sender,
+        outcome: if ignored { Outcome::Ignored } else { Outcome::Accepted },
+        correlation: message.correlation,
+    }
 }
 
 /// By id once it is known; by login, without case, before that.
@@ -105,7 +120,14 @@ fn is_watched(c: &mut Connection, stars: &Stars, sender: &Account) -> Result<boo
     Ok(true)
 }
 
-fn grant(c: &mut Connection, stars: &Stars, message: &Accept, wish: Wish, subject: &Subject, now: DateTime<Utc>) -> Result<Vec<JobId>, StoreError> {
+fn grant(
+    c: &mut Connection,
+    stars: &Stars,
+    message: &Accept,
+    wish: Wish,
+    subject: &Subject,
+    now: DateTime<Utc>,
+) -> Result<Vec<JobId>, StoreError> {
     match wish {
         Wish::Nothing => Ok(Vec::new()),
         Wish::Keep => keep(c, message, subject, now),
@@ -114,7 +136,7 @@ fn grant(c: &mut Connection, stars: &Stars, message: &Accept, wish: Wish, subjec
             let Some(mirror) = mirrors::by_github_id(c, subject.id)? else { return Ok(Vec::new()) };
             if describe {
                 mirrors::set_name(c, mirror.id, &subject.name, now)?;
-                mirrors::forget_description(c, mirror.id, now)?;
+                mirrors::doubt_description(c, mirror.id)?;
             }
             if !mirror.status.is_synced() {
                 return Ok(Vec::new());
@@ -125,7 +147,7 @@ fn grant(c: &mut Connection, stars: &Stars, message: &Accept, wish: Wish, subjec
 }
 
 fn keep(c: &mut Connection, message: &Accept, subject: &Subject, now: DateTime<Utc>) -> Result<Vec<JobId>, StoreError> {
-    let (mirror, created) = mirrors::ensure(c, subject.id, &subject.name, Source::Star, now)?;
+    let (mirror, created) = mirrors::ensure(c, subject, Source::Star, now)?;
     if let Event::Starred { sender, .. } = &message.event {
         stars::add(c, mirror.id, sender.id, now)?;
     }
@@ -133,14 +155,20 @@ fn keep(c: &mut Connection, message: &Accept, subject: &Subject, now: DateTime<U
         mirrors::restar(c, mirror.id, now)?;
         jobs::cancel_queued(c, mirror.id, JobKind::Remove, now)?;
     }
-    let fresh = created || mirror.proof_digest.is_none();
+    let fresh = created || mirror.proof.is_none();
     let priority = policy::priority(JobKind::Sync, fresh);
     note(c, message, "star", &mirror, now)?;
     queue(c, message, &mirror, JobKind::Sync, priority, now)
 }
 
 /// A mirror that another watched user still stars, or that somebody asked for by name, stays.
-fn let_go(c: &mut Connection, stars: &Stars, message: &Accept, subject: &Subject, now: DateTime<Utc>) -> Result<Vec<JobId>, StoreError> {
+fn let_go(
+    c: &mut Connection,
+    stars: &Stars,
+    message: &Accept,
+    subject: &Subject,
+    now: DateTime<Utc>,
+) -> Result<Vec<JobId>, StoreError> {
     let Some(mirror) = mirrors::by_github_id(c, subject.id)? else { return Ok(Vec::new()) };
     if let Event::Unstarred { sender, .. } = &message.event {
         stars::remove(c, mirror.id, sender.id)?;
@@ -160,25 +188,32 @@ fn let_go(c: &mut Connection, stars: &Stars, message: &Accept, subject: &Subject
 }
 
 fn job(message: &Accept, mirror: &Mirror, kind: JobKind, priority: Priority) -> NewJob {
-    NewJob {
-        kind,
-        mirror: Some(mirror.id),
-        priority,
-        run_after: None,
-        correlation: message.correlation,
-        delivery: Some(message.guid.clone()),
-    }
+    NewJob { delivery: Some(message.guid.clone()), ..NewJob::of(kind, mirror.id, priority, message.correlation) }
 }
 
-fn queue(c: &mut Connection, message: &Accept, mirror: &Mirror, kind: JobKind, priority: Priority, now: DateTime<Utc>) -> Result<Vec<JobId>, StoreError> {
+fn queue(
+    c: &mut Connection,
+    message: &Accept,
+    mirror: &Mirror,
+    kind: JobKind,
+    priority: Priority,
+    now: DateTime<Utc>,
+) -> Result<Vec<JobId>, StoreError> {
     Ok(vec![jobs::enqueue(c, &job(message, mirror, kind, priority), now)?.id])
 }
 
-fn note(c: &mut Connection, message: &Accept, action: &str, mirror: &Mirror, now: DateTime<Utc>) -> Result<(), StoreError> {
+fn note(
+    c: &mut Connection,
+    message: &Accept,
+    action: &str,
+    mirror: &Mirror,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
     let actor = match &message.event {
         Event::Starred { sender, .. } | Event::Unstarred { sender, .. } => format!("github:{}", sender.login),
         _ => "github".to_owned(),
     };
-    let entry = audit::Entry::new(&actor, action, &mirror.name.to_string(), "done").correlated(message.correlation);
+    let entry =
+        NewEntry { correlation: Some(message.correlation), ..NewEntry::of(&actor, action, &mirror.name.to_string()) };
     audit::append(c, &entry, now)
 }

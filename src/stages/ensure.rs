@@ -13,11 +13,13 @@ use super::messages::{Ensure, Ensured, Remove, RollBack};
 use super::panics::Panics;
 use super::pool::Guard;
 use crate::config::onedev::{OnConflict, Visibility};
+use crate::domain::ids::ProjectId;
 use crate::domain::naming::{Naming, ProjectPath};
 use crate::domain::repository::Repository;
 use crate::domain::retry::Retry;
-use crate::onedev::OnedevClient;
-use crate::onedev::projects::{self, Known, Placement, Wanted};
+use crate::onedev::projects::{self, Known, Placement, Removal, Settings, Wanted};
+use crate::onedev::{OnedevClient, OnedevError};
+use crate::store::audit::NewEntry;
 use crate::store::mirrors::{self, Mirror};
 use crate::store::{Store, audit};
 
@@ -90,37 +92,58 @@ async fn ensure(tools: &Tools, mirror: Mirror, repository: &Repository) -> Resul
     };
     let known = Known {
         project: mirror.project.as_ref().map(|it| (it.id, it.path.clone())),
-        intended: mirror.intended_path.clone(),
+        intended: mirror.intended_path.as_deref().and_then(|it| it.parse().ok()),
     };
     let (project, made, adopting) = match projects::locate(&tools.onedev, &wanted, &known).await? {
-        Placement::Ours(project) => (project, false, false),
+        Placement::Ours(project) => (project, mirror.project.is_none(), false),
         Placement::Adopt(project) => (project, false, true),
         Placement::Create(path) => (create(tools, &mirror, &path, repository).await?, true, false),
-        Placement::Conflict(project) => {
-            let message = format!(
-                "a project that is not starkeep's stands at {}: move it away, or set onedev.on_conflict to `suffix` or `adopt`",
-                project.path
-            );
-            return Err(Failure::new("project_conflict", message, Retry::Never));
-        }
+        Placement::Conflict(conflict) => return Err(OnedevError::from(conflict).into()),
     };
-    let description = repository.description.as_deref();
-    projects::settle(&tools.onedev, &project, description, tools.visibility, repository.private).await?;
+    if adopting {
+        refuse_taken(tools, &mirror, project.id).await?;
+    }
+    let settings = Settings {
+        description: repository.description.as_deref(),
+        visibility: tools.visibility,
+        upstream_private: repository.private,
+    };
+    projects::settle(&tools.onedev, &project, &settings).await?;
     let ensured = Ensured { id: project.id, path: project.path.clone(), made, adopting };
-    let known = mirror.project.is_some_and(|it| it.id == project.id && it.path == project.path);
-    if !known {
-        let (id, path) = (project.id, project.path);
-        let url = tools.onedev.page_url(&path);
-        let made = made || mirror.intended_path.as_deref() == Some(path.as_str());
-        tools.store.write(move |c| mirrors::set_project(c, mirror.id, id, &path, &url, made, Utc::now())).await?;
+    if mirror.project.as_ref().is_none_or(|it| it.id != project.id || it.path != project.path) {
+        remember(tools, &mirror, project, made).await?;
     }
     Ok(ensured)
 }
 
-async fn create(tools: &Tools, mirror: &Mirror, path: &ProjectPath, repository: &Repository) -> Result<crate::onedev::Project, Failure> {
+/// A project that another mirror holds is not there to be adopted.
+async fn refuse_taken(tools: &Tools, mirror: &Mirror, project: ProjectId) -> Result<(), Failure> {
+    let holder = tools.store.read(move |c| mirrors::holder(c, project)).await?;
+    match holder {
+        Some(other) if other != mirror.id => {
+            let message = format!("the project {project} holds another mirror; set onedev.on_conflict to `suffix`");
+            Err(Failure::new("project_conflict", message, Retry::Never))
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn remember(tools: &Tools, mirror: &Mirror, project: crate::onedev::Project, made: bool) -> Result<(), Failure> {
+    let url = project.path.parse().map(|it: ProjectPath| tools.onedev.page_url(&it).to_string()).unwrap_or_default();
+    let (id, project) = (mirror.id, mirrors::Project { id: project.id, path: project.path, url });
+    tools.store.write(move |c| mirrors::set_project(c, id, &project, made, Utc::now())).await?;
+    Ok(())
+}
+
+async fn create(
+    tools: &Tools,
+    mirror: &Mirror,
+    path: &ProjectPath,
+    repository: &Repository,
+) -> Result<crate::onedev::Project, Failure> {
     let (id, intended) = (mirror.id, path.to_string());
     tools.store.write(move |c| mirrors::intend_project(c, id, &intended, Utc::now())).await?;
-    Ok(projects::create(&tools.onedev, path, repository.description.as_deref()).await?)
+    Ok(projects::create(&tools.onedev, path, repository.description.as_deref()).await?.project)
 }
 
 /// True if a project went. Only an empty one that was made for this mirror and never proven goes.
@@ -128,24 +151,29 @@ async fn roll_back(tools: &Tools, mirror: Mirror) -> Result<bool, Failure> {
     let Some(project) = mirror.project.filter(|_| mirror.made_project && mirror.first_proof_at.is_none()) else {
         return Ok(false);
     };
-    let gone = projects::remove_if_empty(&tools.onedev, project.id, &project.path).await?;
-    if gone {
-        tools.store.write(move |c| mirrors::forget_project(c, mirror.id, Utc::now())).await?;
+    let removal = projects::remove_if_empty(&tools.onedev, project.id, &path_of(&project.path)?).await?;
+    if removal == Removal::NotEmpty {
+        return Ok(false);
     }
-    Ok(gone)
+    tools.store.write(move |c| mirrors::forget_project(c, mirror.id, Utc::now())).await?;
+    Ok(removal == Removal::Removed)
 }
 
 async fn remove(tools: &Tools, mirror: Mirror) -> Result<(), Failure> {
     if let Some(project) = &mirror.project {
-        projects::remove(&tools.onedev, project.id, &project.path).await?;
+        tools.onedev.delete_project(project.id, &path_of(&project.path)?).await?;
     }
-    let entry = audit::Entry::new("starkeep", "remove", &mirror.name.to_string(), "done");
+    let (id, entry) = (mirror.id, NewEntry::of("starkeep", "mirror.remove", &mirror.name.to_string()));
     tools
         .store
         .write(move |c| {
             audit::append(c, &entry, Utc::now())?;
-            mirrors::delete(c, mirror.id)
+            mirrors::delete(c, id)
         })
         .await?;
     Ok(())
+}
+
+fn path_of(path: &str) -> Result<ProjectPath, Failure> {
+    path.parse().map_err(|error| Failure::new("project_path", format!("{error}"), Retry::Never))
 }

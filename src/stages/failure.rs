@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use crate::domain::retry::Retry;
+use crate::git::WireError;
+use crate::github::GithubError;
+use crate::onedev::OnedevError;
 use crate::stages::pool::Unanswered;
+use crate::store::StoreError;
 
 /// Why a piece of work failed and what that means for its job.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -57,5 +61,30 @@ impl From<Unanswered> for Failure {
             Unanswered::Crashed(_) => Self::new("crashed", unanswered.to_string(), Retry::Backoff),
             Unanswered::Ended(_) => Self::called_off(),
         }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::new(error.code(), error.to_string(), error.retry())
+    }
+}
+
+impl From<GithubError> for Failure {
+    fn from(error: GithubError) -> Self {
+        let verdict = if error.is_gone() { Verdict::Gone } else { Verdict::Fault };
+        Self::new(error.code(), error.to_string(), error.retry()).meaning(verdict)
+    }
+}
+
+impl From<OnedevError> for Failure {
+    fn from(error: OnedevError) -> Self {
+        Self::new(error.code(), error.to_string(), error.retry())
+    }
+}
+
+impl From<WireError> for Failure {
+    fn from(error: WireError) -> Self {
+        Self::new(error.code(), error.to_string(), error.retry())
     }
 }

@@ -24,6 +24,14 @@ pub struct Ticket {
     pub cancel: CancellationToken,
 }
 
+impl Ticket {
+    /// For work that somebody waits for, without a job in the queue.
+    pub fn unqueued(mirror: MirrorId) -> Self {
+        let correlation = CorrelationId(uuid::Uuid::now_v7());
+        Self { job: JobId(0), mirror, correlation, cancel: CancellationToken::new() }
+    }
+}
+
 /// A delivery whose signature is right, to be made durable together with its jobs.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Accepted, Failure>")]
@@ -182,6 +190,8 @@ pub struct Compare {
 #[derive(Debug, Message)]
 #[rtype(result = "Result<BothSides, Failure>")]
 pub struct Look {
+    /// Whose.
+    pub mirror: MirrorId,
     /// What is to be read.
     pub sides: TwoSides,
 }

@@ -11,14 +11,14 @@ use super::panics::Panics;
 use super::pool::Guard;
 use super::transfer::{Comparison, Stats, Synced};
 use crate::config::sync::Sync;
-use crate::domain::ids::MirrorId;
 use crate::domain::job::{JobKind, Priority};
 use crate::domain::mirror::Status;
 use crate::domain::policy;
 use crate::domain::retry::{BackoffRule, Retry};
-use crate::store::jobs::{self, JobError, NewJob};
-use crate::store::mirrors::{self, MirrorError, NewProof};
-use crate::store::syncs::{self, NewSync, SyncOutcome};
+use crate::store::audit::NewEntry;
+use crate::store::jobs::{self, NewJob};
+use crate::store::mirrors::{self, Proven};
+use crate::store::syncs::{self, Outcome as SyncOutcome, Work};
 use crate::store::{Connection, Store, StoreError, audit};
 use crate::telemetry::metrics::Metrics;
 
@@ -123,18 +123,19 @@ impl Pen {
         let next = self.next_look();
         let mirror = it.ticket.mirror;
         if synced.both_read {
-            let status = if synced.not_level.is_empty() { Status::Healthy } else { Status::Partial };
-            let proof = NewProof {
+            let proven = Proven {
                 digest: synced.digest.clone(),
+                onedev_digest: Some(synced.digest.clone()),
                 head: synced.head,
-                ref_count: synced.ref_count,
+                ref_count: i64::try_from(synced.ref_count).unwrap_or(i64::MAX),
                 default_branch: synced.default_branch.clone(),
                 not_level: synced.not_level.clone(),
-                status,
+                status: if synced.not_level.is_empty() { Status::Healthy } else { Status::Partial },
                 changed: synced.stats.changed(),
-                next_sync_at: next,
+                verified_at: self.now,
+                next_sync_at: Some(next),
             };
-            mirrors::record_proof(c, mirror, &proof, self.now)?;
+            mirrors::record_proof(c, mirror, &proven)?;
         } else {
             mirrors::record_unchanged(c, mirror, next, self.now)?;
         }
@@ -150,20 +151,13 @@ impl Pen {
     fn compared(&self, c: &mut Connection, it: &Record, comparison: &Comparison) -> Result<(), StoreError> {
         let mirror = it.ticket.mirror;
         if comparison.is_level() {
-            return mirrors::record_verified(c, mirror, &comparison.digest, self.now);
+            mirrors::record_verified(c, mirror, &comparison.digest, self.now)?;
+            return Ok(());
         }
         let names: Vec<&str> = comparison.differences.iter().take(20).map(|it| it.name.as_str()).collect();
         let message = format!("{} refs differ from upstream: {}", comparison.differences.len(), names.join(", "));
-        let error = MirrorError { code: "not_level".to_owned(), message, attempts: 0, status: None };
-        mirrors::record_error(c, mirror, &error, self.now)?;
-        let job = NewJob {
-            kind: JobKind::Sync,
-            mirror: Some(mirror),
-            priority: Priority::CHANGED,
-            run_after: None,
-            correlation: it.ticket.correlation,
-            delivery: None,
-        };
+        mirrors::record_error(c, mirror, ("not_level", &message), 0, Status::Error, self.now)?;
+        let job = NewJob::of(JobKind::Sync, mirror, Priority::CHANGED, it.ticket.correlation);
         jobs::enqueue(c, &job, self.now)?;
         Ok(())
     }
@@ -171,83 +165,86 @@ impl Pen {
     fn failed(&self, c: &mut Connection, it: &Record, failure: &Failure) -> Result<Ending, StoreError> {
         if failure.verdict == Verdict::CalledOff {
             self.history(c, it, SyncOutcome::CutOff, &Stats::default(), None, Some(failure))?;
-            let postponed = jobs::postpone(c, it.job.id, &it.worker, self.now, false, &error_of(failure), self.now)?;
+            let postponed =
+                jobs::postpone(c, it.job.id, &it.worker, self.now, false, Some(error_of(failure)), self.now)?;
             return Ok(if postponed { Ending::Postponed } else { Ending::Lost });
         }
         self.history(c, it, SyncOutcome::Failed, &Stats::default(), None, Some(failure))?;
+        let mirror = it.ticket.mirror;
         let status = match failure.verdict {
             Verdict::Gone => Some(Status::Gone),
             Verdict::Paused => Some(Status::Paused),
             Verdict::Fault | Verdict::CalledOff => None,
         };
         if let Some(status) = status {
-            self.fail_mirror(c, it.ticket.mirror, failure, 0, Some(status))?;
-            mirrors::look_again(c, it.ticket.mirror, self.now + policy::DEEP_CHECK, self.now)?;
+            mirrors::record_error(c, mirror, (failure.code, &failure.message), 0, status, self.now)?;
+            mirrors::schedule(c, mirror, Some(self.now + policy::DEEP_CHECK), self.now)?;
             return self.finish(c, it);
         }
+        // Waiting that the other side asked for is no attempt.
+        let attempts = it.job.attempts + u32::from(!matches!(failure.retry, Retry::After(_)));
+        mirrors::record_error(c, mirror, (failure.code, &failure.message), attempts, Status::Error, self.now)?;
         match failure.retry {
-            Retry::After(pause) => {
-                self.fail_mirror(c, it.ticket.mirror, failure, it.job.attempts, None)?;
-                self.postpone(c, it, failure, pause, false)
-            }
-            Retry::Backoff => {
-                let attempts = it.job.attempts + 1;
-                self.fail_mirror(c, it.ticket.mirror, failure, attempts, Some(Status::Error))?;
-                match self.rule.pause(attempts, self.draw) {
-                    Some(pause) => self.postpone(c, it, failure, pause, true),
-                    None => self.bury(c, it, failure),
-                }
-            }
-            Retry::Never => {
-                self.fail_mirror(c, it.ticket.mirror, failure, it.job.attempts + 1, Some(Status::Error))?;
-                self.bury(c, it, failure)
-            }
+            Retry::After(pause) => self.postpone(c, it, failure, pause, false),
+            Retry::Backoff => match self.rule.pause(attempts, self.draw) {
+                Some(pause) => self.postpone(c, it, failure, pause, true),
+                None => self.bury(c, it, failure),
+            },
+            Retry::Never => self.bury(c, it, failure),
         }
     }
 
-    fn postpone(&self, c: &mut Connection, it: &Record, failure: &Failure, pause: std::time::Duration, counted: bool) -> Result<Ending, StoreError> {
-        let done = jobs::postpone(c, it.job.id, &it.worker, self.now + pause, counted, &error_of(failure), self.now)?;
+    fn postpone(
+        &self,
+        c: &mut Connection,
+        it: &Record,
+        failure: &Failure,
+        pause: std::time::Duration,
+        counted: bool,
+    ) -> Result<Ending, StoreError> {
+        let done =
+            jobs::postpone(c, it.job.id, &it.worker, self.now + pause, counted, Some(error_of(failure)), self.now)?;
         Ok(if done { Ending::Postponed } else { Ending::Lost })
     }
 
     fn bury(&self, c: &mut Connection, it: &Record, failure: &Failure) -> Result<Ending, StoreError> {
-        let entry = audit::Entry::new("starkeep", it.job.kind.as_str(), &it.ticket.mirror.to_string(), "failed")
-            .correlated(it.ticket.correlation);
+        let mut entry = NewEntry::of("starkeep", &format!("job.{}", it.job.kind), &it.ticket.mirror.to_string());
+        entry.outcome = failure.code.to_owned();
+        entry.correlation = Some(it.ticket.correlation);
         audit::append(c, &entry, self.now)?;
         // A dead job is no reason never to look again: the routine check will.
-        mirrors::look_again(c, it.ticket.mirror, self.now + policy::DEEP_CHECK, self.now)?;
-        Ok(if jobs::bury(c, it.job.id, &it.worker, &error_of(failure), self.now)? { Ending::Dead } else { Ending::Lost })
+        mirrors::schedule(c, it.ticket.mirror, Some(self.now + policy::DEEP_CHECK), self.now)?;
+        Ok(if jobs::bury(c, it.job.id, &it.worker, error_of(failure), self.now)? { Ending::Dead } else { Ending::Lost })
     }
 
-    fn fail_mirror(&self, c: &mut Connection, mirror: MirrorId, failure: &Failure, attempts: u32, status: Option<Status>) -> Result<(), StoreError> {
-        let error = MirrorError { code: failure.code.to_owned(), message: failure.message.clone(), attempts, status };
-        mirrors::record_error(c, mirror, &error, self.now)
-    }
-
-    fn history(&self, c: &mut Connection, it: &Record, outcome: SyncOutcome, stats: &Stats, digest: Option<&str>, failure: Option<&Failure>) -> Result<(), StoreError> {
+    fn history(
+        &self,
+        c: &mut Connection,
+        it: &Record,
+        outcome: SyncOutcome,
+        stats: &Stats,
+        digest: Option<&str>,
+        failure: Option<&Failure>,
+    ) -> Result<(), StoreError> {
         if it.job.kind != JobKind::Sync {
             return Ok(());
         }
-        let row = NewSync {
-            mirror: it.ticket.mirror,
-            job: it.job.id,
-            correlation: it.ticket.correlation,
-            started_at: it.started_at,
-            outcome,
-            engine: "relay".to_owned(),
+        let work = Work {
             bytes_in: stats.bytes_in,
             bytes_out: stats.bytes_out,
             objects: stats.objects,
-            created: stats.created,
-            moved: stats.moved,
-            deleted: stats.deleted,
-            kept: stats.kept,
-            aliased: stats.aliased,
+            created: stats.created as u64,
+            moved: stats.moved as u64,
+            deleted: stats.deleted as u64,
+            kept: stats.kept as u64,
+            aliased: stats.aliased as u64,
             digest: digest.map(str::to_owned),
-            error: failure.map(error_of),
-            changes: stats.changes.clone(),
+            error: failure.map(|it| (it.code.to_owned(), it.message.clone())),
+            changes: stats.changes.iter().map(|it| it.clone().into()).collect(),
         };
-        syncs::insert(c, &row, self.now)?;
+        let (mirror, job) = (it.ticket.mirror, Some(it.job.id));
+        let run = syncs::start(c, mirror, job, it.ticket.correlation, "relay", it.started_at)?;
+        syncs::finish(c, run, outcome, &work, self.now)?;
         Ok(())
     }
 
@@ -257,6 +254,6 @@ impl Pen {
     }
 }
 
-fn error_of(failure: &Failure) -> JobError {
-    JobError { code: failure.code.to_owned(), message: failure.message.clone() }
+fn error_of(failure: &Failure) -> (&str, &str) {
+    (failure.code, &failure.message)
 }

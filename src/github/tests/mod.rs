@@ -3,6 +3,7 @@
 mod app;
 mod limits;
 mod repositories;
+mod simulated;
 
 use std::sync::{Arc, Mutex};
 

@@ -139,6 +139,20 @@ async fn a_server_that_is_not_ready_is_not_asked_for_more() {
     assert_eq!(server.lines(), ["GET /readyz"]);
 }
 
+#[tokio::test]
+async fn the_probe_is_not_repeated_at_will() {
+    let server = Canned::start(|it| match it.target.as_str() {
+        "/readyz" => Reply::plain(200, "ok"),
+        _ => Reply::plain(200, "16.5.6"),
+    })
+    .await;
+    let client = client(&server.url);
+    for _ in 0..3 {
+        assert_eq!(client.probe().await.unwrap().to_string(), "16.5.6");
+    }
+    assert_eq!(server.lines(), ["GET /readyz", "GET /~api/version/server"]);
+}
+
 #[test]
 fn versions_are_compared_by_number() {
     use crate::onedev::Version;

@@ -53,12 +53,13 @@ impl Run<'_> {
     }
 
     fn loose_tip(&self, view: &View) -> Option<crate::domain::refs::Oid> {
-        let head = view.head.target().and_then(|it| view.upstream.get(it));
+        let head = view.list.head.target().and_then(|it| view.upstream.get(it));
         head.or_else(|| view.upstream.iter().find(|(it, _)| it.branch().is_some()).map(|(_, oid)| oid)).copied()
     }
 
     async fn loses_head(&mut self, plan: &Plan) -> Result<bool, Failure> {
-        let deleted: Vec<&str> = plan.changes.iter().filter(|it| it.new.is_none()).filter_map(|it| it.at.branch()).collect();
+        let deleted: Vec<&str> =
+            plan.changes.iter().filter(|it| it.new.is_none()).filter_map(|it| it.at.branch()).collect();
         if deleted.is_empty() {
             return Ok(false);
         }
@@ -69,7 +70,7 @@ impl Run<'_> {
     /// Upstream's default branch if it exists there; without one, the branch people would expect.
     fn wanted_head(&self, view: &View) -> Option<RefName> {
         let born = |name: &RefName| view.upstream.contains_key(name) && !self.refused.contains_key(name);
-        if let Head::Branch(name) | Head::Unborn(name) = &view.head
+        if let Head::Branch(name) | Head::Unborn(name) = &view.list.head
             && born(name)
         {
             return Some(name.clone());
@@ -108,7 +109,9 @@ impl Run<'_> {
 
     /// (upstream's, OneDev's) default branch where they differ.
     pub(super) async fn head_difference(&mut self, view: &View) -> Result<Option<(String, Option<String>)>, Failure> {
-        let Some(wanted) = self.wanted_head(view).and_then(|it| it.branch().map(str::to_owned)) else { return Ok(None) };
+        let Some(wanted) = self.wanted_head(view).and_then(|it| it.branch().map(str::to_owned)) else {
+            return Ok(None);
+        };
         let current = self.current_head().await?;
         Ok((current.as_deref() != Some(wanted.as_str())).then_some((wanted, current)))
     }

@@ -6,7 +6,7 @@ use chrono::Utc;
 
 use super::round::{Run, View};
 use crate::domain::kept::{self, KeptRef, Reason};
-use crate::domain::refs::RefName;
+use crate::domain::refs::{Oid, RefName};
 use crate::domain::retry::Retry;
 use crate::git::{self, Ancestry, Command};
 use crate::stages::failure::Failure;
@@ -18,16 +18,18 @@ impl Run<'_> {
         if keeps.is_empty() {
             return Ok(());
         }
-        let commands: Vec<Command> = keeps.iter().map(|it| Command::create(it.kept.clone(), it.oid)).collect();
+        let commands: Vec<Command> =
+            keeps.iter().map(|it| Command { name: it.kept.clone(), old: Oid::ZERO, new: it.oid }).collect();
         let report = self.push(commands, Vec::new(), view).await?;
-        if let Some((name, reason)) = report.refusals().next() {
+        if let Some((name, reason)) = report.refused().next() {
+            let reason = reason.reason();
             let message = format!("OneDev refused the kept ref {name} ({reason}); nothing was overwritten or deleted");
             return Err(Failure::new("kept_ref_refused", message, Retry::Backoff));
         }
         self.stats.kept += keeps.len();
         self.tools.metrics.kept_refs.inc_by(keeps.len() as u64);
         let (mirror, now) = (self.ticket.mirror, Utc::now());
-        self.tools.store.write(move |c| keeps.iter().try_for_each(|it| table::insert(c, mirror, it, now))).await?;
+        self.tools.store.write(move |c| table::insert(c, mirror, &keeps, now)).await?;
         Ok(())
     }
 
@@ -37,7 +39,14 @@ impl Run<'_> {
         let standing: Vec<KeptRef> = view
             .target
             .iter()
-            .filter_map(|(at, oid)| kept::kept_of(at).map(|(name, _)| KeptRef { name, kept: at.clone(), oid: *oid, reason: Reason::Overwritten }))
+            .filter_map(|(at, oid)| {
+                kept::kept_of(at).map(|(name, _)| KeptRef {
+                    name,
+                    kept: at.clone(),
+                    oid: *oid,
+                    reason: Reason::Overwritten,
+                })
+            })
             .collect();
         if standing.is_empty() {
             return Ok(());
@@ -46,7 +55,7 @@ impl Run<'_> {
         let lost: Vec<KeptRef> = standing.into_iter().filter(|it| !known.contains(&it.kept)).collect();
         if !lost.is_empty() {
             let now = Utc::now();
-            self.tools.store.write(move |c| lost.iter().try_for_each(|it| table::insert(c, mirror, it, now))).await?;
+            self.tools.store.write(move |c| table::insert(c, mirror, &lost, now)).await?;
         }
         Ok(())
     }
@@ -58,7 +67,7 @@ impl Run<'_> {
         for (name, oid) in &managed {
             let known = held.contains(oid)
                 || match view.upstream.get(name) {
-                    Some(tip) => git::is_ancestor(&self.upstream, *oid, *tip).await? == Ancestry::Yes,
+                    Some(tip) => git::is_ancestor(&self.upstream, *oid, *tip).await == Ancestry::Yes,
                     None => false,
                 };
             if !known {

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use actix::{Actor, Context, Handler, ResponseActFuture, WrapFuture as _};
 
 use super::failure::Failure;
-use super::messages::{Compare, Transfer};
+use super::messages::{BothSides, Compare, Look, Ticket, Transfer};
 use super::pool::Guard;
 use round::Run;
 
@@ -73,6 +73,21 @@ impl Handler<Compare> for TransferActor {
                 () = cancel.cancelled() => Err(Failure::called_off()),
                 done = tokio::time::timeout(limit, work) => done.unwrap_or_else(|_| Err(outcome::timed_out(limit))),
             }
+        };
+        Box::pin(work.into_actor(self))
+    }
+}
+
+impl Handler<Look> for TransferActor {
+    type Result = ResponseActFuture<Self, Result<BothSides, Failure>>;
+
+    fn handle(&mut self, message: Look, _: &mut Self::Context) -> Self::Result {
+        let tools = Arc::clone(&self.tools);
+        let work = async move {
+            let limit = tools.sync.timeout;
+            let ticket = Ticket::unqueued(message.mirror);
+            let look = async { Run::open(&tools, &ticket, &message.sides).await?.look().await };
+            tokio::time::timeout(limit, look).await.unwrap_or_else(|_| Err(outcome::timed_out(limit)))
         };
         Box::pin(work.into_actor(self))
     }

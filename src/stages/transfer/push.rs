@@ -1,6 +1,8 @@
 //! Carrying out a plan: pushes in an order that OneDev survives, and what its answers mean.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::Utc;
 
@@ -8,9 +10,12 @@ use super::round::{Run, View};
 use crate::domain::plan::{self, Change, Plan};
 use crate::domain::refs::{Oid, RefName};
 use crate::domain::retry::Retry;
-use crate::git::{self, Command, PushReport, Transferred};
+use crate::git::{self, Command, Order, Push, PushReport, RefOutcome, Relay, TransferOptions, Transferred};
 use crate::stages::failure::Failure;
 use crate::store::{mirrors, tips};
+
+/// How often the bytes that moved are told.
+const TELL_EVERY: Duration = Duration::from_millis(250);
 
 impl Run<'_> {
     pub(super) async fn execute(&mut self, plan: &Plan, view: &View) -> Result<(), Failure> {
@@ -20,7 +25,8 @@ impl Run<'_> {
         let stuck = self.stuck.keys().cloned().collect::<BTreeSet<_>>();
         order.bulk.retain(|it| !stuck.contains(&it.at));
         order.lone.retain(|it| !stuck.contains(&it.at));
-        let (suspected, bulk) = std::mem::take(&mut order.bulk).into_iter().partition(|it| self.suspects.contains(&it.at));
+        let (suspected, bulk) =
+            std::mem::take(&mut order.bulk).into_iter().partition(|it| self.suspects.contains(&it.at));
         let (suspected, bulk): (Vec<Change>, Vec<Change>) = (suspected, bulk);
         self.announce(order.first.iter().chain(&bulk).chain(&order.lone).chain(&suspected)).await?;
         self.keep(order.keeps, view).await?;
@@ -30,8 +36,8 @@ impl Run<'_> {
             self.put_changes(std::slice::from_ref(&change), &mut there, view).await?;
         }
         self.free_head(plan, view).await?;
-        for chunk in git::batches(bulk, self.batch) {
-            self.put_changes(&chunk, &mut there, view).await?;
+        for chunk in bulk.chunks(self.batch) {
+            self.put_changes(chunk, &mut there, view).await?;
         }
         for change in order.lone.into_iter().chain(suspected) {
             self.put_changes(std::slice::from_ref(&change), &mut there, view).await?;
@@ -57,7 +63,12 @@ impl Run<'_> {
     }
 
     /// Announces one change and pushes it.
-    pub(super) async fn put_announced(&mut self, change: &Change, there: &mut BTreeSet<Oid>, view: &View) -> Result<(), Failure> {
+    pub(super) async fn put_announced(
+        &mut self,
+        change: &Change,
+        there: &mut BTreeSet<Oid>,
+        view: &View,
+    ) -> Result<(), Failure> {
         self.announce(std::iter::once(change)).await?;
         self.put_changes(std::slice::from_ref(change), there, view).await
     }
@@ -65,9 +76,9 @@ impl Run<'_> {
     /// One push, and what its report means for each ref.
     async fn put_changes(&mut self, changes: &[Change], there: &mut BTreeSet<Oid>, view: &View) -> Result<(), Failure> {
         let wants: BTreeSet<Oid> = changes.iter().filter_map(|it| it.new).filter(|oid| !there.contains(oid)).collect();
-        let commands = changes.iter().map(|it| Command { name: it.at.clone(), old: it.old, new: it.new }).collect();
+        let commands = changes.iter().map(command).collect();
         let report = self.push(commands, wants.into_iter().collect(), view).await?;
-        let done: Vec<&Change> = changes.iter().filter(|it| report.is_ok(&it.at)).collect();
+        let done: Vec<&Change> = changes.iter().filter(|it| is_done(&report, &it.at)).collect();
         for change in &done {
             self.stats.note(&change.at, change.old, change.new);
             there.extend(change.new);
@@ -82,7 +93,8 @@ impl Run<'_> {
 
     /// What a refused ref does in the next round: goes alone, in smaller company, or under its alias.
     fn judge(&mut self, changes: &[Change], report: &PushReport) {
-        let failed: Vec<(&Change, &str)> = changes.iter().filter_map(|it| Some((it, report.refusal(&it.at)?))).collect();
+        let failed: Vec<(&Change, &str)> =
+            changes.iter().filter_map(|it| Some((it, refusal(report, &it.at)?))).collect();
         if failed.is_empty() {
             return;
         }
@@ -92,7 +104,11 @@ impl Run<'_> {
             self.refuse(change, reason);
             return;
         }
-        let named: Vec<&Change> = failed.iter().map(|(it, _)| *it).filter(|it| report.names(&it.at)).collect();
+        let named: Vec<&Change> = failed
+            .iter()
+            .map(|(it, _)| *it)
+            .filter(|it| report.remote_output.contains(&format!("REF: {} ", it.at)))
+            .collect();
         if !named.is_empty() {
             self.suspects.extend(named.iter().map(|it| it.at.clone()));
         } else if failed.len() == changes.len() {
@@ -133,9 +149,8 @@ impl Run<'_> {
         for change in again {
             self.announce(std::iter::once(&change)).await?;
             let wants = change.new.into_iter().filter(|oid| !there.contains(oid)).collect();
-            let command = Command { name: change.at.clone(), old: None, new: change.new };
-            let report = self.push(vec![command], wants, view).await?;
-            if report.is_ok(&change.at) {
+            let report = self.push(vec![command(&change)], wants, view).await?;
+            if is_done(&report, &change.at) {
                 self.refused.remove(&change.name);
                 self.stats.note(&change.at, None, change.new);
                 there.extend(change.new);
@@ -146,25 +161,63 @@ impl Run<'_> {
     }
 
     /// One push through the relay: the pack of `wants` from upstream, if any, into receive-pack.
-    pub(super) async fn push(&mut self, commands: Vec<Command>, wants: Vec<Oid>, view: &View) -> Result<PushReport, Failure> {
-        let haves = git::choose_haves(&commands, &view.target);
-        let relay = git::Relay {
+    pub(super) async fn push(
+        &mut self,
+        commands: Vec<Command>,
+        wants: Vec<Oid>,
+        view: &View,
+    ) -> Result<PushReport, Failure> {
+        let moving: Vec<Oid> = commands.iter().map(|it| it.old).filter(|it| *it != Oid::ZERO).collect();
+        let haves = git::haves(&moving, &view.target, &view.upstream);
+        let relay = Relay {
             upstream: &self.upstream,
             target: &self.target,
             spool: &self.tools.spool,
-            pushes: &self.tools.pushes,
-            stream_above: self.tools.sync.stream_above,
+            permits: Arc::clone(&self.tools.pushes),
+            progress: Arc::clone(&self.bytes),
+            options: TransferOptions {
+                stream_above: self.tools.sync.stream_above,
+                max_bytes: self.tools.sync.max_bytes,
+            },
         };
-        let Transferred { report, bytes, objects, .. } = relay.transfer(git::Load { wants, haves, commands }, &view.capabilities).await?;
-        self.stats.bytes_in += bytes;
-        self.stats.bytes_out += bytes;
-        self.stats.objects += objects;
-        self.tools.metrics.transferred_bytes.with_label_values(&["in"]).inc_by(bytes);
-        self.tools.metrics.transferred_bytes.with_label_values(&["out"]).inc_by(bytes);
-        if let Err(unpack) = &report.unpack {
+        let order = Order { wants, haves, pushes: vec![Push::plain(commands)] };
+        let Transferred { reports, received, objects, .. } = self.watched(relay.transfer(&order)).await?;
+        self.stats.bytes_in += received;
+        self.stats.bytes_out += received;
+        self.stats.objects += u64::from(objects);
+        let report = reports.into_iter().next().unwrap_or_default();
+        if let Some(unpack) = &report.unpack_failed {
             let message = format!("OneDev could not unpack what was pushed: {unpack}");
             return Err(Failure::new("unpack_failed", message, Retry::Backoff));
         }
         Ok(report)
+    }
+
+    /// Tells how many bytes moved while the work goes on.
+    async fn watched<T>(&self, work: impl Future<Output = T>) -> T {
+        let mut tick = tokio::time::interval(TELL_EVERY);
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                _ = tick.tick() => self.tools.progress.tell(self.ticket.mirror, "transfer", self.bytes.snapshot().sent),
+            }
+        }
+    }
+}
+
+fn command(change: &Change) -> Command {
+    Command { name: change.at.clone(), old: change.old.unwrap_or(Oid::ZERO), new: change.new.unwrap_or(Oid::ZERO) }
+}
+
+fn is_done(report: &PushReport, name: &RefName) -> bool {
+    report.refs.get(name) == Some(&RefOutcome::Done)
+}
+
+fn refusal<'a>(report: &'a PushReport, name: &RefName) -> Option<&'a str> {
+    match report.refs.get(name) {
+        Some(RefOutcome::Refused(refusal)) => Some(refusal.reason()),
+        Some(RefOutcome::Done) => None,
+        None => Some("OneDev did not report on it"),
     }
 }

@@ -28,7 +28,7 @@ impl Run<'_> {
         stream::iter(asked)
             .map(|(at, old, new)| async move {
                 let answer = git::is_ancestor(&self.upstream, old, new).await;
-                matches!(answer, Ok(Ancestry::Yes)).then_some(at)
+                (answer == Ancestry::Yes).then_some(at)
             })
             .buffer_unordered(AT_ONCE)
             .filter_map(|it| async move { it })
@@ -38,18 +38,12 @@ impl Run<'_> {
 
     /// Tips of tags that are no commits: OneDev's hook trips over them.
     async fn odd_tips(&self, plan: &Plan, view: &View) -> Result<BTreeSet<Oid>, Failure> {
-        let commits: BTreeSet<Oid> = view.upstream.iter().filter(|(name, _)| name.branch().is_some()).map(|(_, oid)| *oid).collect();
-        let tags: Vec<(RefName, Oid, Oid)> = plan
-            .changes
-            .iter()
-            .filter(|it| it.name.is_tag())
-            .filter_map(|it| Some((it.name.clone(), it.new?, view.peeled.get(&it.name).copied().or(it.new)?)))
-            .filter(|(_, _, peeled)| !commits.contains(peeled))
-            .collect();
+        let tags: Vec<(&RefName, Oid)> =
+            plan.changes.iter().filter(|it| it.name.is_tag()).filter_map(|it| Some((&it.name, it.new?))).collect();
         if tags.is_empty() {
             return Ok(BTreeSet::new());
         }
-        let census = git::non_commit_tags(&self.upstream, &tags).await?;
-        Ok(tags.into_iter().filter(|(name, _, _)| census.not_commits.contains(name)).map(|(_, oid, _)| oid).collect())
+        let census = git::non_commit_tags(&self.upstream, &view.list, tags.iter().map(|(name, _)| *name)).await?;
+        Ok(tags.into_iter().filter(|(name, _)| census.not_commits.contains(*name)).map(|(_, oid)| oid).collect())
     }
 }

@@ -9,14 +9,15 @@ use super::outcome::{Comparison, Stats, Synced};
 use crate::config::sync::{ForeignRefs, Sync};
 use crate::domain::kept;
 use crate::domain::mirror::NotLevel;
+use crate::domain::naming::ProjectPath;
 use crate::domain::plan::{self, Plan, Rules, Sides};
-use crate::domain::refs::{self, Head, Oid, RefMap, RefName};
+use crate::domain::refs::{self, Oid, RefMap, RefName};
 use crate::domain::retry::Retry;
-use crate::git::{self, Advertisement, Capabilities, Remote, Spool};
+use crate::git::{self, Address, Advertisement, Patience, ReceiveAdvertisement, Spool, Target, Upstream};
 use crate::github::GithubClient;
 use crate::onedev::OnedevClient;
 use crate::stages::failure::Failure;
-use crate::stages::messages::{Depth, Ticket, TwoSides};
+use crate::stages::messages::{BothSides, Depth, Ticket, TwoSides};
 use crate::stages::panics::Panics;
 use crate::stages::progress::Progress;
 use crate::store::{Store, tips};
@@ -34,7 +35,9 @@ pub struct Tools {
     /// Where the projects are.
     pub onedev: OnedevClient,
     /// Connections of the git wire client.
-    pub http: git::Http,
+    pub http: reqwest::Client,
+    /// How long a silent server is waited for.
+    pub wire: Patience,
     /// Holds packs until they are whole.
     pub spool: Spool,
     /// One permit for each push under way: `onedev.concurrent_pushes`.
@@ -54,8 +57,8 @@ pub(super) struct Run<'a> {
     pub(super) tools: &'a Tools,
     pub(super) ticket: &'a Ticket,
     pub(super) sides: &'a TwoSides,
-    pub(super) upstream: Remote,
-    pub(super) target: Remote,
+    pub(super) upstream: Upstream,
+    pub(super) target: Target,
     pub(super) put: RefMap,
     pub(super) intents: BTreeMap<RefName, Option<Oid>>,
     /// Refs whose real name OneDev refused, with its reason: they live under an alias.
@@ -69,33 +72,46 @@ pub(super) struct Run<'a> {
     /// OneDev's default branch, once it was asked: `Some(None)` is unborn.
     pub(super) default_branch: Option<Option<String>>,
     pub(super) announced: bool,
+    pub(super) bytes: Arc<git::Progress>,
     pub(super) stats: Stats,
 }
 
 /// Both sides as one round sees them.
 pub(super) struct View {
+    /// Upstream's list as it came.
+    pub(super) list: Advertisement,
+    /// Upstream's managed refs.
     pub(super) upstream: RefMap,
-    pub(super) peeled: BTreeMap<RefName, Oid>,
-    pub(super) head: Head,
+    /// Every ref of the project.
     pub(super) target: RefMap,
-    pub(super) capabilities: Capabilities,
-    /// Upstream's ref names that are no names to us.
-    pub(super) odd: Vec<String>,
 }
 
 impl<'a> Run<'a> {
     pub(super) async fn open(tools: &'a Tools, ticket: &'a Ticket, sides: &'a TwoSides) -> Result<Self, Failure> {
-        let authorization = tools.github.git_authorization(&sides.repository).await?;
-        let refused = sides.not_level.iter().filter(|it| it.alias.is_some()).map(|it| (it.name.clone(), it.reason.clone()));
+        let upstream = Address {
+            url: tools.github.git_url(&sides.repository),
+            authorization: tools.github.git_authorization(&sides.repository).await?,
+            service: "github",
+        };
+        let path: ProjectPath = sides.path.parse().map_err(|error| {
+            Failure::new("project_path", format!("the project's path cannot be used: {error}"), Retry::Never)
+        })?;
+        let target = Address {
+            url: tools.onedev.git_url(&path),
+            authorization: Some(tools.onedev.git_authorization()),
+            service: "onedev",
+        };
+        let refused = sides.not_level.iter().filter(|it| it.alias.is_some());
         Ok(Self {
             tools,
             ticket,
             sides,
-            upstream: tools.http.upstream(tools.github.git_url(&sides.repository)?, authorization),
-            target: tools.http.target(tools.onedev.git_url(&sides.path)?, Some(tools.onedev.git_authorization())),
+            upstream: Upstream::new(tools.http.clone(), upstream, tools.metrics.clone(), tools.wire)?,
+            target: Target::new(tools.http.clone(), target, tools.metrics.clone(), tools.wire)?,
+            bytes: Arc::new(git::Progress::new(&tools.metrics)),
+            refused: refused.map(|it| (it.name.clone(), it.reason.clone())).collect(),
             put: RefMap::new(),
             intents: BTreeMap::new(),
-            refused: refused.collect(),
             stuck: BTreeMap::new(),
             suspects: BTreeSet::new(),
             batch: usize::MAX,
@@ -112,7 +128,7 @@ impl<'a> Run<'a> {
             if self.still_stands(&upstream) {
                 return Ok(self.unchanged(&upstream));
             }
-            self.view(upstream, git::receive_refs(&self.target).await?)
+            self.view(upstream, self.target.receive_refs().await?)
         } else {
             self.read_both().await?
         };
@@ -134,7 +150,11 @@ impl<'a> Run<'a> {
             self.execute(&plan, &view).await?;
             view = self.read_both().await?;
         }
-        Err(Failure::new("never_level", "the two sides were not level after many rounds: upstream, or somebody in OneDev, moves refs all the time", Retry::Backoff))
+        Err(Failure::new(
+            "never_level",
+            "the two sides were not level after many rounds: upstream, or somebody in OneDev, moves refs all the time",
+            Retry::Backoff,
+        ))
     }
 
     pub(super) async fn compare(mut self) -> Result<Comparison, Failure> {
@@ -142,9 +162,12 @@ impl<'a> Run<'a> {
         self.load_tips().await?;
         let refused = self.refused.keys().cloned().collect();
         let differences = plan::differences(&self.compared(&view, &refused), &self.rules());
-        let differences = differences.into_iter().filter(|it| !self.sides.not_level.iter().any(|known| known.name == it.name && known.alias.is_none())).collect();
+        let differences = differences
+            .into_iter()
+            .filter(|it| !self.sides.not_level.iter().any(|known| known.name == it.name && known.alias.is_none()))
+            .collect();
         Ok(Comparison {
-            digest: refs::digest(&view.upstream, &view.head),
+            digest: refs::digest(&view.upstream, &view.list.head),
             ref_count: view.upstream.len(),
             differences,
             not_level: self.sides.not_level.clone(),
@@ -152,26 +175,25 @@ impl<'a> Run<'a> {
         })
     }
 
-    async fn read_upstream(&self) -> Result<Advertisement, Failure> {
-        let prefixes: Vec<&str> = self.tools.sync.refs.iter().map(refs::RefPattern::prefix).collect();
-        Ok(git::ls_refs(&self.upstream, &prefixes).await?)
+    pub(super) async fn look(self) -> Result<BothSides, Failure> {
+        let View { upstream, target, .. } = self.read_both().await?;
+        Ok(BothSides { upstream, onedev: target })
     }
 
-    async fn read_both(&self) -> Result<View, Failure> {
-        let target = async { Ok::<_, Failure>(git::receive_refs(&self.target).await?) };
+    async fn read_upstream(&self) -> Result<Advertisement, Failure> {
+        let prefixes: Vec<&str> = self.tools.sync.refs.iter().map(refs::RefPattern::prefix).collect();
+        Ok(self.upstream.ls_refs(&prefixes).await?)
+    }
+
+    /// Both sides, at once.
+    pub(super) async fn read_both(&self) -> Result<View, Failure> {
+        let target = async { Ok::<_, Failure>(self.target.receive_refs().await?) };
         let (upstream, target) = tokio::try_join!(self.read_upstream(), target)?;
         Ok(self.view(upstream, target))
     }
 
-    fn view(&self, upstream: Advertisement, target: git::ReceiveAdvertisement) -> View {
-        View {
-            upstream: refs::managed(&upstream.refs, &self.tools.sync.refs),
-            peeled: upstream.peeled,
-            head: upstream.head,
-            odd: upstream.odd,
-            target: target.refs,
-            capabilities: target.capabilities,
-        }
+    fn view(&self, list: Advertisement, target: ReceiveAdvertisement) -> View {
+        View { upstream: refs::managed(&list.refs, &self.tools.sync.refs), list, target: target.refs }
     }
 
     fn still_stands(&self, upstream: &Advertisement) -> bool {
@@ -239,23 +261,24 @@ impl<'a> Run<'a> {
     }
 
     fn proof(self, view: &View) -> Synced {
-        let aliased = self.refused.iter().filter(|(name, _)| view.upstream.contains_key(*name)).map(|(name, reason)| NotLevel {
-            name: name.clone(),
-            reason: reason.clone(),
-            alias: kept::alias_name(name).ok(),
-        });
+        let aliased =
+            self.refused.iter().filter(|(name, _)| view.upstream.contains_key(*name)).map(|(name, reason)| NotLevel {
+                name: name.clone(),
+                reason: reason.clone(),
+                alias: kept::alias_name(name).ok(),
+            });
         let stuck = self.stuck.iter().map(|(at, reason)| NotLevel {
             name: kept::aliased(at).unwrap_or_else(|| at.clone()),
             reason: reason.clone(),
             alias: None,
         });
         Synced {
-            digest: refs::digest(&view.upstream, &view.head),
+            digest: refs::digest(&view.upstream, &view.list.head),
             both_read: true,
-            head: view.head.target().and_then(|it| view.upstream.get(it)).copied(),
+            head: view.list.head.target().and_then(|it| view.upstream.get(it)).copied(),
             default_branch: self.default_branch.clone().unwrap_or_else(|| self.sides.default_branch.clone()),
             ref_count: view.upstream.len(),
-            not_level: aliased.chain(stuck).chain(unnamed(&view.odd)).collect(),
+            not_level: aliased.chain(stuck).chain(unnamed(&view.list.odd)).collect(),
             stats: self.stats,
         }
     }
@@ -264,8 +287,13 @@ impl<'a> Run<'a> {
 /// Names that are not UTF-8 cannot be mirrored; they are listed under a name that can be shown.
 fn unnamed(odd: &[String]) -> impl Iterator<Item = NotLevel> + '_ {
     odd.iter().filter_map(|text| {
-        let shown: String = text.chars().map(|c| if c.is_ascii_alphanumeric() || c == '/' || c == '-' { c } else { '_' }).collect();
+        let shown: String =
+            text.chars().map(|c| if c.is_ascii_alphanumeric() || c == '/' || c == '-' { c } else { '_' }).collect();
         let name = RefName::new(&shown).ok()?;
-        Some(NotLevel { name, reason: "the name is not one that OneDev could hold: not UTF-8, or not a legal ref name".to_owned(), alias: None })
+        Some(NotLevel {
+            name,
+            reason: "the name is not one that OneDev could hold: not UTF-8, or not a legal ref name".to_owned(),
+            alias: None,
+        })
     })
 }

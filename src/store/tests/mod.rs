@@ -1,1 +1,11 @@
+//! One suite over both databases: each story is a test on a fresh SQLite file and one on a fresh
+//! Postgres database.
 
+mod bed;
+mod jobs;
+mod mirrors;
+#[path = "../../../tests/support/postgres.rs"]
+mod postgres;
+mod tips;
+
+use self::bed::{Bed, LEASE, at, branch, correlation, oid, on_both, subject};

@@ -1,0 +1,315 @@
+//! The life of a job: queued, coalesced, claimed, lost, ended, and tried again.
+
+use crate::domain::ids::JobId;
+use crate::domain::job::{JobKind, JobState, Priority};
+use crate::store::jobs::{self, CRASH_LIMIT, Enqueued, Filter, Job, NewJob};
+use crate::store::{Connection, StoreError, Window, mirrors};
+
+use super::{Bed, LEASE, at, correlation, on_both};
+
+on_both!(
+    a_job_is_claimed_when_it_is_due_and_only_once,
+    the_most_urgent_goes_first_then_the_oldest,
+    one_job_of_a_mirror_runs_at_a_time,
+    an_equal_job_that_waits_does_it_for_both,
+    an_event_during_a_run_queues_one_more,
+    a_lease_is_kept_by_renewing_it_and_lost_by_not,
+    a_worker_that_lost_its_lease_changes_nothing,
+    a_job_that_keeps_losing_its_process_makes_room_and_ends_dead,
+    an_expired_job_is_overtaken_by_an_equal_one,
+    a_process_that_is_known_to_be_gone_loses_its_leases_at_once,
+    a_postponed_job_comes_back_with_its_attempts,
+    a_postponed_job_hands_its_pause_to_the_one_queued_meanwhile,
+    a_dead_job_waits_for_somebody_to_retry_it,
+    a_retry_joins_an_equal_job_that_waits,
+    only_a_waiting_job_is_called_off,
+    lists_counts_and_clocks_tell_the_queue,
+    what_ended_long_ago_is_pruned_but_the_dead_stay,
+    only_the_kinds_asked_for_are_claimed,
+);
+
+fn claim(c: &mut Connection, worker: &str, seconds: i64) -> Result<Option<Job>, StoreError> {
+    jobs::claim(c, worker, at(seconds), LEASE, &JobKind::ALL)
+}
+
+async fn claimed(bed: &Bed, worker: &'static str, seconds: i64) -> Option<Job> {
+    bed.write(move |c| claim(c, worker, seconds)).await
+}
+
+async fn found(bed: &Bed, id: JobId) -> Job {
+    bed.read(move |c| jobs::find(c, id)).await.unwrap()
+}
+
+async fn a_job_is_claimed_when_it_is_due_and_only_once(bed: Bed) {
+    let mirror = bed.mirror(1).await;
+    let Enqueued { id, coalesced } = bed.job(JobKind::Sync, mirror, 10).await;
+    assert!(!coalesced);
+    assert!(claimed(&bed, "w", 9).await.is_none());
+    let job = claimed(&bed, "w", 10).await.unwrap();
+    assert_eq!((job.id, job.kind, job.mirror, job.state), (id, JobKind::Sync, Some(mirror), JobState::Running));
+    assert_eq!((job.lease_until, job.leased_by.as_deref()), (Some(at(10) + LEASE), Some("w")));
+    assert_eq!((job.created_at, job.correlation, job.payload.to_string()), (at(0), correlation(1), "{}".to_owned()));
+    assert!(claimed(&bed, "other", 10).await.is_none());
+    assert!(bed.write(move |c| jobs::finish(c, id, "w", at(11))).await);
+    let done = found(&bed, id).await;
+    assert_eq!(
+        (done.state, done.finished_at, done.leased_by, done.lease_until),
+        (JobState::Done, Some(at(11)), None, None)
+    );
+    assert!(claimed(&bed, "w", 99).await.is_none());
+}
+
+async fn the_most_urgent_goes_first_then_the_oldest(bed: Bed) {
+    let mut ids = Vec::new();
+    for (mirror, priority, run_after) in
+        [(1, Priority::ROUTINE, 0), (2, Priority::FRESH, 5), (3, Priority::FRESH, 4), (4, Priority::ASKED, 9)]
+    {
+        let mirror = bed.mirror(mirror).await;
+        let mut job = NewJob::of(JobKind::Sync, mirror, priority, correlation(1));
+        job.run_after = Some(at(run_after));
+        ids.push(bed.write(move |c| jobs::enqueue(c, &job, at(0))).await.id);
+    }
+    let mut order = Vec::new();
+    while let Some(job) = claimed(&bed, "w", 9).await {
+        order.push(job.id);
+    }
+    assert_eq!(order, [ids[3], ids[2], ids[1], ids[0]]);
+}
+
+async fn one_job_of_a_mirror_runs_at_a_time(bed: Bed) {
+    let (one, two) = (bed.mirror(1).await, bed.mirror(2).await);
+    let sync = bed.job(JobKind::Sync, one, 0).await.id;
+    let verify = bed.job(JobKind::Verify, one, 0).await.id;
+    let other = bed.job(JobKind::Sync, two, 0).await.id;
+    assert_eq!(claimed(&bed, "w", 0).await.unwrap().id, sync);
+    assert_eq!(claimed(&bed, "w", 0).await.unwrap().id, other);
+    assert!(claimed(&bed, "w", 0).await.is_none());
+    assert_eq!(bed.read(jobs::next_run_after).await, None, "the clock does not free a mirror");
+    bed.write(move |c| jobs::finish(c, sync, "w", at(1))).await;
+    assert_eq!(bed.read(jobs::next_run_after).await, Some(at(0)));
+    assert_eq!(claimed(&bed, "w", 1).await.unwrap().id, verify);
+}
+
+async fn an_equal_job_that_waits_does_it_for_both(bed: Bed) {
+    let mirror = bed.mirror(1).await;
+    let first = bed.job(JobKind::Sync, mirror, 10).await;
+    let mut job = NewJob::of(JobKind::Sync, mirror, Priority::ROUTINE, correlation(2));
+    job.run_after = Some(at(5));
+    let earlier = job.clone();
+    let second = bed.write(move |c| jobs::enqueue(c, &earlier, at(1))).await;
+    assert_eq!(second, Enqueued { id: first.id, coalesced: true });
+    let joined = found(&bed, first.id).await;
+    assert_eq!((joined.priority, joined.run_after, joined.correlation), (Priority::CHANGED, at(5), correlation(1)));
+    let urgent = NewJob { priority: Priority::ASKED, run_after: Some(at(50)), ..job };
+    bed.write(move |c| jobs::enqueue(c, &urgent, at(2))).await;
+    let joined = found(&bed, first.id).await;
+    assert_eq!((joined.priority, joined.run_after), (Priority::ASKED, at(5)));
+    let verify = bed.job(JobKind::Verify, mirror, 0).await;
+    assert!(!verify.coalesced, "another kind is another job");
+}
+
+async fn an_event_during_a_run_queues_one_more(bed: Bed) {
+    let mirror = bed.mirror(1).await;
+    let first = bed.job(JobKind::Sync, mirror, 0).await;
+    claimed(&bed, "w", 0).await.unwrap();
+    let second = bed.job(JobKind::Sync, mirror, 0).await;
+    assert!(!second.coalesced && second.id != first.id);
+    assert!(bed.job(JobKind::Sync, mirror, 0).await.coalesced);
+    assert!(claimed(&bed, "w", 0).await.is_none());
+    bed.write(move |c| jobs::finish(c, first.id, "w", at(1))).await;
+    assert_eq!(claimed(&bed, "w", 1).await.unwrap().id, second.id);
+}
+
+async fn a_lease_is_kept_by_renewing_it_and_lost_by_not(bed: Bed) {
+    let mirror = bed.mirror(1).await;
+    let id = bed.job(JobKind::Sync, mirror, 0).await.id;
+    claimed(&bed, "w", 0).await.unwrap();
+    assert!(bed.write(move |c| jobs::renew(c, id, "w", at(20), at(5))).await);
+    assert!(!bed.write(move |c| jobs::renew(c, id, "somebody", at(90), at(5))).await);
+    assert_eq!(bed.write(|c| jobs::free_expired(c, at(20))).await, 0);
+    assert_eq!(bed.write(|c| jobs::free_expired(c, at(21))).await, 1);
+    let free = found(&bed, id).await;
+    assert_eq!((free.state, free.crashes, free.attempts, free.run_after), (JobState::Queued, 1, 0, at(21)));
+    assert_eq!((free.leased_by.as_deref(), free.lease_until), (None, None));
+    assert_eq!(claimed(&bed, "other", 21).await.unwrap().id, id);
+}
+
+async fn a_worker_that_lost_its_lease_changes_nothing(bed: Bed) {
+    let mirror = bed.mirror(1).await;
+    let id = bed.job(JobKind::Sync, mirror, 0).await.id;
+    claimed(&bed, "slow", 0).await.unwrap();
+    bed.write(|c| jobs::free_expired(c, at(100))).await;
+    claimed(&bed, "fast", 100).await.unwrap();
+    let before = found(&bed, id).await;
+    bed.write(move |c| {
+        assert!(!jobs::renew(c, id, "slow", at(200), at(101))?);
+        assert!(!jobs::finish(c, id, "slow", at(101))?);
+        assert!(!jobs::postpone(c, id, "slow", at(102), true, None, at(101))?);
+        assert!(!jobs::bury(c, id, "slow", ("x", "y"), at(101))?);
+        Ok(())
+    })
+    .await;
+    assert_eq!(found(&bed, id).await, before);
+    assert!(bed.write(move |c| jobs::finish(c, id, "fast", at(103))).await);
+    assert!(!bed.write(move |c| jobs::finish(c, id, "fast", at(104))).await, "only once");
+}
+
+async fn a_job_that_keeps_losing_its_process_makes_room_and_ends_dead(bed: Bed) {
+    let mirror = bed.mirror(1).await;
+    let id = bed.job(JobKind::Sync, mirror, 0).await.id;
+    let mut clock = 0;
+    let mut pauses = Vec::new();
+    for _ in 1..CRASH_LIMIT {
+        clock += 1000;
+        assert!(claimed(&bed, "w", clock).await.is_some());
+        bed.write(move |c| jobs::free_expired(c, at(clock + 100))).await;
+        pauses.push((found(&bed, id).await.run_after - at(clock + 100)).num_seconds());
+    }
+    assert_eq!(pauses, [0, 0, 0, 1, 2, 4, 8, 16, 32]);
+    clock += 1000;
+    claimed(&bed, "w", clock).await.unwrap();
+    bed.write(move |c| jobs::free_expired(c, at(clock + 100))).await;
+    let dead = found(&bed, id).await;
+    assert_eq!((dead.state, dead.error.unwrap().0.as_str()), (JobState::Dead, "crashed"));
+}
+
+async fn an_expired_job_is_overtaken_by_an_equal_one(bed: Bed) {
+    let mirror = bed.mirror(1).await;
+    let lost = bed.job(JobKind::Sync, mirror, 0).await.id;
+    claimed(&bed, "w", 0).await.unwrap();
+    let next = bed.job(JobKind::Sync, mirror, 0).await.id;
+    assert_eq!(bed.write(|c| jobs::free_expired(c, at(100))).await, 1);
+    let lost = found(&bed, lost).await;
+    assert_eq!((lost.state, lost.error.unwrap().0.as_str()), (JobState::Cancelled, "overtaken"));
+    assert_eq!(found(&bed, next).await.crashes, 1);
+    assert_eq!(claimed(&bed, "w", 100).await.unwrap().id, next);
+}
+
+async fn a_process_that_is_known_to_be_gone_loses_its_leases_at_once(bed: Bed) {
+    let (one, two) = (bed.mirror(1).await, bed.mirror(2).await);
+    let serve = bed.job(JobKind::Sync, one, 0).await.id;
+    claimed(&bed, "serve-1/3", 0).await.unwrap();
+    let cli = bed.job(JobKind::Sync, two, 0).await.id;
+    claimed(&bed, "cli-9", 0).await.unwrap();
+    assert_eq!(bed.write(|c| jobs::free_held_by(c, "serve-", at(1))).await, 1);
+    assert_eq!(found(&bed, serve).await.state, JobState::Queued);
+    assert_eq!(found(&bed, cli).await.state, JobState::Running);
+}
+
+async fn a_postponed_job_comes_back_with_its_attempts(bed: Bed) {
+    let mirror = bed.mirror(1).await;
+    let id = bed.job(JobKind::Sync, mirror, 0).await.id;
+    claimed(&bed, "w", 0).await.unwrap();
+    assert!(bed.write(move |c| jobs::postpone(c, id, "w", at(30), true, Some(("boom", "text")), at(1))).await);
+    let waits = found(&bed, id).await;
+    assert_eq!((waits.state, waits.attempts, waits.run_after), (JobState::Queued, 1, at(30)));
+    assert_eq!(waits.error, Some(("boom".to_owned(), "text".to_owned())));
+    assert!(claimed(&bed, "w", 29).await.is_none());
+    assert_eq!(bed.read(jobs::next_run_after).await, Some(at(30)));
+    claimed(&bed, "w", 30).await.unwrap();
+    bed.write(move |c| jobs::postpone(c, id, "w", at(40), false, None, at(31))).await;
+    assert_eq!(found(&bed, id).await.attempts, 1, "waiting that was asked for is no attempt");
+}
+
+async fn a_postponed_job_hands_its_pause_to_the_one_queued_meanwhile(bed: Bed) {
+    let mirror = bed.mirror(1).await;
+    let id = bed.job(JobKind::Sync, mirror, 0).await.id;
+    claimed(&bed, "w", 0).await.unwrap();
+    let next = bed.job(JobKind::Sync, mirror, 0).await.id;
+    assert!(bed.write(move |c| jobs::postpone(c, id, "w", at(30), true, Some(("boom", "text")), at(1))).await);
+    let waits = found(&bed, next).await;
+    assert_eq!((waits.attempts, waits.run_after, waits.state), (1, at(30), JobState::Queued));
+    assert_eq!(found(&bed, id).await.state, JobState::Cancelled);
+}
+
+async fn a_dead_job_waits_for_somebody_to_retry_it(bed: Bed) {
+    let mirror = bed.mirror(1).await;
+    let id = bed.job(JobKind::Sync, mirror, 0).await.id;
+    claimed(&bed, "w", 0).await.unwrap();
+    assert!(bed.write(move |c| jobs::bury(c, id, "w", ("refused", "for good"), at(1))).await);
+    let dead = found(&bed, id).await;
+    assert_eq!((dead.state, dead.attempts, dead.finished_at), (JobState::Dead, 1, Some(at(1))));
+    assert!(claimed(&bed, "w", 1000).await.is_none());
+    let again = bed.write(move |c| jobs::retry(c, id, at(5))).await;
+    assert_eq!(again, Some(Enqueued { id, coalesced: false }));
+    assert_eq!(bed.write(move |c| jobs::retry(c, id, at(6))).await, None, "it waits already");
+    let job = claimed(&bed, "w", 5).await.unwrap();
+    assert_eq!((job.attempts, job.error, job.finished_at, job.priority), (0, None, None, Priority::ASKED));
+    assert_eq!(bed.write(move |c| jobs::retry(c, JobId(id.0 + 99), at(6))).await, None);
+}
+
+async fn a_retry_joins_an_equal_job_that_waits(bed: Bed) {
+    let mirror = bed.mirror(1).await;
+    let id = bed.job(JobKind::Sync, mirror, 0).await.id;
+    claimed(&bed, "w", 0).await.unwrap();
+    bed.write(move |c| jobs::bury(c, id, "w", ("refused", "for good"), at(1))).await;
+    let waits = bed.job(JobKind::Sync, mirror, 500).await.id;
+    let again = bed.write(move |c| jobs::retry(c, id, at(5))).await;
+    assert_eq!(again, Some(Enqueued { id: waits, coalesced: true }));
+    assert_eq!(claimed(&bed, "w", 5).await.unwrap().id, waits);
+    assert_eq!(found(&bed, id).await.state, JobState::Dead);
+}
+
+async fn only_a_waiting_job_is_called_off(bed: Bed) {
+    let mirror = bed.mirror(1).await;
+    let id = bed.job(JobKind::Sync, mirror, 0).await.id;
+    let off = bed.write(move |c| jobs::cancel(c, id, at(1))).await.unwrap();
+    assert_eq!((off.state, off.finished_at), (JobState::Cancelled, Some(at(1))));
+    assert!(claimed(&bed, "w", 1).await.is_none());
+    let runs = bed.job(JobKind::Sync, mirror, 0).await.id;
+    claimed(&bed, "w", 1).await.unwrap();
+    assert_eq!(bed.write(move |c| jobs::cancel(c, runs, at(2))).await.unwrap().state, JobState::Running);
+    assert!(bed.write(|c| jobs::cancel(c, JobId(999), at(2))).await.is_none());
+}
+
+async fn lists_counts_and_clocks_tell_the_queue(bed: Bed) {
+    let (one, two) = (bed.mirror(1).await, bed.mirror(2).await);
+    let a = bed.job(JobKind::Sync, one, 3).await.id;
+    let b = bed.job(JobKind::Verify, one, 2).await.id;
+    let d = bed.job(JobKind::Sync, two, 9).await.id;
+    let counts = bed.read(jobs::counts).await;
+    let want = [((JobKind::Sync, JobState::Queued), 2), ((JobKind::Verify, JobState::Queued), 1)];
+    assert_eq!(counts, want.into());
+    let oldest = bed.read(|c| jobs::oldest_due(c, at(5))).await;
+    assert_eq!(oldest, [(JobKind::Sync, at(3)), (JobKind::Verify, at(2))].into());
+    assert_eq!(bed.read(jobs::next_run_after).await, Some(at(2)));
+    let list = |filter: Filter, cursor: Option<String>, limit| {
+        let bed = bed.clone();
+        async move { bed.read(move |c| jobs::list(c, &filter, &Window { limit, cursor })).await }
+    };
+    let first = list(Filter::default(), None, 2).await;
+    assert_eq!(first.items.iter().map(|it| it.id).collect::<Vec<_>>(), [d, b]);
+    let second = list(Filter::default(), first.next, 2).await;
+    assert_eq!((second.items[0].id, second.next), (a, None));
+    let its = Filter { mirror: Some(one), kind: Some(JobKind::Sync), state: Some(JobState::Queued) };
+    assert_eq!(list(its, None, 10).await.items.len(), 1);
+}
+
+async fn what_ended_long_ago_is_pruned_but_the_dead_stay(bed: Bed) {
+    let mut ids = Vec::new();
+    for it in 1..=3 {
+        let mirror = bed.mirror(it).await;
+        ids.push(bed.job(JobKind::Sync, mirror, 0).await.id);
+        claimed(&bed, "w", 0).await.unwrap();
+    }
+    let (done, dead, late) = (ids[0], ids[1], ids[2]);
+    bed.write(move |c| {
+        jobs::finish(c, done, "w", at(1))?;
+        jobs::bury(c, dead, "w", ("x", "y"), at(1))?;
+        jobs::finish(c, late, "w", at(50))
+    })
+    .await;
+    assert_eq!(bed.write(|c| jobs::prune(c, at(50))).await, 1);
+    let left = bed.read(|c| jobs::list(c, &Filter::default(), &Window::default())).await;
+    assert_eq!(left.items.iter().map(|it| it.id).collect::<Vec<_>>(), [late, dead]);
+}
+
+async fn only_the_kinds_asked_for_are_claimed(bed: Bed) {
+    let mirror = bed.mirror(1).await;
+    bed.job(JobKind::Verify, mirror, 0).await;
+    assert!(bed.write(|c| jobs::claim(c, "w", at(0), LEASE, &[JobKind::Sync])).await.is_none());
+    assert!(bed.write(|c| jobs::claim(c, "w", at(0), LEASE, &[])).await.is_none());
+    assert!(bed.write(|c| jobs::claim(c, "w", at(0), LEASE, &[JobKind::Sync, JobKind::Verify])).await.is_some());
+    bed.write(move |c| mirrors::delete(c, mirror)).await;
+    assert!(bed.read(jobs::counts).await.is_empty());
+}
