@@ -11,7 +11,7 @@ use starkeep::domain::ids::{CorrelationId, GithubId};
 use starkeep::domain::job::{JobKind, JobState, Priority};
 use starkeep::domain::mirror::Status;
 use starkeep::domain::refs::{self, Oid, RefMap};
-use starkeep::simulator::{Delivery, GithubSimulator, OnedevSimulator, Simulator, SimulatorOptions};
+use starkeep::simulator::{Delivery, GithubSimulator, OneDevSimulator, Simulator, SimulatorOptions};
 use starkeep::stages::panics::Panics;
 use starkeep::store::jobs::{self, Job, NewJob};
 use starkeep::store::kept::Kept;
@@ -104,7 +104,7 @@ impl World {
         self.simulator.github()
     }
 
-    pub fn onedev(&self) -> &OnedevSimulator {
+    pub fn onedev(&self) -> &OneDevSimulator {
         self.simulator.onedev()
     }
 
