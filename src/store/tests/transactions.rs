@@ -22,6 +22,7 @@ on_both!(
     what_was_answered_is_seen_by_others,
     a_queued_job_wakes_and_a_failed_one_does_not,
     the_probe_writes,
+    a_server_tells_its_time_and_a_file_has_none,
     migrating_twice_changes_nothing,
     many_more_writes_than_places_are_all_done,
 );
@@ -123,6 +124,12 @@ async fn the_probe_writes(bed: Bed) {
     let before = bed.store.commits();
     bed.store.check().await.unwrap();
     assert_eq!(bed.store.commits(), before + 1);
+}
+
+async fn a_server_tells_its_time_and_a_file_has_none(bed: Bed) {
+    let told = bed.store.server_time().await.unwrap();
+    assert_eq!(told.is_some(), bed.store.is_postgres());
+    assert!(told.is_none_or(|it| it > at(0)));
 }
 
 async fn migrating_twice_changes_nothing(bed: Bed) {

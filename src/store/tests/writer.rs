@@ -12,10 +12,11 @@ use crate::store::{Connection, StoreError, settings};
 use super::Bed;
 
 type Written = Result<(), StoreError>;
+type Work = Box<dyn FnMut(&mut Connection) -> Written + Send>;
 
 /// Runs `writes` so that all of them wait while one before them is being written. Gives their
 /// results and how many commits they cost.
-async fn together(bed: &Bed, writes: Vec<Box<dyn FnMut(&mut Connection) -> Written + Send>>) -> (Vec<Written>, u64) {
+async fn together(bed: &Bed, writes: Vec<Work>) -> (Vec<Written>, u64) {
     let (go_on, may_go_on) = mpsc::channel();
     let (began, has_begun) = mpsc::channel();
     let first = tokio::spawn({
@@ -43,11 +44,11 @@ async fn together(bed: &Bed, writes: Vec<Box<dyn FnMut(&mut Connection) -> Writt
     (done, bed.store.commits() - before - 1)
 }
 
-fn set(number: usize) -> Box<dyn FnMut(&mut Connection) -> Written + Send> {
+fn set(number: usize) -> Work {
     Box::new(move |c| settings::set(c, &format!("n{number}"), "1"))
 }
 
-fn sql(text: &'static str) -> Box<dyn FnMut(&mut Connection) -> Written + Send> {
+fn sql(text: &'static str) -> Work {
     Box::new(move |c| {
         diesel::sql_query(text).execute(&mut c.db)?;
         Ok(())
@@ -133,6 +134,8 @@ async fn a_full_disk_is_an_outage_and_passes() {
 async fn a_file_held_by_another_process_is_busy_not_broken() {
     let bed = Bed::sqlite().await;
     let other = bed.another().await;
+    // Not waiting for as long as the service would.
+    bed.write(sql("PRAGMA busy_timeout = 1")).await;
     let (go_on, may_go_on) = mpsc::channel::<()>();
     let (began, has_begun) = mpsc::channel();
     let holding = tokio::spawn(async move {
