@@ -31,6 +31,8 @@ struct State {
     plans: Vec<Plan>,
     heads: Vec<String>,
     connections: usize,
+    /// The header that asks for protocol version 2 is taken out, as if the server knew nothing of it.
+    old: bool,
 }
 
 /// A proxy on loopback.
@@ -68,6 +70,11 @@ impl Proxy {
         self.state.lock().unwrap().heads.clone()
     }
 
+    /// From now on the server behind speaks the old protocol.
+    pub(super) fn grow_old(&self) {
+        self.state.lock().unwrap().old = true;
+    }
+
     pub(super) fn connections(&self) -> usize {
         self.state.lock().unwrap().connections
     }
@@ -86,6 +93,14 @@ fn begun(chunk: &[u8], state: &Mutex<State>) -> Option<Option<Mishap>> {
     }))
 }
 
+fn without_version(chunk: &[u8]) -> Vec<u8> {
+    let header = b"git-protocol: version=2\r\n";
+    match chunk.windows(header.len()).position(|it| it.eq_ignore_ascii_case(header)) {
+        Some(at) => [&chunk[..at], &chunk[at + header.len()..]].concat(),
+        None => chunk.to_vec(),
+    }
+}
+
 async fn carry(mut client: TcpStream, server: SocketAddr, state: Arc<Mutex<State>>) {
     let mut server = TcpStream::connect(server).await.unwrap();
     let mut mishap = None;
@@ -99,7 +114,9 @@ async fn carry(mut client: TcpStream, server: SocketAddr, state: Arc<Mutex<State
                     (mishap, up, down) = (planned, 0, 0);
                 }
                 up += n;
-                if server.write_all(&from_client[..n]).await.is_err() { return }
+                let old = state.lock().unwrap().old;
+                let request = if old { without_version(&from_client[..n]) } else { from_client[..n].to_vec() };
+                if server.write_all(&request).await.is_err() { return }
                 if matches!(mishap, Some(Mishap::CutRequest(after)) if up >= after) { return }
             }
             read = server.read(&mut from_server) => {

@@ -36,7 +36,7 @@ async fn one_new_commit_moves_a_thin_pack() {
     stage.people.commit("long", &text);
     stage.publish();
     stage.mirror().await.unwrap();
-    stage.people.commit("long", &text.replace("line 77 ", "another line "));
+    stage.people.commit("long", text.replace("line 77 ", "another line "));
     stage.publish();
     let done = stage.mirror().await.unwrap();
     assert_eq!(done.objects, 3);
