@@ -6,8 +6,8 @@ use url::Url;
 
 use super::{config, path};
 use crate::config::onedev::{OnConflict, Onedev, Visibility};
-use crate::domain::ids::ProjectId;
-use crate::domain::naming::ProjectPath;
+use crate::domain::ids::{GithubId, ProjectId};
+use crate::domain::naming::{Naming, ProjectPath};
 use crate::onedev::projects::{Conflict, Known, Placement, Removal, Settings, Wanted};
 use crate::onedev::projects::{create, locate, remove_if_empty, settle};
 use crate::onedev::{Ancestry, OnedevClient, OnedevError};
@@ -52,7 +52,8 @@ impl Story {
     }
 
     async fn locate(&self, on_conflict: OnConflict, known: &Known) -> Result<Placement, OnedevError> {
-        let wanted = Wanted { path: path(HELLO), suffixed: path("github/octo/hello-gh7"), on_conflict };
+        let naming = Naming::parse("{owner}/{name}", "github").unwrap();
+        let wanted = Wanted::new(&naming, &"octo/hello".parse().unwrap(), GithubId(7), on_conflict);
         self.onedev().clear_requests();
         let placement = locate(&self.client, &wanted, known).await;
         assert_eq!(self.writes(), Vec::<String>::new(), "looking writes nothing");
