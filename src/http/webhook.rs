@@ -65,7 +65,8 @@ async fn take(
     (shared.webhook_gate)(address)
         .map_err(|pause| Problem::too_many("rate_limited", "too many webhooks came from this address", pause))?;
     let Some(secret) = &shared.webhook_secret else {
-        let detail = "webhooks are not taken: set `github.webhook_secret` in the configuration, and the same secret at GitHub";
+        let detail =
+            "webhooks are not taken: set `github.webhook_secret` in the configuration, and the same secret at GitHub";
         return Err(Problem::unavailable("webhook_secret_not_set", detail, Duration::from_secs(60)));
     };
     headers::expect_json(text(request, "Content-Type"))?;
