@@ -46,7 +46,21 @@ pub struct Claim<'a> {
 ///
 /// # Errors
 /// Those of the database.
-pub fn claim(c: &mut Connection, claim: &Claim<'_>) -> Result<Option<Job>, StoreError> {
+pub fn claim(
+    c: &mut Connection,
+    worker: &str,
+    now: DateTime<Utc>,
+    lease: TimeDelta,
+    kinds: &[JobKind],
+) -> Result<Option<Job>, StoreError> {
+    claim_one(c, &Claim { worker, now, lease, kinds, only: None })
+}
+
+/// As [`claim`], of certain mirrors only.
+///
+/// # Errors
+/// Those of the database.
+pub fn claim_one(c: &mut Connection, claim: &Claim<'_>) -> Result<Option<Job>, StoreError> {
     if claim.kinds.is_empty() {
         return Ok(None);
     }

@@ -10,11 +10,11 @@ use crate::store::error::StoreError;
 use crate::store::schema::jobs;
 use crate::store::time;
 
-use super::lease::{Claim, claim};
+use super::lease::{Claim, claim_one};
 use super::queue::cancel;
 use super::row::Job;
 
-/// Takes up to `most` jobs, each as [`claim`] would.
+/// Takes up to `most` jobs, each as [`claim_one`] would.
 ///
 /// # Errors
 /// Those of the database.
@@ -29,7 +29,7 @@ pub fn claim_many(
     let wanted = Claim { worker, now, lease, kinds: &JobKind::ALL, only };
     let mut claimed = Vec::new();
     while claimed.len() < most {
-        match claim(c, &wanted)? {
+        match claim_one(c, &wanted)? {
             Some(job) => claimed.push(job),
             None => break,
         }

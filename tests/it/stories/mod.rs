@@ -1,0 +1,3 @@
+//! One file for each thing that happens to mirrors.
+
+mod star;
