@@ -73,7 +73,7 @@ pub(super) struct Door {
 
 impl Door {
     pub(super) fn new(token: Option<&SecretString>, failures: Failures) -> Self {
-        let key = rand::random();
+        let key: [u8; 32] = rand::random();
         let expected = token.and_then(|it| mac(&key, it.expose_secret().as_bytes()));
         Self { expected: expected.map(|it| it.finalize().into_bytes().into()), key, failures }
     }
@@ -93,9 +93,8 @@ impl Door {
             let detail = "this needs the header `Authorization: Bearer` with the admin token";
             return Err(Problem::unauthorized("token_missing", detail));
         };
-        let right = bearer(presented)
-            .and_then(|it| mac(&self.key, it))
-            .is_some_and(|it| it.verify_slice(expected).is_ok());
+        let right =
+            bearer(presented).and_then(|it| mac(&self.key, it)).is_some_and(|it| it.verify_slice(expected).is_ok());
         if right {
             return Ok(());
         }
@@ -139,7 +138,9 @@ mod tests {
         assert_eq!(story(&door, Some("Bearer s3cret")), Ok(()));
         assert_eq!(story(&door, Some("bearer  s3cret ")), Ok(()));
         assert_eq!(story(&door, None), Err("token_missing"));
-        for wrong in ["Bearer", "Bearer ", "Bearers3cret", "Basic s3cret", "s3cret", "Bearer s3cre", "Bearer S3cret", ""] {
+        for wrong in
+            ["Bearer", "Bearer ", "Bearers3cret", "Basic s3cret", "s3cret", "Bearer s3cre", "Bearer S3cret", ""]
+        {
             assert_eq!(story(&door, Some(wrong)), Err("token_wrong"), "{wrong}");
         }
     }

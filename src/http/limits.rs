@@ -34,7 +34,7 @@ pub(super) fn webhook_gate(rate: u32) -> Gate {
 /// The same by another clock.
 pub(super) fn gate<C>(rate: u32, clock: C) -> Gate
 where
-    C: Clock + Send + Sync + 'static,
+    C: Clock + Clone + Send + Sync + 'static,
     C::Instant: Send + Sync + 'static,
 {
     let Some(rate) = NonZeroU32::new(rate) else { return Arc::new(|_| Ok(())) };
@@ -55,7 +55,7 @@ struct Buckets<C: Clock> {
     hash: RandomState,
 }
 
-impl<C: Clock> Buckets<C> {
+impl<C: Clock + Clone> Buckets<C> {
     fn new(rate: NonZeroU32, clock: C) -> Self {
         let limiter = RateLimiter::new(Quota::per_minute(rate), DefaultKeyedStateStore::default(), clock.clone());
         Self { limiter, clock, checks: AtomicU32::new(0), hash: RandomState::new() }

@@ -21,6 +21,7 @@ pub(super) struct Probes {
     store: Store,
     database: Cached,
     components: Vec<(Component, Cached)>,
+    patience: Duration,
 }
 
 /// One answer and its age. Who asks while it is being got waits for the same one.
@@ -34,15 +35,15 @@ impl Cached {
         Self { life, last: Mutex::new(None) }
     }
 
-    async fn get(&self, ask: impl Future<Output = ComponentState>) -> ComponentState {
+    async fn get(&self, patience: Duration, ask: impl Future<Output = ComponentState>) -> ComponentState {
         let mut last = self.last.lock().await;
         if let Some((at, state)) = &*last
             && at.elapsed() < self.life
         {
             return state.clone();
         }
-        let silent = || ComponentState::Degraded(format!("no answer within {} s", PATIENCE.as_secs()));
-        let state = tokio::time::timeout(PATIENCE, ask).await.unwrap_or_else(|_| silent());
+        let silent = || ComponentState::Degraded(format!("no answer within {} ms", patience.as_millis()));
+        let state = tokio::time::timeout(patience, ask).await.unwrap_or_else(|_| silent());
         *last = Some((Instant::now(), state.clone()));
         state
     }
@@ -51,7 +52,13 @@ impl Cached {
 impl Probes {
     pub(super) fn new(store: Store, components: Vec<Component>) -> Self {
         let components = components.into_iter().map(|it| (it, Cached::new(LIFE))).collect();
-        Self { store, database: Cached::new(DATABASE_LIFE), components }
+        Self { store, database: Cached::new(DATABASE_LIFE), components, patience: PATIENCE }
+    }
+
+    /// Waits less.
+    #[cfg(test)]
+    pub(super) fn hurry(&mut self, patience: Duration) {
+        self.patience = patience;
     }
 
     /// Whether the database can take a delivery. The reason why not names hosts and files, so it goes to
@@ -66,12 +73,15 @@ impl Probes {
                 }
             }
         };
-        self.database.get(ask).await
+        self.database.get(self.patience, ask).await
     }
 
     /// Each component's name and state, in the order of the app.
     pub(super) async fn components(&self) -> Vec<(&'static str, ComponentState)> {
-        let asked = self.components.iter().map(|(it, cached)| async { (it.name, cached.get((it.probe)()).await) });
+        let asked = self
+            .components
+            .iter()
+            .map(|(it, cached)| async { (it.name, cached.get(self.patience, (it.probe)()).await) });
         join_all(asked).await
     }
 }

@@ -64,11 +64,7 @@ pub(super) fn listen(
 ) -> Result<(Server, SocketAddr), HttpError> {
     let refused = |source| HttpError::Bind { address: bind, source };
     let server = HttpServer::new(move || {
-        App::new()
-            .app_data(shared.clone())
-            .configure(routes)
-            .wrap(NormalizePath::trim())
-            .wrap(from_fn(shell::shell))
+        App::new().app_data(shared.clone()).configure(routes).wrap(NormalizePath::trim()).wrap(from_fn(shell::shell))
     });
     let server = server
         .workers(WORKERS)
@@ -88,13 +84,9 @@ pub(super) fn listen(
 fn routes(config: &mut web::ServiceConfig) {
     config
         .service(web::resource("/webhooks/github").route(web::post().to(webhook::receive)))
-        .service(
-            web::resource("/healthz").route(web::get().to(health::alive)).route(web::head().to(health::alive)),
-        )
+        .service(web::resource("/healthz").route(web::get().to(health::alive)).route(web::head().to(health::alive)))
         .service(web::resource("/readyz").route(web::get().to(health::ready)).route(web::head().to(health::ready)))
-        .service(
-            web::resource("/metrics").route(web::get().to(scrape::metrics)).route(web::head().to(scrape::metrics)),
-        )
+        .service(web::resource("/metrics").route(web::get().to(scrape::metrics)).route(web::head().to(scrape::metrics)))
         .service(web::scope("/api/v1").configure(api::routes))
         .default_service(web::to(nothing_here));
 }

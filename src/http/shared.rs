@@ -1,7 +1,7 @@
 //! What all handlers share, on all threads.
 
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use secrecy::SecretString;
 
@@ -16,6 +16,10 @@ use crate::orchestrator::Stages;
 use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
 
+/// GitHub gives up after 10 s. Who is told 503 may find that the delivery was taken after all: it is a
+/// duplicate then.
+const WEBHOOK_LIMIT: Duration = Duration::from_secs(9);
+
 /// Made once, in [`super::start`].
 pub(super) struct Shared {
     pub(super) store: Store,
@@ -25,6 +29,8 @@ pub(super) struct Shared {
     pub(super) max_webhook_bytes: u64,
     pub(super) trusted_proxies: Vec<IpAddr>,
     pub(super) webhook_gate: Gate,
+    /// How long a delivery may take once its body is here.
+    pub(super) webhook_limit: Duration,
     pub(super) room: Room,
     pub(super) door: Door,
     pub(super) probes: Probes,
@@ -40,6 +46,7 @@ impl Shared {
             probes: Probes::new(store.clone(), components),
             gauges: Gauges::default(),
             webhook_gate: webhook_gate(server.webhook_rate_per_minute),
+            webhook_limit: WEBHOOK_LIMIT,
             room: Room::default(),
             max_webhook_bytes: server.max_webhook_bytes,
             trusted_proxies: server.trusted_proxies,

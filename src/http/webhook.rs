@@ -19,9 +19,6 @@ use crate::webhook::{payload, signature};
 
 /// How long a delivery may wait for its turn. GitHub gives up after 10 s.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long all of it may take once the body is here. Who is told 503 may find that the delivery was
-/// taken after all: it is a duplicate then.
-const LIMIT: Duration = Duration::from_secs(9);
 
 /// Events that have a label of their own in the metrics; anybody may send any word.
 const LABELS: [&str; 4] = ["ping", "push", "repository", "star"];
@@ -65,7 +62,8 @@ async fn take(
     (shared.webhook_gate)(address)
         .map_err(|pause| Problem::too_many("rate_limited", "too many webhooks came from this address", pause))?;
     let Some(secret) = &shared.webhook_secret else {
-        let detail = "webhooks are not taken: set `github.webhook_secret` in the configuration, and the same secret at GitHub";
+        let detail =
+            "webhooks are not taken: set `github.webhook_secret` in the configuration, and the same secret at GitHub";
         return Err(Problem::unavailable("webhook_secret_not_set", detail, Duration::from_secs(60)));
     };
     headers::expect_json(text(request, "Content-Type"))?;
@@ -75,7 +73,7 @@ async fn take(
     let event = payload::parse(&delivery.event, &body.bytes)?;
     drop(body);
     let accept = Accept { guid: delivery.id.to_string(), event, correlation: ids.correlation };
-    let answer = tokio::time::timeout(LIMIT, shared.stages.accept.ask(accept, PATIENCE)).await;
+    let answer = tokio::time::timeout(shared.webhook_limit, shared.stages.accept.ask(accept, PATIENCE)).await;
     let late = |_| Problem::unavailable("busy", "the delivery could not be taken in time; deliver it again", PATIENCE);
     Ok((delivery, answer.map_err(late)???))
 }

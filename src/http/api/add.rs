@@ -8,7 +8,6 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::input;
-use super::mirror::MirrorView;
 use super::query::Query;
 use crate::domain::event::Subject;
 use crate::domain::job::{JobKind, Priority};
@@ -52,7 +51,7 @@ pub(super) async fn add(
     if made {
         answer.insert_header(("Location", format!("/api/v1/mirrors/{}", mirror.id)));
     }
-    Ok(answer.json(MirrorView::from(mirror)))
+    Ok(answer.json(mirror.to_json()))
 }
 
 fn keep(

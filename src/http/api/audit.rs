@@ -3,8 +3,8 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
 
+use super::page;
 use super::query::Query;
-use super::{page, time};
 use crate::http::auth::Admin;
 use crate::http::problem::Problem;
 use crate::http::shared::Shared;
@@ -13,14 +13,13 @@ use crate::store::audit::{self, Entry, Filter, NewEntry};
 /// `GET /audit?actor=&action=&subject=`: the newest first.
 pub(super) async fn list(_: Admin, shared: web::Data<Shared>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let (query, window) = Query::list(&request, &["actor", "action", "subject"])?;
-    let filter =
-        Filter { actor: query.text("actor"), action: query.text("action"), subject: query.text("subject") };
+    let filter = Filter { actor: query.text("actor"), action: query.text("action"), subject: query.text("subject") };
     let found = shared.store.read(move |c| audit::list(c, &filter, &window)).await?;
     Ok(page(found, |Entry { id, at, entry }| {
         let NewEntry { actor, action, subject, outcome, detail, correlation, address } = entry;
         json!({
             "id": id,
-            "at": time(at),
+            "at": at,
             "actor": actor,
             "action": action,
             "subject": subject,

@@ -7,7 +7,6 @@ use serde_json::json;
 
 use super::input;
 use super::jobs::JobView;
-use super::mirror::MirrorView;
 use super::query::{Query, mirror_id, no_mirror};
 use crate::domain::ids::MirrorId;
 use crate::domain::job::{JobKind, Priority};
@@ -36,7 +35,7 @@ pub(super) async fn change(
     let id = mirror_id(&request)?;
     let Change { paused } = input::read(&shared, &request, body).await?;
     let mirror = shared.store.write(move |c| apply(c, &admin, id, paused, Utc::now())).await?;
-    Ok(HttpResponse::Ok().json(MirrorView::from(mirror.ok_or_else(no_mirror)?)))
+    Ok(HttpResponse::Ok().json(mirror.ok_or_else(no_mirror)?.to_json()))
 }
 
 fn apply(

@@ -52,7 +52,7 @@ pub(super) async fn forget(
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let query = Query::read(&request, &["project"])?;
-    let fate = query.word("project", &[Fate::Keep, Fate::Delete])?.unwrap_or(Fate::Keep);
+    let fate = query.word("project", &["keep", "delete"])?.unwrap_or(Fate::Keep);
     let id = mirror_id(&request)?;
     match fate {
         Fate::Keep => {
@@ -122,6 +122,7 @@ async fn remove(shared: &Shared, mirror: Mirror) -> Result<(), Problem> {
 
 fn entry(admin: &Admin, mirror: &Mirror, fate: Fate, outcome: &str) -> audit::NewEntry {
     let path = mirror.project.as_ref().map(|it| &it.path);
-    let detail = json!({ "mirror": mirror.id, "github_id": mirror.github_id, "path": path, "project": fate.to_string() });
+    let detail =
+        json!({ "mirror": mirror.id, "github_id": mirror.github_id, "path": path, "project": fate.to_string() });
     audit::NewEntry { outcome: outcome.to_owned(), ..admin.did("mirror.forget", &mirror.name, detail) }
 }

@@ -1,12 +1,13 @@
 //! What happened to a mirror: its syncs, and the tips that were kept.
 
 use actix_web::{HttpRequest, HttpResponse, web};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::mirrors::find;
 use super::query::{Query, mirror_id};
-use super::{ErrorView, page, some_time, time};
+use super::{ErrorView, page};
 use crate::http::auth::Admin;
 use crate::http::problem::Problem;
 use crate::http::shared::Shared;
@@ -19,8 +20,8 @@ struct SyncView {
     id: i64,
     job: Option<i64>,
     correlation_id: String,
-    started_at: String,
-    finished_at: Option<String>,
+    started_at: DateTime<Utc>,
+    finished_at: Option<DateTime<Utc>>,
     duration_ms: Option<i64>,
     outcome: &'static str,
     engine: String,
@@ -39,8 +40,8 @@ impl From<Sync> for SyncView {
             id: it.id.0,
             job: it.job.map(|it| it.0),
             correlation_id: it.correlation.to_string(),
-            started_at: time(it.started_at),
-            finished_at: some_time(it.finished_at),
+            started_at: it.started_at,
+            finished_at: it.finished_at,
             duration_ms: it.finished_at.map(|end| (end - it.started_at).num_milliseconds()),
             outcome: it.outcome.as_str(),
             engine: it.engine,
@@ -79,7 +80,7 @@ pub(super) async fn kept(_: Admin, shared: web::Data<Shared>, request: HttpReque
             "kept_ref": it.kept_ref,
             "oid": it.oid,
             "reason": it.reason.as_str(),
-            "kept_at": time(it.created_at),
+            "kept_at": it.created_at,
         })
     }))
 }

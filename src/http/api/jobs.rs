@@ -1,13 +1,13 @@
 //! The queue: looking at jobs, trying dead ones again, calling waiting ones off.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
 
 use super::query::{Query, job_id, no_job};
-use super::{ErrorView, page, some_time, time};
+use super::{ErrorView, page};
 use crate::domain::ids::{JobId, MirrorId};
 use crate::domain::job::{JobKind, JobState};
 use crate::http::auth::Admin;
@@ -26,14 +26,14 @@ pub(super) struct JobView {
     priority: i16,
     attempts: u32,
     crashes: u32,
-    run_after: String,
-    lease_until: Option<String>,
+    run_after: DateTime<Utc>,
+    lease_until: Option<DateTime<Utc>>,
     correlation_id: String,
     delivery: Option<String>,
     error: Option<ErrorView>,
-    created_at: String,
-    updated_at: String,
-    finished_at: Option<String>,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+    finished_at: Option<DateTime<Utc>>,
 }
 
 impl From<Job> for JobView {
@@ -46,14 +46,14 @@ impl From<Job> for JobView {
             priority: it.priority.0,
             attempts: it.attempts,
             crashes: it.crashes,
-            run_after: time(it.run_after),
-            lease_until: some_time(it.lease_until),
+            run_after: it.run_after,
+            lease_until: it.lease_until,
             correlation_id: it.correlation.to_string(),
             delivery: it.delivery,
             error: it.error.map(ErrorView::from),
-            created_at: time(it.created_at),
-            updated_at: time(it.updated_at),
-            finished_at: some_time(it.finished_at),
+            created_at: it.created_at,
+            updated_at: it.updated_at,
+            finished_at: it.finished_at,
         }
     }
 }
@@ -62,8 +62,8 @@ impl From<Job> for JobView {
 pub(super) async fn list(_: Admin, shared: web::Data<Shared>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let (query, window) = Query::list(&request, &["state", "kind", "mirror"])?;
     let filter = Filter {
-        state: query.word("state", &JobState::ALL)?,
-        kind: query.word("kind", &JobKind::ALL)?,
+        state: query.word("state", &JobState::ALL.map(JobState::as_str))?,
+        kind: query.word("kind", &JobKind::ALL.map(JobKind::as_str))?,
         mirror: query.get::<Uuid>("mirror", "it is the id of a mirror")?.map(MirrorId),
     };
     let found = shared.store.read(move |c| jobs::list(c, &filter, &window)).await?;

@@ -2,7 +2,6 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::mirror::MirrorView;
 use super::page;
 use super::query::{Query, mirror_id, no_mirror};
 use crate::domain::ids::MirrorId;
@@ -16,19 +15,19 @@ use crate::store::mirrors::{self, Filter, Mirror};
 pub(super) async fn list(_: Admin, shared: web::Data<Shared>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let (query, window) = Query::list(&request, &["status", "source", "q"])?;
     let filter = Filter {
-        status: query.word("status", &Status::ALL)?,
-        source: query.word("source", &Source::ALL)?,
+        status: query.word("status", &Status::ALL.map(Status::as_str))?,
+        source: query.word("source", &Source::ALL.map(Source::as_str))?,
         text: query.text("q"),
     };
     let found = shared.store.read(move |c| mirrors::list(c, &filter, &window)).await?;
-    Ok(page(found, MirrorView::from))
+    Ok(page(found, |it| it.to_json()))
 }
 
 /// `GET /mirrors/{id}`.
 pub(super) async fn one(_: Admin, shared: web::Data<Shared>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     Query::read(&request, &[])?;
     let mirror = find(&shared, mirror_id(&request)?).await?;
-    Ok(HttpResponse::Ok().json(MirrorView::from(mirror)))
+    Ok(HttpResponse::Ok().json(mirror.to_json()))
 }
 
 /// One mirror.

@@ -12,13 +12,11 @@ mod forget;
 mod history;
 mod input;
 mod jobs;
-mod mirror;
 mod mirrors;
 mod query;
 mod refs;
 
 use actix_web::{HttpResponse, web};
-use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use serde_json::json;
 
@@ -58,9 +56,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .service(web::resource("/jobs/{id}/retry").route(web::post().to(jobs::retry)))
         .service(web::resource("/jobs/{id}/cancel").route(web::post().to(jobs::cancel)))
         .service(
-            web::resource("/deliveries")
-                .route(web::get().to(deliveries::list))
-                .route(web::head().to(deliveries::list)),
+            web::resource("/deliveries").route(web::get().to(deliveries::list)).route(web::head().to(deliveries::list)),
         )
         .service(
             web::resource("/deliveries/{id}")
@@ -74,16 +70,6 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
 fn page<T, V: Serialize>(page: Page<T>, shown: impl FnMut(T) -> V) -> HttpResponse {
     let items: Vec<V> = page.items.into_iter().map(shown).collect();
     HttpResponse::Ok().json(json!({ "items": items, "next_cursor": page.next }))
-}
-
-/// RFC 3339 in UTC, to the millisecond.
-fn time(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::Millis, true)
-}
-
-/// A time that need not be there.
-fn some_time(at: Option<DateTime<Utc>>) -> Option<String> {
-    at.map(time)
 }
 
 /// Why something failed, as the API shows it.

@@ -1,7 +1,6 @@
 //! What stands behind the `?` and in the path, checked.
 
 use std::collections::BTreeMap;
-use std::fmt::Display;
 use std::str::FromStr;
 
 use actix_web::HttpRequest;
@@ -74,8 +73,7 @@ impl Query {
     ///
     /// # Errors
     /// 400 for any other word.
-    pub(super) fn word<T: FromStr + Display>(&self, name: &str, all: &[T]) -> Result<Option<T>, Problem> {
-        let words: Vec<String> = all.iter().map(|it| format!("`{it}`")).collect();
+    pub(super) fn word<T: FromStr>(&self, name: &str, words: &[&str]) -> Result<Option<T>, Problem> {
         self.get(name, &format!("it is one of {}", words.join(", ")))
     }
 }

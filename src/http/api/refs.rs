@@ -59,7 +59,8 @@ pub(super) async fn refs(_: Admin, shared: web::Data<Shared>, request: HttpReque
     let after = after(&window)?;
     let mirror = find(&shared, mirror_id(&request)?).await?;
     let sides = TwoSides::of(&mirror).ok_or_else(no_project)?;
-    let asked = tokio::time::timeout(LIMIT, shared.stages.transfer.ask(Look { sides }, PATIENCE)).await;
+    let asked =
+        tokio::time::timeout(LIMIT, shared.stages.transfer.ask(Look { mirror: mirror.id, sides }, PATIENCE)).await;
     let late = |_| Problem::unavailable("look_slow", "GitHub or OneDev did not answer in time; come again", PATIENCE);
     let sides = asked.map_err(late)???;
     Ok(page(cut(&sides, after, window.limit), |it| it))
