@@ -111,7 +111,12 @@ impl World {
     /// Starts the service, if it does not run.
     pub async fn start(&mut self) -> &App {
         if self.app.is_none() {
-            let options = AppOptions { config: self.config.clone(), serve: true, panics: self.panics.clone(), ..AppOptions::default() };
+            let options = AppOptions {
+                config: self.config.clone(),
+                serve: true,
+                panics: self.panics.clone(),
+                ..AppOptions::default()
+            };
             self.app = Some(App::start(options).await.unwrap());
         }
         self.app.as_ref().unwrap()
@@ -255,8 +260,12 @@ impl World {
 
     /// Ends the story. Jobs that are left over fail it.
     pub async fn end(mut self) {
-        let left: Vec<Job> =
-            self.jobs().await.into_iter().filter(|it| matches!(it.state, JobState::Queued | JobState::Running)).collect();
+        let left: Vec<Job> = self
+            .jobs()
+            .await
+            .into_iter()
+            .filter(|it| matches!(it.state, JobState::Queued | JobState::Running))
+            .collect();
         assert!(left.is_empty(), "jobs are left over: {left:#?}");
         self.stop().await;
     }

@@ -3,8 +3,9 @@
 use serde_json::json;
 
 use crate::domain::ids::AccountId;
+use crate::domain::kept::{KeptRef, Reason};
 use crate::store::audit::{self, NewEntry};
-use crate::store::kept::{self, NewKept, Reason};
+use crate::store::kept;
 use crate::store::syncs::{self, CHANGES, Outcome, Work};
 use crate::store::{Window, settings, watched};
 
@@ -84,15 +85,10 @@ async fn old_runs_are_pruned_but_the_latest_stays(bed: Bed) {
 
 async fn a_kept_ref_is_recorded_once(bed: Bed) {
     let mirror = bed.mirror(1).await;
-    let all: Vec<NewKept> = Reason::ALL
+    let all: Vec<KeptRef> = Reason::ALL
         .into_iter()
         .zip(1..)
-        .map(|(reason, it)| NewKept {
-            name: branch("main"),
-            kept_ref: branch(&format!("kept-{it}")),
-            oid: oid(it),
-            reason,
-        })
+        .map(|(reason, it)| KeptRef { name: branch("main"), kept: branch(&format!("kept-{it}")), oid: oid(it), reason })
         .collect();
     let given = all.clone();
     assert_eq!(bed.write(move |c| kept::insert(c, mirror, &given, at(1))).await, 4);
