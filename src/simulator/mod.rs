@@ -24,6 +24,7 @@ mod streams;
 mod testing;
 
 use std::io;
+use std::sync::Arc;
 
 use tempfile::TempDir;
 
@@ -72,10 +73,11 @@ impl Simulator {
     ///
     /// # Errors
     /// When no port, thread or folder is to be had.
-    pub fn start(options: &SimulatorOptions) -> Result<Self, SimulatorError> {
+    pub fn start(options: SimulatorOptions) -> Result<Self, SimulatorError> {
+        let options = Arc::new(options);
         let folder = TempDir::with_prefix("starkeep-simulator-")?;
-        let github = GithubSimulator::start(options, folder.path())?;
-        let onedev = OneDevSimulator::start(options, folder.path())?;
+        let github = GithubSimulator::start(&options, folder.path())?;
+        let onedev = OneDevSimulator::start(&options, folder.path())?;
         Ok(Self { github, onedev, folder })
     }
 
