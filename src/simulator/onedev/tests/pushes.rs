@@ -35,6 +35,20 @@ fn a_mirror_push_puts_every_namespace() {
 }
 
 #[test]
+fn a_project_whose_name_needs_escapes_is_out_of_gits_reach() {
+    let story = story();
+    for (name, path) in [("bad name", "bad%20name"), ("ünï", "%C3%BCn%C3%AF")] {
+        story.onedev().create_project(name).unwrap();
+        let said = story.client.git(&["ls-remote", &story.url(path)]);
+        assert!(said.err.contains("Project not found or inaccessible"), "{}", said.err);
+    }
+    for name in [".github", "projects"] {
+        story.onedev().create_project(name).unwrap();
+        assert!(story.push(name, &["trunk"]).ok, "{name}");
+    }
+}
+
+#[test]
 fn names_that_trip_the_hook_drop_the_whole_push() {
     let story = story();
     for name in ["a+b", "p%zzq", "100%", "only%20c"] {
