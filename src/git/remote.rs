@@ -38,7 +38,8 @@ pub fn http_client() -> Result<Client, reqwest::Error> {
         .referer(false)
         .connect_timeout(CONNECT)
         .tcp_keepalive(Duration::from_secs(60))
-        .pool_idle_timeout(Duration::from_secs(50))
+        // OneDev closes an idle connection after 30 s: never send on one that is about to go.
+        .pool_idle_timeout(Duration::from_secs(25))
         .build()
 }
 
