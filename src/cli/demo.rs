@@ -9,7 +9,6 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use super::{Given, output, serve};
-use crate::app::App;
 use crate::domain::mirror::Status;
 use crate::domain::refs::{self, RefMap};
 use crate::store::mirrors::{self, Filter, Mirror};

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use proptest::prelude::*;
+
 use super::*;
 
 /// A folder with files and an environment to load from.
@@ -250,4 +252,39 @@ fn a_file_of_this_repository_is_valid() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let options = LoadOptions { directory: folder.to_owned(), ..LoadOptions::default() };
     assert!(Config::load(&options).is_ok());
+}
+
+/// What would be printed of this configuration, by `show`, `Debug` or as problems.
+fn told(story: &Story) -> String {
+    match Config::load(&story.options) {
+        Ok(loaded) => format!("{loaded:?} {}", serde_json::to_string(loaded.show()).unwrap()),
+        Err(problems) => format!("{problems} {problems:?} {}", serde_json::to_string(&problems).unwrap()),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    #[test]
+    fn no_secret_is_told_whatever_it_looks_like(
+        key in "(GITHUB__TOKEN|GITHUB__APP_PRIVATE_KEY|GITHUB__WEBHOOK_SECRET|ONEDEV__TOKEN|ADMIN__TOKEN|DATABASE__URL)",
+        before in "(postgres://me:[^/@\\pC]{0,9}|(postgres://h/d\\?password=|https://|vault|ghp_|-----BEGIN )?\\PC{0,9})",
+        after in "(@h/d)?\\PC{0,9}",
+    ) {
+        let story = Story::new().set(&format!("STARKEEP__{key}"), &format!("{before}hunter2{after}"));
+        prop_assert!(!told(&story).contains("hunter2"));
+    }
+
+    #[test]
+    fn no_broken_file_tells_what_is_in_it(before in "\\PC{0,9}\n?", after in "['\"]?\\PC{0,9}\n?\\PC{0,9}") {
+        let text = format!("{before}[github]\ntoken = \"hunter2{after}");
+        prop_assert!(!told(&Story::new().file("config/default.toml", &text)).contains("hunter2"));
+    }
+
+    #[test]
+    fn any_value_of_any_key_is_taken(value in "\\PC{0,20}", at: usize) {
+        let keys: Vec<String> = Story::new().load().show().iter().map(|it| it.key.clone()).collect();
+        let name = format!("STARKEEP__{}", keys[at % keys.len()].to_uppercase().replace('.', "__"));
+        let _ = told(&Story::new().set(&name, &value));
+    }
 }

@@ -193,20 +193,25 @@ fn masked(entry: &Entry, mask: fn(&str) -> String) -> Entry {
     Entry { value, ..entry.clone() }
 }
 
-/// `postgres://me:********@host/db`; a reference as it stands; masked if it is no address.
+/// `postgres://me:********@host/db`; a reference as it stands; masked as a whole if it is not plain
+/// which part is the password.
 fn without_password(text: &str) -> String {
     let reference = secrets::masked(text);
     if reference != MASK || text.starts_with("sqlite:") {
         return if reference == MASK { text.to_owned() } else { reference };
     }
+    // A `/`, `?`, `#` or `@` in a password that was not escaped makes the parser find the parts
+    // elsewhere, so only the plainest address is shown.
+    let word = |it: &str| it.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
     let Ok(mut address) = Url::parse(text) else { return MASK.to_owned() };
-    if address.query().is_some_and(|query| query.to_ascii_lowercase().contains("pass")) {
-        return MASK.to_owned();
-    }
-    if address.password().is_some() && address.set_password(Some(MASK)).is_err() {
-        return MASK.to_owned();
-    }
-    address.to_string()
+    let plain = matches!(address.scheme(), "postgres" | "postgresql")
+        && address.query().is_none()
+        && address.fragment().is_none()
+        && word(address.path().trim_start_matches('/'))
+        && word(address.username())
+        && text.matches('@').count() == usize::from(!address.username().is_empty());
+    let masked = address.password().is_none() || address.set_password(Some(MASK)).is_ok();
+    if plain && masked { address.to_string() } else { MASK.to_owned() }
 }
 
 /// A list of the environment is parted at its commas.

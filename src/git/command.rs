@@ -154,6 +154,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(12))]
         #[test]
         fn every_part_is_below_the_limits_and_nothing_is_lost(count in 0_usize..60_000, length in 1_usize..400) {
             let long = "n".repeat(length);

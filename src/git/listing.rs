@@ -15,9 +15,9 @@ use super::pktline::{Packet, line};
 use crate::domain::refs::{Head, Oid, RefMap, RefName};
 
 /// The most refs of one list.
-pub const MAX_REFS: usize = 2_000_000;
+const MAX_REFS: usize = 2_000_000;
 /// The most bytes of one list.
-pub const MAX_LIST_BYTES: u64 = 512 << 20;
+const MAX_LIST_BYTES: u64 = 512 << 20;
 /// Length of an oid in hex.
 const HEX: usize = 40;
 

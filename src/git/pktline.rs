@@ -7,14 +7,14 @@
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 
 /// The most data one packet can carry (git's `LARGE_PACKET_MAX` less its length digits).
-pub const MAX_DATA: usize = 65_516;
+pub(crate) const MAX_DATA: usize = 65_516;
 
 /// Digits of the length.
 pub(crate) const DIGITS: usize = 4;
 
 /// One frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Packet {
+pub(crate) enum Packet {
     /// A line or a piece of data, often with a line feed at its end.
     Data(Bytes),
     /// `0000`: the end of a list or of a request.
@@ -27,7 +27,7 @@ pub enum Packet {
 
 /// Bytes that are no pkt-line, or data that fits in none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum FrameError {
+pub(crate) enum FrameError {
     /// The four bytes where a length should be.
     #[error("`{}` is no pkt-line length", .0.escape_ascii())]
     Length([u8; DIGITS]),
@@ -78,7 +78,7 @@ pub(crate) fn length(digits: [u8; DIGITS]) -> Result<Length, FrameError> {
 ///
 /// # Errors
 /// [`FrameError::TooLong`] above [`MAX_DATA`] bytes.
-pub fn put(out: &mut BytesMut, data: &[u8]) -> Result<(), FrameError> {
+pub(crate) fn put(out: &mut BytesMut, data: &[u8]) -> Result<(), FrameError> {
     if data.len() > MAX_DATA {
         return Err(FrameError::TooLong(data.len()));
     }
@@ -93,23 +93,23 @@ pub fn put(out: &mut BytesMut, data: &[u8]) -> Result<(), FrameError> {
 }
 
 /// Appends `0000`.
-pub fn put_flush(out: &mut BytesMut) {
+pub(crate) fn put_flush(out: &mut BytesMut) {
     out.put_slice(b"0000");
 }
 
 /// Appends `0001`.
-pub fn put_delimiter(out: &mut BytesMut) {
+pub(crate) fn put_delimiter(out: &mut BytesMut) {
     out.put_slice(b"0001");
 }
 
 /// The text of a packet without the line feed that may end it.
-pub fn line(data: &[u8]) -> &[u8] {
+pub(crate) fn line(data: &[u8]) -> &[u8] {
     data.strip_suffix(b"\n").unwrap_or(data)
 }
 
 /// Cuts packets out of chunks, incrementally. Holds at most one chunk and one unfinished packet.
 #[derive(Debug, Default)]
-pub struct Decoder {
+pub(crate) struct Decoder {
     /// The beginning of a packet whose end has not come yet.
     begun: BytesMut,
     /// What has not been looked at.
@@ -119,7 +119,7 @@ pub struct Decoder {
 impl Decoder {
     /// Gives the next chunk. Call it when [`Decoder::packet`] has answered `None`; a chunk that is
     /// given earlier is joined to what is left, at the cost of a copy.
-    pub fn feed(&mut self, chunk: Bytes) {
+    pub(crate) fn feed(&mut self, chunk: Bytes) {
         if self.chunk.is_empty() {
             self.chunk = chunk;
         } else {
@@ -134,7 +134,7 @@ impl Decoder {
     ///
     /// # Errors
     /// [`FrameError::Length`] where no length stands; nothing after it makes sense.
-    pub fn packet(&mut self) -> Result<Option<Packet>, FrameError> {
+    pub(crate) fn packet(&mut self) -> Result<Option<Packet>, FrameError> {
         if self.begun.is_empty() {
             let Some(digits) = self.chunk.first_chunk::<DIGITS>() else {
                 self.begun.put_slice(&self.chunk);
@@ -185,7 +185,7 @@ impl Decoder {
     }
 
     /// Whether no packet is half read: only here may the bytes end.
-    pub fn at_boundary(&self) -> bool {
+    pub(crate) fn at_boundary(&self) -> bool {
         self.begun.is_empty() && self.chunk.is_empty()
     }
 

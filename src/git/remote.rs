@@ -162,16 +162,8 @@ impl Remote {
         self.base.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(crate) fn side(&self) -> Side {
-        self.side
-    }
-
     pub(crate) fn patience(&self) -> Patience {
         self.patience
-    }
-
-    pub(crate) fn metrics(&self) -> &Metrics {
-        &self.metrics
     }
 
     fn address_of(&self, path: &str, service: Option<Service>) -> Url {

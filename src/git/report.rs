@@ -18,6 +18,16 @@ const MAX_OUTPUT: usize = 64 * 1024;
 /// curl reports a hook's callback into OneDev that was answered with an error.
 const CALLBACK_FAILED: &[u8] = b"curl: (22)";
 
+/// How git says that a ref did not stand where it should, or cannot stand beside another one.
+const STALE: [&str; 6] = [
+    "failed to update ref",
+    "failed to lock",
+    "cannot lock ref",
+    "atomic transaction failed",
+    "already exists",
+    "does not exist",
+];
+
 /// What became of one ref.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RefOutcome {
@@ -59,9 +69,7 @@ impl Refusal {
             Self::Unpack(reason)
         } else if has("atomic push failure") {
             Self::Atomic(reason)
-        } else if has("failed to update ref") || has("failed to lock") || has("atomic transaction failed") {
-            Self::Stale(reason)
-        } else if has("already exists") || has("does not exist") || has("cannot lock ref") {
+        } else if STALE.iter().any(|it| has(it)) {
             Self::Stale(reason)
         } else {
             Self::Other(reason)
@@ -192,7 +200,7 @@ impl Lines {
     }
 
     /// The report, if it is whole.
-    fn finish(self, output: Output, redactor: &Redactor) -> Result<PushReport, WireError> {
+    fn finish(self, output: &Output, redactor: &Redactor) -> Result<PushReport, WireError> {
         let truncated = WireError::Truncated { side: Side::Target, what: "the report of the push" };
         let Some(unpack) = self.unpack else { return Err(truncated) };
         let unpack_failed = unpack.err();
@@ -235,7 +243,7 @@ pub(crate) async fn read(
             lines.add(chunk, body.redactor()).map_err(|it| body.frame(it))?;
         }
     }
-    lines.finish(output, body.redactor())
+    lines.finish(&output, body.redactor())
 }
 
 fn take_apart(
@@ -279,7 +287,7 @@ mod tests {
         for piece in bytes.chunks(5) {
             it.add(Bytes::copy_from_slice(piece), &Redactor::default()).unwrap();
         }
-        it.finish(Output::default(), &Redactor::default())
+        it.finish(&Output::default(), &Redactor::default())
     }
 
     #[test]

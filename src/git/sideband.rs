@@ -135,7 +135,9 @@ mod tests {
     use super::*;
 
     /// Bands 1 and 2 and the fatal text, and whether the end was seen.
-    fn taken_apart(bytes: &[u8], cut: usize) -> Result<(Vec<u8>, Vec<u8>, Vec<u8>, bool), FrameError> {
+    type Bands = (Vec<u8>, Vec<u8>, Vec<u8>, bool);
+
+    fn taken_apart(bytes: &[u8], cut: usize) -> Result<Bands, FrameError> {
         let mut bands = SideBand::default();
         let (mut data, mut progress, mut fatal, mut ended) = (vec![], vec![], vec![], false);
         for chunk in bytes.chunks(cut.max(1)) {

@@ -239,7 +239,7 @@ mod tests {
     #[test]
     fn the_budget_is_shared_and_comes_back() {
         let spool = Spool::new(100, None);
-        let (mut one, mut other) = (spool.hold(), spool.clone().hold());
+        let (mut one, mut other) = (spool.hold(), spool.hold());
         assert!(one.grow(60) && !other.grow(60) && other.grow(40));
         assert_eq!(spool.in_memory(), 100);
         drop(one);

@@ -94,10 +94,6 @@ impl Target {
             None => result,
         }
     }
-
-    pub(crate) fn remote(&self) -> &Remote {
-        &self.remote
-    }
 }
 
 /// Ends a push in which no byte moves for `silence`, at most twice that.

@@ -172,10 +172,6 @@ impl Upstream {
         }
     }
 
-    pub(crate) fn remote(&self) -> &Remote {
-        &self.remote
-    }
-
     fn dialect(&self) -> Dialect {
         self.dialect.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -221,7 +217,7 @@ fn ls_refs_request(prefixes: &[&str], unborn: bool) -> Result<Bytes, FrameError>
 /// answers with nothing, an error, or 200 and an `ERR`.
 fn may_be_old(error: &WireError) -> bool {
     match error {
-        WireError::Status { status, .. } => matches!(status, 300..=499 | 500 | 501),
+        WireError::Status { status, .. } => (300..=501).contains(status),
         WireError::NotFound { .. }
         | WireError::BadRedirect { .. }
         | WireError::Protocol { .. }

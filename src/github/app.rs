@@ -9,7 +9,7 @@ use octocrab::models::AppId;
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
-use super::error::{GithubError, clip};
+use super::error::GithubError;
 use super::exchange::{Answer, Exchange, Pass, Principal};
 use super::model::{InstallationBody, TokenBody};
 use super::token::{Slot, Token};
@@ -172,5 +172,5 @@ fn next_page(answer: &Answer) -> Option<Url> {
     let link = answer.header("link")?;
     let next = link.split(',').find(|it| it.contains("rel=\"next\""))?;
     let address = next.trim().strip_prefix('<')?.split('>').next()?;
-    Url::parse(&clip(address)).ok()
+    Url::parse(address).ok()
 }

@@ -10,7 +10,9 @@ mod garble;
 mod git_http;
 mod git_server;
 mod github;
+mod onedev;
 mod options;
+mod percent;
 mod pkt;
 mod process;
 mod record;
@@ -29,6 +31,7 @@ pub use faults::{Fault, Gate, Hold, On, Trigger};
 pub use git_http::{GitCall, Service};
 pub use git_server::GitServer;
 pub use github::{Block, Delivery, GithubSimulator, sign};
+pub use onedev::{OneDevSimulator, Phase, ProjectState};
 pub use options::SimulatorOptions;
 pub use record::RequestRecord;
 
@@ -59,6 +62,7 @@ pub enum SimulatorError {
 #[derive(Debug)]
 pub struct Simulator {
     github: GithubSimulator,
+    onedev: OneDevSimulator,
     // The last field: the servers stop before their folder goes.
     folder: TempDir,
 }
@@ -71,12 +75,18 @@ impl Simulator {
     pub fn start(options: &SimulatorOptions) -> Result<Self, SimulatorError> {
         let folder = TempDir::with_prefix("starkeep-simulator-")?;
         let github = GithubSimulator::start(options, folder.path())?;
-        Ok(Self { github, folder })
+        let onedev = OneDevSimulator::start(options, folder.path())?;
+        Ok(Self { github, onedev, folder })
     }
 
     /// The simulated GitHub.
     pub fn github(&self) -> &GithubSimulator {
         &self.github
+    }
+
+    /// The simulated OneDev.
+    pub fn onedev(&self) -> &OneDevSimulator {
+        &self.onedev
     }
 
     /// The folder that holds every repository of both servers.
@@ -89,5 +99,6 @@ impl Drop for Simulator {
     fn drop(&mut self) {
         // Handles may outlive this, the servers must not.
         self.github.slot.stop();
+        self.onedev.slot.stop();
     }
 }

@@ -30,6 +30,11 @@ impl Packet {
         Self(packet.into())
     }
 
+    /// `0000`.
+    pub(crate) fn flush() -> Self {
+        Self(Bytes::from_static(b"0000"))
+    }
+
     /// Text of the remote for the client's terminal.
     pub(crate) fn progress(text: &str) -> Vec<Self> {
         let bytes = text.as_bytes();
@@ -98,11 +103,6 @@ impl Command {
             name: name.to_owned(),
         })
     }
-
-    /// Whether the command takes a ref away.
-    pub(crate) fn is_delete(&self) -> bool {
-        self.new.bytes().all(|byte| byte == b'0')
-    }
 }
 
 /// Whether the capabilities behind a push's first command hold a word.
@@ -146,7 +146,7 @@ mod tests {
         let line = format!("{} {} refs/heads/a b\0 quiet side-band-64k\n", "0".repeat(40), "1".repeat(40));
         let command = Command::parse(line.as_bytes()).unwrap();
         assert_eq!(command.name, "refs/heads/a b");
-        assert!(!command.is_delete() && has_capability(line.as_bytes(), "side-band-64k"));
+        assert!(has_capability(line.as_bytes(), "side-band-64k"));
         assert_eq!(accepted(b"000eunpack ok\n0009ok a\n0000"), Some(vec!["a".to_owned()]));
         assert_eq!(accepted(b"0000"), None);
     }

@@ -1,11 +1,11 @@
 //! A bare repository on disk, read and edited with libgit2: what the control methods of both servers
 //! stand on.
 
-use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use git2::{ErrorCode, ObjectType, Repository, RepositoryInitOptions};
+use git2::build::TreeUpdateBuilder;
+use git2::{ErrorCode, FileMode, ObjectType, Repository, RepositoryInitOptions, Signature, Time};
 
 use super::SimulatorError;
 use crate::domain::refs::{Head, Oid, RefMap, RefName};
@@ -117,14 +117,49 @@ pub(crate) fn import(folder: &Path, from: &Path) -> Result<(), SimulatorError> {
     Ok(())
 }
 
-/// Every object that a repository holds, reachable or not.
-pub(crate) fn objects(folder: &Path) -> Result<BTreeSet<Oid>, SimulatorError> {
-    let mut found = BTreeSet::new();
-    Repository::open_bare(folder)?.odb()?.foreach(|oid| {
-        found.extend(ours(*oid).ok());
-        true
-    })?;
-    Ok(found)
+/// A ref's oid, if it is there.
+pub(crate) fn tip(folder: &Path, name: &str) -> Result<Option<Oid>, SimulatorError> {
+    match Repository::open_bare(folder)?.refname_to_id(name) {
+        Ok(oid) => ours(oid).map(Some),
+        Err(error) if error.code() == ErrorCode::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether an object is there, reachable or not.
+pub(crate) fn has_object(folder: &Path, oid: Oid) -> Result<bool, SimulatorError> {
+    Ok(Repository::open_bare(folder)?.odb()?.exists(theirs(oid)?))
+}
+
+/// Makes a commit on parents (none: a root) at a time in Unix seconds, that no ref holds yet. Its
+/// files are the first parent's, with one changed.
+pub(crate) fn commit(
+    folder: &Path,
+    parents: &[Oid],
+    path: &str,
+    content: &str,
+    at: i64,
+) -> Result<Oid, SimulatorError> {
+    let repository = Repository::open_bare(folder)?;
+    let mut found = Vec::new();
+    for parent in parents {
+        found.push(repository.find_commit(theirs(*parent)?)?);
+    }
+    let base = match found.first() {
+        Some(parent) => parent.tree()?,
+        None => repository.find_tree(repository.treebuilder(None)?.write()?)?,
+    };
+    let blob = repository.blob(content.as_bytes())?;
+    let tree = TreeUpdateBuilder::new().upsert(path, blob, FileMode::Blob).create_updated(&repository, &base)?;
+    let tree = repository.find_tree(tree)?;
+    let parents: Vec<_> = found.iter().collect();
+    let who = signature(at)?;
+    ours(repository.commit(None, &who, &who, &format!("Change {path}\n"), &tree, &parents)?)
+}
+
+/// Who makes every commit and tag of the simulation.
+pub(crate) fn signature(at: i64) -> Result<Signature<'static>, SimulatorError> {
+    Ok(Signature::new("Simulated", "simulated@example.org", &Time::new(at, 0))?)
 }
 
 /// libgit2's oid as ours.

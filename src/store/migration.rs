@@ -1,7 +1,9 @@
 //! The schema: the migrations of `migrations/`, compiled in, run one by one each in a transaction.
 
-use diesel::RunQueryDsl as _;
+use std::time::Duration;
+
 use diesel::migration::{Migration, MigrationSource, Result as Migrating};
+use diesel::{RunQueryDsl as _, SqliteConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use super::address::Address;
@@ -16,15 +18,16 @@ const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 /// `starkeep` in ASCII.
 const LOCK: i64 = 0x7374_6172_6b65_6570;
 
+/// How often a migration that failed is looked at again, in case another process was at it.
+const TRIES: u32 = 10;
+/// The pause before that.
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// Runs what is missing; gives its names.
 pub(super) fn run(address: &Address) -> Result<Vec<String>, StoreError> {
     let mut c = Connection::open(address, Use::Migrating)?;
     let done = match &mut c.db {
-        Backend::Sqlite(c) => missing(c, SQLITE).and_then(|before| {
-            // Another process may have been faster; then there is nothing left to do.
-            let run = c.run_pending_migrations(SQLITE).map(|_| ());
-            run.or_else(|e| if missing(c, SQLITE)?.is_empty() { Ok(()) } else { Err(e) }).map(|()| before)
-        }),
+        Backend::Sqlite(c) => missing(c, SQLITE).and_then(|before| run_sqlite(c).map(|()| before)),
         Backend::Postgres(c) => {
             // Released with the connection.
             diesel::sql_query("SELECT pg_advisory_lock($1)").bind::<diesel::sql_types::BigInt, _>(LOCK).execute(c)?;
@@ -32,6 +35,23 @@ pub(super) fn run(address: &Address) -> Result<Vec<String>, StoreError> {
         }
     };
     done.map_err(|e| failed(&*e))
+}
+
+/// SQLite has no lock that spans several transactions. Of two processes that migrate at once one meets
+/// tables that the other just made; it looks again, and finds in the end that nothing is left to do.
+fn run_sqlite(c: &mut SqliteConnection) -> Migrating<()> {
+    let mut tries = 0;
+    loop {
+        let Err(error) = c.run_pending_migrations(SQLITE) else { return Ok(()) };
+        if missing(c, SQLITE)?.is_empty() {
+            return Ok(());
+        }
+        tries += 1;
+        if tries == TRIES {
+            return Err(error);
+        }
+        std::thread::sleep(PAUSE);
+    }
 }
 
 /// What is missing.

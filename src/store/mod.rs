@@ -40,6 +40,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, watch};
 
 use crate::config::database::Database;
@@ -206,6 +207,15 @@ impl Store {
             Ok(done) => done,
             Err(_) => Err(StoreError::Unavailable(format!("no answer within {} s", CHECK_TIMEOUT.as_secs()))),
         }
+    }
+
+    /// The clock of the Postgres server; `None` on SQLite. Processes that share a server compare their
+    /// own with it: leases are only as good as their clocks agree.
+    ///
+    /// # Errors
+    /// Those of [`Store::read`].
+    pub async fn server_time(&self) -> Result<Option<DateTime<Utc>>, StoreError> {
+        if self.is_postgres() { self.read(time::of_server).await.map(Some) } else { Ok(None) }
     }
 
     /// A counter that moves after every commit that queued a job, in this process or, on Postgres,

@@ -2,7 +2,10 @@
 //! that the order of the texts is the order of the times and nothing is lost on the way back.
 
 use chrono::{DateTime, NaiveDateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::Text;
 
+use super::connection::Connection;
 use super::error::StoreError;
 
 const FORMAT: &str = "%Y-%m-%dT%H:%M:%S%.6fZ";
@@ -28,6 +31,19 @@ pub(super) fn read(text: &str) -> Result<DateTime<Utc>, StoreError> {
 /// A stored time that need not be there.
 pub(super) fn some(text: Option<&str>) -> Result<Option<DateTime<Utc>>, StoreError> {
     text.map(read).transpose()
+}
+
+#[derive(QueryableByName)]
+struct Told {
+    #[diesel(sql_type = Text)]
+    at: String,
+}
+
+/// What a Postgres server's clock says.
+pub(super) fn of_server(c: &mut Connection) -> Result<DateTime<Utc>, StoreError> {
+    let sql = "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') AS at";
+    let told: Told = diesel::sql_query(sql).get_result(&mut c.db)?;
+    read(&told.at)
 }
 
 #[cfg(test)]

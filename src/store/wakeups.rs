@@ -19,10 +19,10 @@ const LISTEN: &str = "LISTEN starkeep_jobs";
 /// The first pause before a lost connection is made again, doubled to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
-/// A connection on which nothing was heard for so long is asked whether it still lives.
-const SILENCE: Duration = Duration::from_secs(30);
-/// What the asking may take.
-const ASKING: Duration = Duration::from_secs(10);
+/// How often the server is asked whether it still answers: a lost network says nothing by itself.
+const ASKED_EVERY: Duration = Duration::from_secs(30);
+/// What its answer may take.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The counter, and on Postgres the task that hears other processes.
 pub(super) struct Wakeups {
@@ -100,44 +100,35 @@ async fn hear(config: &Config, counter: &watch::Sender<u64>, heard: &mut bool) -
         Ok(both) => both,
         Err(e) => return reason(&e),
     };
-    let mut messages = poll_fn(move |context| connection.poll_message(context));
-    let listening = client.batch_execute(LISTEN);
-    tokio::pin!(listening);
-    let mut ready = false;
-    loop {
-        tokio::select! {
-            done = &mut listening, if !ready => match done {
-                Ok(()) => {
-                    ready = true;
-                    *heard = true;
-                    bump(counter);
-                }
-                Err(e) => return reason(&e),
-            },
-            message = messages.next() => match message {
+    // The connection moves, and so the client's calls, only while its messages are asked for.
+    let messages = async {
+        let mut messages = poll_fn(move |context| connection.poll_message(context));
+        loop {
+            match messages.next().await {
                 Some(Ok(AsyncMessage::Notification(_))) => bump(counter),
                 Some(Ok(_)) => {}
                 Some(Err(e)) => return reason(&e),
                 None => return "the connection was closed".to_owned(),
-            },
-            () = tokio::time::sleep(SILENCE), if ready => {
-                let asking = tokio::time::timeout(ASKING, client.batch_execute("SELECT 1"));
-                tokio::pin!(asking);
-                let alive = loop {
-                    tokio::select! {
-                        answer = &mut asking => break matches!(answer, Ok(Ok(()))),
-                        message = messages.next() => match message {
-                            Some(Ok(AsyncMessage::Notification(_))) => bump(counter),
-                            Some(Ok(_)) => {}
-                            _ => break false,
-                        },
-                    }
-                };
-                if !alive {
-                    return "the server does not answer any more".to_owned();
-                }
             }
         }
+    };
+    let calls = async {
+        if let Err(e) = client.batch_execute(LISTEN).await {
+            return reason(&e);
+        }
+        *heard = true;
+        bump(counter);
+        loop {
+            tokio::time::sleep(ASKED_EVERY).await;
+            let answer = tokio::time::timeout(PATIENCE, client.batch_execute("SELECT 1")).await;
+            if !matches!(answer, Ok(Ok(()))) {
+                return "the server does not answer any more".to_owned();
+            }
+        }
+    };
+    tokio::select! {
+        why = messages => why,
+        why = calls => why,
     }
 }
 

@@ -126,7 +126,8 @@ impl Writer {
         for write in group {
             write.run(c)?;
         }
-        c.commit()?;
+        // Whatever it was, it was none of theirs.
+        c.commit().map_err(|e| StoreError::Unavailable(e.to_string()))?;
         self.commits.fetch_add(1, Ordering::Relaxed);
         if std::mem::take(&mut c.queued) {
             wakeups::bump(&self.wake);

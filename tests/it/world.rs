@@ -11,7 +11,7 @@ use starkeep::domain::ids::{CorrelationId, GithubId};
 use starkeep::domain::job::{JobKind, JobState, Priority};
 use starkeep::domain::mirror::Status;
 use starkeep::domain::refs::{self, Oid, RefMap};
-use starkeep::simulator::{Delivery, GithubSimulator, OnedevSimulator, Simulator, SimulatorOptions};
+use starkeep::simulator::{Delivery, GithubSimulator, OneDevSimulator, Simulator, SimulatorOptions};
 use starkeep::stages::panics::Panics;
 use starkeep::store::jobs::{self, Job, NewJob};
 use starkeep::store::kept::Kept;
@@ -104,14 +104,19 @@ impl World {
         self.simulator.github()
     }
 
-    pub fn onedev(&self) -> &OnedevSimulator {
+    pub fn onedev(&self) -> &OneDevSimulator {
         self.simulator.onedev()
     }
 
     /// Starts the service, if it does not run.
     pub async fn start(&mut self) -> &App {
         if self.app.is_none() {
-            let options = AppOptions { config: self.config.clone(), serve: true, panics: self.panics.clone(), ..AppOptions::default() };
+            let options = AppOptions {
+                config: self.config.clone(),
+                serve: true,
+                panics: self.panics.clone(),
+                ..AppOptions::default()
+            };
             self.app = Some(App::start(options).await.unwrap());
         }
         self.app.as_ref().unwrap()
@@ -255,8 +260,12 @@ impl World {
 
     /// Ends the story. Jobs that are left over fail it.
     pub async fn end(mut self) {
-        let left: Vec<Job> =
-            self.jobs().await.into_iter().filter(|it| matches!(it.state, JobState::Queued | JobState::Running)).collect();
+        let left: Vec<Job> = self
+            .jobs()
+            .await
+            .into_iter()
+            .filter(|it| matches!(it.state, JobState::Queued | JobState::Running))
+            .collect();
         assert!(left.is_empty(), "jobs are left over: {left:#?}");
         self.stop().await;
     }

@@ -67,17 +67,18 @@ pub(super) struct Stage {
 
 impl Stage {
     pub(super) async fn set(once: bool) -> anyhow::Result<Self> {
-        let simulator = Simulator::start(&SimulatorOptions::default())?;
+        let (webhook_secret, admin_token) = (secret(), secret());
+        let options = SimulatorOptions { webhook_secret: webhook_secret.clone(), ..SimulatorOptions::default() };
+        let simulator = Simulator::start(&options)?;
         let cast = Cast::assemble(simulator.github())?;
         let folder = TempDir::with_prefix("starkeep-demo-")?;
-        let (webhook_secret, admin_token) = (secret(), secret());
         let mut config = Config::default();
         config.database.url = SecretString::from(format!("sqlite://{}", folder.path().join("starkeep.db").display()));
         config.github.api_url = simulator.github().api_url().parse()?;
         config.github.git_url = simulator.github().git_url().parse()?;
         config.github.webhook_secret = Some(SecretString::from(webhook_secret));
         config.onedev.url = Some(simulator.onedev().url().parse()?);
-        config.onedev.token = Some(SecretString::from(simulator.onedev().token().to_owned()));
+        config.onedev.token = Some(SecretString::from(simulator.onedev().admin_token().to_owned()));
         config.stars.users = vec![FAN.to_owned()];
         config.admin.token = Some(SecretString::from(admin_token.clone()));
         config.server.bind = bind(once, config.server.bind);

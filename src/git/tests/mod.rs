@@ -1,1 +1,10 @@
-//! Stories of whole transfers.
+//! Stories of whole transfers: real git on both sides, over HTTP on loopback, and a network
+//! between them that breaks where a story wants it to.
+
+mod network;
+mod people;
+mod questions;
+mod refused;
+mod stage;
+mod stories;
+mod trouble;

@@ -34,7 +34,7 @@ fn with_app(simulator: &Simulator) -> GithubClient {
 }
 
 #[tokio::test]
-async fn a_repository_is_followed_through_rename_and_transfer_and_its_old_name_may_be_anothers() {
+async fn a_repository_is_followed_through_rename_and_transfer_and_its_old_name_may_go_to_another() {
     let simulator = start();
     let github = simulator.github();
     let client = client(&anonymous(&simulator));

@@ -1,8 +1,9 @@
 //! Where a mirror's project is, or is to be: reading only.
 
 use crate::config::onedev::OnConflict;
-use crate::domain::ids::ProjectId;
-use crate::domain::naming::ProjectPath;
+use crate::domain::ids::{GithubId, ProjectId};
+use crate::domain::naming::{Naming, ProjectPath};
+use crate::domain::repository::RepositoryName;
 use crate::onedev::{OnedevClient, OnedevError, Project};
 
 /// Where the mirror should be, by the naming rule.
@@ -14,6 +15,13 @@ pub struct Wanted {
     pub suffixed: ProjectPath,
     /// What to do when another project stands at the first.
     pub on_conflict: OnConflict,
+}
+
+impl Wanted {
+    /// The place of a repository by the naming rule.
+    pub fn new(naming: &Naming, name: &RepositoryName, id: GithubId, on_conflict: OnConflict) -> Self {
+        Self { path: naming.path(name), suffixed: naming.suffixed(name, id), on_conflict }
+    }
 }
 
 /// What is remembered of the mirror's project.

@@ -1,6 +1,7 @@
 //! Stories about OneDev's answers. `wire` and `settings` replay what a running server was seen to
 //! send.
 
+mod places;
 mod settings;
 mod wire;
 

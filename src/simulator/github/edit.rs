@@ -4,8 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use git2::build::TreeUpdateBuilder;
-use git2::{FileMode, ObjectType, Repository, Signature, Time};
+use git2::{ObjectType, Repository};
 
 use super::state::{Block, Repo};
 use super::{GithubSimulator, State};
@@ -62,10 +61,9 @@ impl GithubSimulator {
     /// # Errors
     /// When there is no such repository or libgit2 refuses.
     pub fn commit(&self, id: GithubId, branch: &str, path: &str, content: &str) -> Result<Oid> {
-        let folder = self.repo_dir(id)?;
         let name = format!("refs/heads/{branch}");
-        let tip = Repository::open_bare(&folder)?.refname_to_id(&name).ok();
-        let oid = self.write_commit(&folder, tip.into_iter().collect(), path, content)?;
+        let tip = repository::tip(&self.repo_dir(id)?, &name)?;
+        let oid = self.commit_on(id, &tip.into_iter().collect::<Vec<_>>(), path, content)?;
         self.set_ref(id, &name, oid)?;
         Ok(oid)
     }
@@ -76,8 +74,8 @@ impl GithubSimulator {
     /// # Errors
     /// When a parent is missing or libgit2 refuses.
     pub fn commit_on(&self, id: GithubId, parents: &[Oid], path: &str, content: &str) -> Result<Oid> {
-        let parents = parents.iter().map(|it| theirs(*it)).collect::<Result<Vec<_>>>()?;
-        self.write_commit(&self.repo_dir(id)?, parents, path, content)
+        let at = lock(&self.shared.state).tick().timestamp();
+        repository::commit(&self.repo_dir(id)?, parents, path, content, at)
     }
 
     /// Puts a branch on a new root commit, unrelated to what it held: a force-push.
@@ -90,33 +88,16 @@ impl GithubSimulator {
         Ok(oid)
     }
 
-    fn write_commit(&self, folder: &Path, parents: Vec<git2::Oid>, path: &str, content: &str) -> Result<Oid> {
-        let at = lock(&self.shared.state).tick().timestamp();
-        let repository = Repository::open_bare(folder)?;
-        let parents =
-            parents.into_iter().map(|it| repository.find_commit(it)).collect::<std::result::Result<Vec<_>, _>>()?;
-        let base = match parents.first() {
-            Some(parent) => parent.tree()?,
-            None => repository.find_tree(repository.treebuilder(None)?.write()?)?,
-        };
-        let blob = repository.blob(content.as_bytes())?;
-        let tree = TreeUpdateBuilder::new().upsert(path, blob, FileMode::Blob).create_updated(&repository, &base)?;
-        let who = Signature::new("Simulated", "simulated@example.org", &Time::new(at, 0))?;
-        let tree = repository.find_tree(tree)?;
-        let parents: Vec<_> = parents.iter().collect();
-        ours(repository.commit(None, &who, &who, &format!("Change {path}\n"), &tree, &parents)?)
-    }
-
     /// An annotated tag `refs/tags/<name>` of any object; answers the tag object's oid.
     ///
     /// # Errors
     /// When the target is missing or libgit2 refuses.
     pub fn annotated_tag(&self, id: GithubId, name: &str, target: Oid) -> Result<Oid> {
         let at = lock(&self.shared.state).tick().timestamp();
-        let repository = Repository::open_bare(self.repo_dir(id)?)?;
-        let target = repository.find_object(theirs(target)?, None)?;
-        let who = Signature::new("Simulated", "simulated@example.org", &Time::new(at, 0))?;
-        let oid = ours(repository.tag_annotation_create(name, &target, &who, &format!("Tag {name}\n"))?)?;
+        let on_disk = Repository::open_bare(self.repo_dir(id)?)?;
+        let target = on_disk.find_object(theirs(target)?, None)?;
+        let who = repository::signature(at)?;
+        let oid = ours(on_disk.tag_annotation_create(name, &target, &who, &format!("Tag {name}\n"))?)?;
         self.set_ref(id, &format!("refs/tags/{name}"), oid)?;
         Ok(oid)
     }
@@ -319,7 +300,7 @@ impl GithubSimulator {
     /// # Errors
     /// When there is no such repository.
     pub fn tip(&self, id: GithubId, name: &str) -> Result<Option<Oid>> {
-        Ok(self.refs(id)?.into_iter().find(|(it, _)| it.as_str() == name).map(|(_, oid)| oid))
+        repository::tip(&self.repo_dir(id)?, name)
     }
 
     /// Where HEAD points.

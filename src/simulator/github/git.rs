@@ -27,7 +27,7 @@ pub(crate) async fn answer(
     let found = find(&lock(&shared.state), &request, path, call);
     let (id, folder) = match found {
         Ok(found) => found,
-        Err(refusal) => return refusal,
+        Err(refusal) => return *refusal,
     };
     let git = shared.git.with_quirks(&quirks);
     let response = git_http::answer(&git, &folder, call, request.headers(), body).await;
@@ -41,17 +41,22 @@ pub(crate) async fn answer(
     response
 }
 
-fn refusal(status: StatusCode, words: &str) -> HttpResponse {
+fn refusal(status: StatusCode, words: &str) -> Box<HttpResponse> {
     let mut response = HttpResponse::build(status);
     response.content_type("text/plain; charset=utf-8");
     if status == StatusCode::UNAUTHORIZED {
         response.insert_header((WWW_AUTHENTICATE, "Basic realm=\"GitHub\""));
     }
-    response.body(words.to_owned())
+    Box::new(response.body(words.to_owned()))
 }
 
 /// The repository behind a path, or the answer instead.
-fn find(state: &State, request: &HttpRequest, path: &str, call: GitCall) -> Result<(GithubId, PathBuf), HttpResponse> {
+fn find(
+    state: &State,
+    request: &HttpRequest,
+    path: &str,
+    call: GitCall,
+) -> Result<(GithubId, PathBuf), Box<HttpResponse>> {
     let caller = auth::caller(state, request);
     if caller == Caller::Invalid {
         return Err(refusal(StatusCode::UNAUTHORIZED, "Invalid username or token."));
@@ -92,7 +97,7 @@ fn find(state: &State, request: &HttpRequest, path: &str, call: GitCall) -> Resu
     Ok((repo.id, repo.folder.clone()))
 }
 
-fn redirect(request: &HttpRequest, full_name: &str, old: &str, call: GitCall) -> HttpResponse {
+fn redirect(request: &HttpRequest, full_name: &str, old: &str, call: GitCall) -> Box<HttpResponse> {
     let host = request.headers().get("host").and_then(|it| it.to_str().ok()).unwrap_or("localhost");
     let suffix = if old.ends_with(".git") { ".git" } else { "" };
     let rest = match call {
@@ -100,5 +105,5 @@ fn redirect(request: &HttpRequest, full_name: &str, old: &str, call: GitCall) ->
         GitCall::Exchange(service) => service.name().to_owned(),
     };
     let location = format!("http://{host}/{full_name}{suffix}/{rest}");
-    HttpResponse::MovedPermanently().insert_header((LOCATION, location)).finish()
+    Box::new(HttpResponse::MovedPermanently().insert_header((LOCATION, location)).finish())
 }

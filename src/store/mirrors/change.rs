@@ -17,6 +17,8 @@ use crate::store::{clipped, time};
 
 use super::find::{by_github_id, find};
 use super::row::{Mirror, Project};
+use super::standing::{pause, set_unheld};
+use super::update;
 
 /// What a sync or a verification proved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,23 +142,12 @@ pub fn set_description(
             upstreams::fork.eq(it.fork),
             upstreams::size_kib.eq(it.size_kib),
             upstreams::default_branch.eq(it.default_branch.clone()),
-            upstreams::description.eq(it.description.clone()),
+            upstreams::description.eq(it.description.as_deref().map(clipped)),
             upstreams::pushed_at.eq(time::some_text(it.pushed_at)),
             upstreams::described_at.eq(time::text(now)),
         ))
         .execute(&mut c.db)?;
     set_name(c, id, &it.name, now)
-}
-
-/// Updates columns of one mirror, `updated_at` with them; says whether the mirror was there.
-macro_rules! update {
-    ($c:expr, $id:expr, $now:expr, [$($filter:expr),*], $($change:expr),+ $(,)?) => {
-        diesel::update(mirrors::table.filter(mirrors::id.eq($id.to_string()))$(.filter($filter))*)
-            .set(($($change,)+ mirrors::updated_at.eq(time::text($now))))
-            .execute(&mut $c.db)
-            .map(|rows| rows == 1)
-            .map_err(StoreError::from)
-    };
 }
 
 /// Commits to a path before a project is made there.
@@ -229,8 +220,6 @@ pub fn set_onedev_digest(
     update!(c, id, now, [], mirrors::onedev_digest.eq(digest))
 }
 
-const HELD: [&str; 2] = ["paused", "archived"];
-
 /// From the first write on: `syncing`. What stands at OneDev is not known again before the proof. A
 /// mirror that is paused or archived keeps that status.
 ///
@@ -239,14 +228,6 @@ const HELD: [&str; 2] = ["paused", "archived"];
 pub fn set_syncing(c: &mut Connection, id: MirrorId, now: DateTime<Utc>) -> Result<bool, StoreError> {
     update!(c, id, now, [], mirrors::onedev_digest.eq(None::<String>))?;
     set_unheld(c, id, Status::Syncing, now)
-}
-
-/// Sets what the work found, unless an admin or an un-star decided otherwise meanwhile; a paused
-/// mirror gets it when it is resumed.
-fn set_unheld(c: &mut Connection, id: MirrorId, status: Status, now: DateTime<Utc>) -> Result<bool, StoreError> {
-    let paused = mirrors::status.eq(Status::Paused.as_str());
-    update!(c, id, now, [paused], mirrors::paused_from.eq(Some(status.as_str())))?;
-    update!(c, id, now, [mirrors::status.ne_all(HELD)], mirrors::status.eq(status.as_str()))
 }
 
 /// Records that both sides were read and what was found.
@@ -312,85 +293,6 @@ pub fn record_error(
         mirrors::error_code.eq(Some(code)),
         mirrors::error_message.eq(Some(clipped(message))),
         mirrors::attempts.eq(i32::try_from(attempts).unwrap_or(i32::MAX)),
-    )
-}
-
-/// Sets the status, whatever it was.
-///
-/// # Errors
-/// Those of the database.
-pub fn set_status(c: &mut Connection, id: MirrorId, status: Status, now: DateTime<Utc>) -> Result<bool, StoreError> {
-    update!(c, id, now, [], mirrors::status.eq(status.as_str()), mirrors::paused_from.eq(None::<String>))
-}
-
-/// Stops syncing; [`resume`] brings the status back. Says whether it was not paused before.
-///
-/// # Errors
-/// Those of the database.
-pub fn pause(c: &mut Connection, id: MirrorId, now: DateTime<Utc>) -> Result<bool, StoreError> {
-    let paused = Status::Paused.as_str();
-    update!(
-        c,
-        id,
-        now,
-        [mirrors::status.ne(paused)],
-        mirrors::paused_from.eq(mirrors::status.nullable()),
-        mirrors::status.eq(paused),
-    )
-}
-
-/// Syncs again, due at once. A mirror that was in the middle of a sync is `pending` until the next.
-/// Says whether it was paused.
-///
-/// # Errors
-/// Those of the database.
-pub fn resume(c: &mut Connection, id: MirrorId, now: DateTime<Utc>) -> Result<bool, StoreError> {
-    let Some(mirror) = find(c, id)?.filter(|it| it.status == Status::Paused) else { return Ok(false) };
-    let status = match mirror.paused_from {
-        None | Some(Status::Syncing | Status::Paused) => Status::Pending,
-        Some(other) => other,
-    };
-    update!(
-        c,
-        id,
-        now,
-        [],
-        mirrors::status.eq(status.as_str()),
-        mirrors::paused_from.eq(None::<String>),
-        mirrors::next_sync_at.eq(Some(time::text(now))),
-    )
-}
-
-/// The star was taken back: `archived`, the copy stays. Says whether it was not archived before.
-///
-/// # Errors
-/// Those of the database.
-pub fn unstar(c: &mut Connection, id: MirrorId, now: DateTime<Utc>) -> Result<bool, StoreError> {
-    let archived = Status::Archived.as_str();
-    update!(
-        c,
-        id,
-        now,
-        [mirrors::status.ne(archived)],
-        mirrors::status.eq(archived),
-        mirrors::paused_from.eq(None::<String>),
-        mirrors::unstarred_at.eq(Some(time::text(now))),
-    )
-}
-
-/// Starred again: `pending` and due at once. Says whether it was archived.
-///
-/// # Errors
-/// Those of the database.
-pub fn restar(c: &mut Connection, id: MirrorId, now: DateTime<Utc>) -> Result<bool, StoreError> {
-    update!(
-        c,
-        id,
-        now,
-        [mirrors::status.eq(Status::Archived.as_str())],
-        mirrors::status.eq(Status::Pending.as_str()),
-        mirrors::unstarred_at.eq(None::<String>),
-        mirrors::next_sync_at.eq(Some(time::text(now))),
     )
 }
 

@@ -9,10 +9,23 @@ mod find;
 mod json;
 mod look;
 mod row;
+mod standing;
+
+/// Updates columns of one mirror, `updated_at` with them; says whether the mirror was there.
+macro_rules! update {
+    ($c:expr, $id:expr, $now:expr, [$($filter:expr),*], $($change:expr),+ $(,)?) => {
+        diesel::update(mirrors::table.filter(mirrors::id.eq($id.to_string()))$(.filter($filter))*)
+            .set(($($change,)+ mirrors::updated_at.eq(time::text($now))))
+            .execute(&mut $c.db)
+            .map(|rows| rows == 1)
+            .map_err(StoreError::from)
+    };
+}
+use update;
 
 pub use self::change::{
-    Proven, delete, ensure, forget_project, intend_project, pause, record_error, record_proof, restar, resume,
-    schedule, set_description, set_name, set_onedev_digest, set_project, set_status, set_syncing, unstar,
+    Proven, delete, ensure, forget_project, intend_project, record_error, record_proof, schedule, set_description,
+    set_name, set_onedev_digest, set_project, set_syncing,
 };
 pub use self::find::{
     Filter, by_github_id, by_name, counts_by_status, due, find, former_names, list, oldest_verification,
@@ -20,3 +33,4 @@ pub use self::find::{
 pub use self::look::{doubt_description, holder, record_unchanged, record_verified};
 pub use self::row::{Failure, Mirror, Project, Proof, Upstream};
 pub(in crate::store) use self::row::{mirror_id, oid};
+pub use self::standing::{pause, restar, resume, set_status, unstar};

@@ -28,7 +28,7 @@ pub(super) struct Bed {
 
 /// What must outlive the store.
 pub(super) enum Place {
-    Folder(TempDir),
+    Folder { _its: TempDir },
     Server(postgres::Fresh),
 }
 
@@ -36,7 +36,7 @@ impl Bed {
     pub(super) async fn sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", folder.path().join("starkeep.db").display());
-        Self::on(url, Place::Folder(folder)).await
+        Self::on(url, Place::Folder { _its: folder }).await
     }
 
     pub(super) async fn postgres() -> Option<Self> {

@@ -2,10 +2,15 @@
 //! Postgres database.
 
 mod bed;
+mod deliveries;
+mod history;
 mod jobs;
 mod mirrors;
 #[path = "../../../tests/support/postgres.rs"]
 mod postgres;
+mod races;
 mod tips;
+mod transactions;
+mod writer;
 
 use self::bed::{Bed, LEASE, at, branch, correlation, oid, on_both, subject};

@@ -1,0 +1,191 @@
+//! Every migration runs up with rows of the ones before it in place, down to nothing, and up again,
+//! on both databases; both then hold the same tables, columns and indexes.
+
+#[cfg(test)]
+#[path = "support/postgres.rs"]
+mod postgres;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use diesel::connection::{LoadConnection, SimpleConnection};
+    use diesel::migration::MigrationConnection;
+    use diesel::prelude::*;
+    use diesel::sql_types::{BigInt, Text};
+    use diesel::{PgConnection, SqliteConnection};
+    use diesel_migrations::{FileBasedMigrations, MigrationHarness};
+    use secrecy::SecretString;
+    use starkeep::config::database::Database;
+    use starkeep::store::Store;
+
+    use super::postgres;
+
+    /// A row for each table that a migration makes, in words that both databases understand. A new
+    /// migration adds its own; the test fails for a table without a row.
+    const SAMPLES: [(&str, &str); 3] = [
+        (
+            "0001_mirrors",
+            "INSERT INTO mirrors (id, github_id, owner, name, named_at, source, status, created_at, updated_at) \
+                 VALUES ('m', 1, 'octo', 'hello', 't', 'star', 'pending', 't', 't');
+             INSERT INTO upstreams (mirror_id, private, archived, disabled, fork, size_kib, described_at) \
+                 VALUES ('m', FALSE, FALSE, FALSE, TRUE, 5, 't');
+             INSERT INTO mirror_names (mirror_id, owner, name, seen_at) VALUES ('m', 'octo', 'old', 't');
+             INSERT INTO tips (mirror_id, ref, put) VALUES ('m', 'refs/heads/main', 'oid');
+             INSERT INTO kept (mirror_id, ref, kept_ref, oid, reason, created_at) \
+                 VALUES ('m', 'refs/heads/main', 'refs/starkeep/kept/1', 'oid', 'overwritten', 't');",
+        ),
+        (
+            "0002_jobs",
+            "INSERT INTO deliveries (guid, event, outcome, state, received_at, body, correlation_id) \
+                 VALUES ('g', 'star', 'accepted', 'accepted', 't', '{}', 'c');
+             INSERT INTO jobs (kind, mirror_id, state, priority, run_after, payload, correlation_id, created_at, \
+                 updated_at) VALUES ('sync', 'm', 'queued', 0, 't', '{}', 'c', 't', 't');
+             INSERT INTO delivery_jobs (guid, job_id) SELECT 'g', id FROM jobs;
+             INSERT INTO syncs (mirror_id, correlation_id, started_at, outcome, engine) \
+                 VALUES ('m', 'c', 't', 'running', 'relay');",
+        ),
+        (
+            "0003_records",
+            "INSERT INTO audit (at, actor, action, subject, outcome) VALUES ('t', 'admin', 'test', 'it', 'ok');
+             INSERT INTO watched (login, account_id) VALUES ('octocat', 5);
+             INSERT INTO settings (name, value) VALUES ('a', '1');",
+        ),
+    ];
+
+    const SQLITE_COLUMNS: &str = "SELECT t.name || '.' || c.name || CASE c.\"notnull\" WHEN 1 THEN '' ELSE '?' END AS text \
+        FROM sqlite_master AS t JOIN pragma_table_info(t.name) AS c \
+        WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite%' AND t.name NOT LIKE '\\_\\_%' ESCAPE '\\'";
+    const POSTGRES_COLUMNS: &str = "SELECT table_name || '.' || column_name || \
+        CASE is_nullable WHEN 'NO' THEN '' ELSE '?' END AS text \
+        FROM information_schema.columns WHERE table_schema = 'public' AND table_name NOT LIKE '\\_\\_%'";
+    const SQLITE_INDEXES: &str =
+        "SELECT name AS text FROM sqlite_master WHERE type = 'index' AND name NOT LIKE 'sqlite%'";
+    const POSTGRES_INDEXES: &str = "SELECT indexname::text AS text FROM pg_indexes WHERE schemaname = 'public' \
+        AND indexname NOT LIKE '%\\_pkey' AND indexname NOT LIKE '%\\_key'";
+
+    #[derive(QueryableByName)]
+    struct Line {
+        #[diesel(sql_type = Text)]
+        text: String,
+    }
+
+    #[derive(QueryableByName)]
+    struct Count {
+        #[diesel(sql_type = BigInt)]
+        rows: i64,
+    }
+
+    fn migrations(database: &str) -> FileBasedMigrations {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations").join(database);
+        FileBasedMigrations::from_path(folder).unwrap()
+    }
+
+    fn lines<C>(c: &mut C, sql: &str) -> BTreeSet<String>
+    where
+        C: LoadConnection,
+        diesel::query_builder::SqlQuery: for<'q> diesel::query_dsl::LoadQuery<'q, C, Line>,
+    {
+        diesel::sql_query(sql).load::<Line>(c).unwrap().into_iter().map(|it| it.text).collect()
+    }
+
+    /// Up step by step with rows in place, down step by step, up again.
+    fn walk<C, DB>(c: &mut C, database: &str, columns: &str)
+    where
+        DB: diesel::backend::Backend,
+        C: MigrationHarness<DB> + SimpleConnection + MigrationConnection + LoadConnection<Backend = DB>,
+        FileBasedMigrations: diesel::migration::MigrationSource<DB>,
+        diesel::query_builder::SqlQuery: for<'q> diesel::query_dsl::LoadQuery<'q, C, Line>,
+        diesel::query_builder::SqlQuery: for<'q> diesel::query_dsl::LoadQuery<'q, C, Count>,
+    {
+        let names = diesel::migration::MigrationSource::<DB>::migrations(&migrations(database)).unwrap();
+        let mut names: Vec<String> = names.iter().map(|it| it.name().to_string()).collect();
+        names.sort();
+        assert_eq!(names, SAMPLES.map(|(name, _)| name), "each migration has its sample rows");
+        for round in 0..2 {
+            for (name, rows) in SAMPLES {
+                c.run_next_migration(migrations(database)).unwrap();
+                c.batch_execute(rows).unwrap_or_else(|e| panic!("{database} {name}: {e}"));
+            }
+            let all = lines(c, columns);
+            let tables: BTreeSet<&str> = all.iter().filter_map(|it| it.split('.').next()).collect();
+            for table in tables {
+                let count: Count = diesel::sql_query(format!("SELECT COUNT(*) AS rows FROM {table}"))
+                    .load::<Count>(c)
+                    .unwrap()
+                    .remove(0);
+                assert!(count.rows > 0, "{database}: no sample row in {table}, round {round}");
+            }
+            for (name, _) in SAMPLES.iter().rev() {
+                c.revert_last_migration(migrations(database)).unwrap_or_else(|e| panic!("{database} {name}: {e}"));
+            }
+            assert_eq!(lines(c, columns), BTreeSet::new(), "{database}: something is left, round {round}");
+        }
+        c.run_pending_migrations(migrations(database)).unwrap();
+    }
+
+    fn sqlite() -> SqliteConnection {
+        let mut c = SqliteConnection::establish(":memory:").unwrap();
+        c.batch_execute("PRAGMA foreign_keys = ON").unwrap();
+        c
+    }
+
+    #[test]
+    fn each_migration_goes_up_and_down_over_rows_on_sqlite() {
+        walk(&mut sqlite(), "sqlite", SQLITE_COLUMNS);
+    }
+
+    #[test]
+    fn each_migration_goes_up_and_down_over_rows_on_postgres() {
+        let Some(fresh) = postgres::fresh() else { return };
+        walk(&mut PgConnection::establish(&fresh.url).unwrap(), "postgres", POSTGRES_COLUMNS);
+    }
+
+    #[test]
+    fn both_databases_hold_the_same() {
+        let Some(fresh) = postgres::fresh() else { return };
+        let (mut left, mut right) = (sqlite(), PgConnection::establish(&fresh.url).unwrap());
+        left.run_pending_migrations(migrations("sqlite")).unwrap();
+        right.run_pending_migrations(migrations("postgres")).unwrap();
+        assert_eq!(lines(&mut left, SQLITE_COLUMNS), lines(&mut right, POSTGRES_COLUMNS));
+        assert_eq!(lines(&mut left, SQLITE_INDEXES), lines(&mut right, POSTGRES_INDEXES));
+    }
+
+    async fn store(url: &str) -> Store {
+        Store::open(&Database { url: SecretString::from(url.to_owned()), migrate: true }).await.unwrap()
+    }
+
+    /// Several processes start at once on an empty database; a later, newer one leaves a migration
+    /// behind that this version does not know.
+    async fn race_and_refuse(url: &str, newer: impl FnOnce()) {
+        let mut stores = Vec::new();
+        for _ in 0..4 {
+            stores.push(store(url).await);
+        }
+        assert_eq!(stores[0].pending_migrations().await.unwrap().len(), SAMPLES.len());
+        let all = futures_util::future::join_all(stores.iter().map(Store::migrate)).await;
+        assert!(all.iter().all(Result::is_ok), "{all:?}");
+        assert!(stores[0].pending_migrations().await.unwrap().is_empty());
+        stores[0].check().await.unwrap();
+        newer();
+        let error = stores[0].migrate().await.unwrap_err();
+        assert_eq!(error.code(), "database_schema");
+        assert!(error.to_string().contains("newer"), "{error}");
+    }
+
+    const NEWER: &str = "INSERT INTO __diesel_schema_migrations (version) VALUES ('9999')";
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn processes_that_start_at_once_migrate_once_on_sqlite() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("starkeep.db");
+        let newer = || SqliteConnection::establish(path.to_str().unwrap()).unwrap().batch_execute(NEWER).unwrap();
+        race_and_refuse(&format!("sqlite://{}", path.display()), newer).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn processes_that_start_at_once_migrate_once_on_postgres() {
+        let Some(fresh) = tokio::task::spawn_blocking(postgres::fresh).await.unwrap() else { return };
+        race_and_refuse(&fresh.url, || fresh.run(NEWER)).await;
+    }
+}
