@@ -30,7 +30,7 @@ pub(super) struct Admin {
 
 impl Admin {
     /// An entry of the audit log: this admin did something.
-    pub(super) fn did(&self, action: &str, subject: impl ToString, detail: serde_json::Value) -> NewEntry {
+    pub(super) fn did(&self, action: &str, subject: &impl ToString, detail: serde_json::Value) -> NewEntry {
         NewEntry {
             actor: ADMIN.to_owned(),
             action: action.to_owned(),

@@ -81,7 +81,7 @@ impl Probes {
         let asked = self
             .components
             .iter()
-            .map(|(it, cached)| async { (it.name, cached.get(self.patience, (it.probe)()).await) });
+            .map(|(it, cached)| async { (it.name, cached.get(self.patience, async { (it.probe)().await }).await) });
         join_all(asked).await
     }
 }

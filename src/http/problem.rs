@@ -130,10 +130,6 @@ impl Problem {
         self.code
     }
 
-    pub(super) fn status(&self) -> StatusCode {
-        self.status
-    }
-
     /// What goes to the log and to nobody else.
     pub(super) fn cause(&self) -> Option<&str> {
         self.cause.as_deref()

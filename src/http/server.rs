@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use actix_web::dev::Server;
 use actix_web::middleware::{NormalizePath, from_fn};
-use actix_web::{App, HttpServer, web};
+use actix_web::{App, FromRequest, Handler, HttpServer, Resource, Responder, web};
 
 use super::problem::Problem;
 use super::shared::Shared;
@@ -80,15 +80,25 @@ pub(super) fn listen(
     Ok((server.run(), address))
 }
 
-/// The final slash is taken off before this is asked; a `HEAD` is a `GET` whose body is left out.
+/// The final slash is taken off before this is asked.
 fn routes(config: &mut web::ServiceConfig) {
     config
         .service(web::resource("/webhooks/github").route(web::post().to(webhook::receive)))
-        .service(web::resource("/healthz").route(web::get().to(health::alive)).route(web::head().to(health::alive)))
-        .service(web::resource("/readyz").route(web::get().to(health::ready)).route(web::head().to(health::ready)))
-        .service(web::resource("/metrics").route(web::get().to(scrape::metrics)).route(web::head().to(scrape::metrics)))
+        .service(reading("/healthz", health::alive))
+        .service(reading("/readyz", health::ready))
+        .service(reading("/metrics", scrape::metrics))
         .service(web::scope("/api/v1").configure(api::routes))
         .default_service(web::to(nothing_here));
+}
+
+/// What can be read: a `HEAD` is a `GET` whose body the server leaves out.
+pub(super) fn reading<F, Args>(path: &str, handler: F) -> Resource
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    web::resource(path).route(web::get().to(handler.clone())).route(web::head().to(handler))
 }
 
 async fn nothing_here() -> Result<&'static str, Problem> {

@@ -136,7 +136,7 @@ fn carry_out(c: &mut Connection, admin: &Admin, id: JobId, act: Act) -> Result<D
     };
     if let Some(after) = &after {
         let detail = json!({ "kind": after.kind, "mirror": after.mirror, "runs_as": after.id });
-        audit::append(c, &admin.did(action, id, detail), now)?;
+        audit::append(c, &admin.did(action, &id, detail), now)?;
     }
     Ok(Some((before, after)))
 }

@@ -20,50 +20,30 @@ use actix_web::{HttpResponse, web};
 use serde::Serialize;
 use serde_json::json;
 
+use super::server::reading;
 use crate::store::Page;
 
 /// Below `/api/v1`.
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
+        .service(reading("/mirrors", mirrors::list).route(web::post().to(add::add)))
         .service(
-            web::resource("/mirrors")
-                .route(web::get().to(mirrors::list))
-                .route(web::head().to(mirrors::list))
-                .route(web::post().to(add::add)),
-        )
-        .service(
-            web::resource("/mirrors/{id}")
-                .route(web::get().to(mirrors::one))
-                .route(web::head().to(mirrors::one))
+            reading("/mirrors/{id}", mirrors::one)
                 .route(web::patch().to(change::change))
                 .route(web::delete().to(forget::forget)),
         )
         .service(web::resource("/mirrors/{id}/sync").route(web::post().to(change::sync)))
         .service(web::resource("/mirrors/{id}/verify").route(web::post().to(change::verify)))
-        .service(
-            web::resource("/mirrors/{id}/syncs")
-                .route(web::get().to(history::syncs))
-                .route(web::head().to(history::syncs)),
-        )
-        .service(
-            web::resource("/mirrors/{id}/kept")
-                .route(web::get().to(history::kept))
-                .route(web::head().to(history::kept)),
-        )
-        .service(web::resource("/mirrors/{id}/refs").route(web::get().to(refs::refs)).route(web::head().to(refs::refs)))
-        .service(web::resource("/jobs").route(web::get().to(jobs::list)).route(web::head().to(jobs::list)))
-        .service(web::resource("/jobs/{id}").route(web::get().to(jobs::one)).route(web::head().to(jobs::one)))
+        .service(reading("/mirrors/{id}/syncs", history::syncs))
+        .service(reading("/mirrors/{id}/kept", history::kept))
+        .service(reading("/mirrors/{id}/refs", refs::refs))
+        .service(reading("/jobs", jobs::list))
+        .service(reading("/jobs/{id}", jobs::one))
         .service(web::resource("/jobs/{id}/retry").route(web::post().to(jobs::retry)))
         .service(web::resource("/jobs/{id}/cancel").route(web::post().to(jobs::cancel)))
-        .service(
-            web::resource("/deliveries").route(web::get().to(deliveries::list)).route(web::head().to(deliveries::list)),
-        )
-        .service(
-            web::resource("/deliveries/{id}")
-                .route(web::get().to(deliveries::one))
-                .route(web::head().to(deliveries::one)),
-        )
-        .service(web::resource("/audit").route(web::get().to(audit::list)).route(web::head().to(audit::list)));
+        .service(reading("/deliveries", deliveries::list))
+        .service(reading("/deliveries/{id}", deliveries::one))
+        .service(reading("/audit", audit::list));
 }
 
 /// One page of a list.

@@ -45,7 +45,7 @@ async fn a_dead_job_is_listed_with_its_reason_and_can_be_tried_again() {
     let job = queued(&house).await;
     house
         .write(move |c| {
-            jobs::claim(c, "w", Utc::now(), chrono::TimeDelta::seconds(15), &crate::domain::job::JobKind::ALL)?;
+            jobs::claim_many(c, "w", Utc::now(), chrono::TimeDelta::seconds(15), 1, None)?;
             jobs::bury(c, JobId(job), "w", ("upstream_not_found", "no such repository"), Utc::now())
         })
         .await;
@@ -60,11 +60,7 @@ async fn a_dead_job_is_listed_with_its_reason_and_can_be_tried_again() {
 async fn a_running_job_is_left_alone() {
     let house = House::new().await;
     let job = queued(&house).await;
-    house
-        .write(|c| {
-            jobs::claim(c, "w", Utc::now(), chrono::TimeDelta::seconds(15), &crate::domain::job::JobKind::ALL).map(drop)
-        })
-        .await;
+    house.write(|c| jobs::claim_many(c, "w", Utc::now(), chrono::TimeDelta::seconds(15), 1, None).map(drop)).await;
     let told = act(&house, job, "cancel").await.problem(409, "job_state");
     assert!(told["detail"].as_str().unwrap().contains("running"));
     act(&house, job, "retry").await.problem(409, "job_state");

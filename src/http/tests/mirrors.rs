@@ -198,11 +198,7 @@ async fn a_forgotten_mirror_leaves_its_project_and_an_entry_in_the_log() {
 async fn a_project_is_not_deleted_under_a_running_job() {
     let house = house().await;
     let id = added(&house).await;
-    house
-        .write(|c| {
-            jobs::claim(c, "w", Utc::now(), chrono::TimeDelta::seconds(15), &crate::domain::job::JobKind::ALL).map(drop)
-        })
-        .await;
+    house.write(|c| jobs::claim_many(c, "w", Utc::now(), chrono::TimeDelta::seconds(15), 1, None).map(drop)).await;
     let path = format!("/mirrors/{id}?project=delete");
     house.api(Method::DELETE, &path, None).await.problem(409, "mirror_busy");
     assert_eq!(house.look(&format!("/mirrors/{id}")).await.expect(200)["status"], "pending");

@@ -6,6 +6,7 @@ mod health;
 mod house;
 mod jobs;
 mod limits;
+mod log;
 mod mirrors;
 mod queries;
 mod refs;

@@ -1,26 +1,24 @@
 //! Lists: parameters, filters, pages.
 
-use chrono::Utc;
+use chrono::{DateTime, TimeDelta};
 use serde_json::Value;
 
 use super::house::{House, star};
 use crate::domain::event::Subject;
 use crate::domain::ids::GithubId;
 use crate::domain::mirror::Source;
-use crate::store::mirrors;
+use crate::store::{Connection, StoreError, mirrors};
 
 async fn with_mirrors(count: i64) -> House {
     let house = House::new().await;
+    house.write(move |c| (1..=count).try_for_each(|id| mirror(c, id))).await;
     house
-        .write(move |c| {
-            for id in 1..=count {
-                let subject = Subject { id: GithubId(id), name: format!("octo/r{id}").parse().unwrap() };
-                mirrors::ensure(c, &subject, Source::Manual, Utc::now())?;
-            }
-            Ok(())
-        })
-        .await;
-    house
+}
+
+/// Known since that second.
+fn mirror(c: &mut Connection, id: i64) -> Result<(), StoreError> {
+    let subject = Subject { id: GithubId(id), name: format!("octo/r{id}").parse().unwrap() };
+    mirrors::ensure(c, &subject, Source::Manual, DateTime::UNIX_EPOCH + TimeDelta::seconds(id)).map(drop)
 }
 
 fn ids(page: &Value) -> Vec<i64> {
@@ -68,8 +66,7 @@ async fn pages_stay_whole_while_rows_come_and_go() {
                 let mirror = mirrors::by_github_id(c, GithubId(gone))?.unwrap();
                 mirrors::delete(c, mirror.id)?;
             }
-            let subject = Subject { id: GithubId(8), name: "octo/r8".parse().unwrap() };
-            mirrors::ensure(c, &subject, Source::Manual, Utc::now()).map(drop)
+            mirror(c, 8)
         })
         .await;
     let second = house.look(&format!("/mirrors?limit=3&cursor={}", first["next_cursor"].as_str().unwrap())).await;
