@@ -83,7 +83,7 @@ impl World {
             Backend::Sqlite => None,
             Backend::Postgres => Some(postgres::fresh()?),
         };
-        let simulator = Simulator::start(options).unwrap();
+        let simulator = Simulator::start(options.clone()).unwrap();
         let mut config = Config::default();
         let file = format!("sqlite://{}", folder.path().join("starkeep.db").display());
         config.database.url = SecretString::from(database.as_ref().map_or(file, |it| it.url.clone()));

@@ -24,7 +24,7 @@ struct Servers {
 
 impl Servers {
     fn new() -> Self {
-        let simulator = Simulator::start(&SimulatorOptions::default()).unwrap();
+        let simulator = Simulator::start(SimulatorOptions::default()).unwrap();
         let id = simulator.github().create_repository("octo", "hello").unwrap();
         simulator.github().commit(id, "main", "README", "hello").unwrap();
         simulator.github().set_private(id, true).unwrap();
