@@ -29,12 +29,12 @@ fn read_all(bytes: &[u8]) {
         let _ = listing::read_info_refs(body(bytes, Side::Target)).await;
         let _ = listing::read_ls_refs(body(bytes, Side::Upstream)).await;
         let tips = FetchOptions { thin: false, tips_only: true, without_trees: true };
-        for pack in
-            [fetch::read_v2(body(bytes, Side::Upstream), tips).await, fetch::read_v0(body(bytes, Side::Upstream)).await]
-        {
-            if let Ok(mut pack) = pack {
-                while let Ok(Some(_)) = pack.next().await {}
-            }
+        let packs = [
+            fetch::read_v2(body(bytes, Side::Upstream), tips).await,
+            fetch::read_v0(body(bytes, Side::Upstream)).await,
+        ];
+        for mut pack in packs.into_iter().flatten() {
+            while let Ok(Some(_)) = pack.next().await {}
         }
         let progress = Progress::new(&Metrics::new().unwrap());
         let commands = [Command { name: name("refs/heads/x"), old: Oid::ZERO, new: Oid::from_bytes([1; 20]) }];
