@@ -99,7 +99,7 @@ impl App {
         let server = if serve { Some(adapters.serve(&config, &stages)?) } else { None };
         Ok(Self {
             orchestration: Orchestration::start(tools, workers, pool),
-            progress: adapters.progress.clone(),
+            progress: adapters.progress,
             store,
             stages,
             metrics,

@@ -144,7 +144,7 @@ impl Packets {
     }
 
     /// The next packet, which must come.
-    pub(crate) async fn expect(&mut self) -> Result<Packet, WireError> {
+    pub(crate) async fn required(&mut self) -> Result<Packet, WireError> {
         self.next().await?.ok_or_else(|| self.truncated())
     }
 

@@ -97,7 +97,7 @@ fn put_oids(out: &mut BytesMut, word: &str, oids: &[Oid]) -> Result<(), FrameErr
 pub(crate) async fn read_v2(body: Body, options: FetchOptions) -> Result<Pack, WireError> {
     let mut packets = Packets::new(body, "the answer in front of the pack", MAX_PREAMBLE);
     loop {
-        let Packet::Data(data) = packets.expect().await.map_err(refused)? else {
+        let Packet::Data(data) = packets.required().await.map_err(refused)? else {
             return Err(packets.body().protocol("no pack came"));
         };
         match line(&data) {
@@ -113,7 +113,7 @@ pub(crate) async fn read_v2(body: Body, options: FetchOptions) -> Result<Pack, W
 
 async fn skip_section(packets: &mut Packets) -> Result<(), WireError> {
     loop {
-        match packets.expect().await.map_err(refused)? {
+        match packets.required().await.map_err(refused)? {
             Packet::Data(_) => {}
             Packet::Delimiter => return Ok(()),
             Packet::Flush | Packet::ResponseEnd => return Err(packets.body().protocol("no pack came")),
@@ -125,7 +125,7 @@ async fn skip_section(packets: &mut Packets) -> Result<(), WireError> {
 pub(crate) async fn read_v0(body: Body) -> Result<Pack, WireError> {
     let mut packets = Packets::new(body, "the answer in front of the pack", MAX_PREAMBLE);
     loop {
-        let Packet::Data(data) = packets.expect().await.map_err(refused)? else { continue };
+        let Packet::Data(data) = packets.required().await.map_err(refused)? else { continue };
         if data.starts_with(b"NAK") || data.starts_with(b"ACK ") {
             continue;
         }

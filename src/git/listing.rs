@@ -105,7 +105,7 @@ pub(crate) async fn read_ls_refs(body: Body) -> Result<Advertisement, WireError>
     let mut all = Collected::default();
     let mut head = Head::Unknown;
     loop {
-        match packets.expect().await? {
+        match packets.required().await? {
             Packet::Flush => break,
             Packet::Data(data) => ls_refs_line(line(&data), &mut all, &mut head)
                 .ok_or_else(|| packets.body().protocol("a line of ls-refs is no ref"))?,
@@ -201,17 +201,17 @@ impl OldList {
 /// [`WireError::ObjectFormat`]; lines that are no refs; the bounds.
 pub(crate) async fn read_info_refs(body: Body) -> Result<InfoRefs, WireError> {
     let mut packets = Packets::new(body, "the list of refs", MAX_LIST_BYTES);
-    let mut first = packets.expect().await?;
+    let mut first = packets.required().await?;
     // `# service=…` and a flush may stand in front, in every version of the protocol.
     if matches!(&first, Packet::Data(data) if data.starts_with(b"# service=")) {
-        first = packets.expect().await?;
+        first = packets.required().await?;
         if first == Packet::Flush {
-            first = packets.expect().await?;
+            first = packets.required().await?;
         }
     }
     match &first {
         Packet::Data(data) if line(data) == b"version 2" => return read_capabilities(packets).await,
-        Packet::Data(data) if line(data) == b"version 1" => first = packets.expect().await?,
+        Packet::Data(data) if line(data) == b"version 1" => first = packets.required().await?,
         _ => {}
     }
     read_old_list(first, packets).await.map(InfoRefs::Listed)
@@ -220,7 +220,7 @@ pub(crate) async fn read_info_refs(body: Body) -> Result<InfoRefs, WireError> {
 async fn read_capabilities(mut packets: Packets) -> Result<InfoRefs, WireError> {
     let mut capabilities = Capabilities::default();
     loop {
-        match packets.expect().await? {
+        match packets.required().await? {
             Packet::Flush => break,
             Packet::Data(data) => capabilities.add_line(line(&data)),
             Packet::Delimiter | Packet::ResponseEnd => {
@@ -249,7 +249,7 @@ async fn read_old_list(first: Packet, mut packets: Packets) -> Result<OldList, W
         is_first = false;
         old_line(line(&text), &mut list).ok_or_else(|| packets.body().protocol("a line of the list is no ref"))?;
         list.all.check(packets.body())?;
-        packet = packets.expect().await?;
+        packet = packets.required().await?;
     }
     packets.finish().await;
     Ok(list)

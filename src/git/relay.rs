@@ -34,7 +34,7 @@ pub struct TransferOptions {
 pub struct Order {
     /// Objects that the target lacks ([`super::wants`]); none: no fetch.
     pub wants: Vec<Oid>,
-    /// Objects that the target has ([`super::haves`]).
+    /// Objects that the target has ([`super::haves()`]).
     pub haves: Vec<Oid>,
     /// One after the other; the first that needs a pack carries all objects of all of them.
     pub pushes: Vec<Push>,

@@ -26,19 +26,22 @@ pub(crate) const AGENT: &str = concat!("agent=starkeep/", env!("CARGO_PKG_VERSIO
 const MAX_REDIRECTS: usize = 3;
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// The HTTP client that remotes need: no redirects and no retries of its own, HTTP/1.1, bounded
-/// connecting. One is enough for the whole process.
+/// The HTTP client that remotes need: no redirects and no retries of its own, bounded connecting,
+/// and HTTP/1.1: a pack has its connection for itself, so that one that waits stops no other. One
+/// client is enough for the whole process.
 ///
 /// # Errors
 /// When TLS cannot be set up.
 pub fn http_client() -> Result<Client, reqwest::Error> {
     Client::builder()
+        .http1_only()
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .referer(false)
         .connect_timeout(CONNECT)
         .tcp_keepalive(Duration::from_secs(60))
-        .pool_idle_timeout(Duration::from_secs(50))
+        // OneDev closes an idle connection after 30 s: never send on one that is about to go.
+        .pool_idle_timeout(Duration::from_secs(25))
         .build()
 }
 

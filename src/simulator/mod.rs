@@ -24,6 +24,7 @@ mod streams;
 mod testing;
 
 use std::io;
+use std::sync::Arc;
 
 use tempfile::TempDir;
 
@@ -44,6 +45,9 @@ pub enum SimulatorError {
     /// libgit2.
     #[error("the simulator's repository: {0}")]
     Git(#[from] git2::Error),
+    /// There is no git binary.
+    #[error("the simulation needs git on the path, and it cannot be started ({0}): install git and try again")]
+    NoGit(io::Error),
     /// git could not clone what was to be imported.
     #[error("the repository could not be imported: {0}")]
     Clone(String),
@@ -72,10 +76,12 @@ impl Simulator {
     ///
     /// # Errors
     /// When no port, thread or folder is to be had.
-    pub fn start(options: &SimulatorOptions) -> Result<Self, SimulatorError> {
+    pub fn start(options: SimulatorOptions) -> Result<Self, SimulatorError> {
+        process::check_git().map_err(SimulatorError::NoGit)?;
+        let options = Arc::new(options);
         let folder = TempDir::with_prefix("starkeep-simulator-")?;
-        let github = GithubSimulator::start(options, folder.path())?;
-        let onedev = OneDevSimulator::start(options, folder.path())?;
+        let github = GithubSimulator::start(&options, folder.path())?;
+        let onedev = OneDevSimulator::start(&options, folder.path())?;
         Ok(Self { github, onedev, folder })
     }
 

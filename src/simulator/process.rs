@@ -92,6 +92,15 @@ impl Git {
     }
 }
 
+/// Whether there is a git to start.
+///
+/// # Errors
+/// When there is none on the path.
+pub(crate) fn check_git() -> io::Result<()> {
+    let quiet = std::process::Command::new("git").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    quiet.map(drop)
+}
+
 /// The whole environment of a git child, save its configuration.
 fn clean_environment() -> [(&'static str, std::ffi::OsString); 5] {
     [

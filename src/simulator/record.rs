@@ -1,5 +1,6 @@
 //! What reached a simulated server, for tests to count and to look at. Never holds a credential.
 
+use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use actix_web::HttpRequest;
@@ -45,17 +46,24 @@ impl RequestRecord {
     }
 }
 
+/// More are not kept: the oldest go.
+const MOST: usize = 200_000;
+
 /// Every request since the start or since it was last cleared.
 #[derive(Debug, Default)]
-pub(crate) struct RequestLog(Mutex<Vec<RequestRecord>>);
+pub(crate) struct RequestLog(Mutex<VecDeque<RequestRecord>>);
 
 impl RequestLog {
     pub(crate) fn add(&self, record: RequestRecord) {
-        lock(&self.0).push(record);
+        let mut log = lock(&self.0);
+        if log.len() == MOST {
+            log.pop_front();
+        }
+        log.push_back(record);
     }
 
     pub(crate) fn all(&self) -> Vec<RequestRecord> {
-        lock(&self.0).clone()
+        lock(&self.0).iter().cloned().collect()
     }
 
     pub(crate) fn clear(&self) {

@@ -106,7 +106,7 @@ pub(crate) fn import(folder: &Path, from: &Path) -> Result<(), SimulatorError> {
     let git = super::process::Git::new(&[]);
     let aside = PathBuf::from(format!("{}.old", folder.display()));
     std::fs::rename(folder, &aside)?;
-    let mut command = git.command(&["clone", "-q", "--mirror", "--local"], from).into_std();
+    let mut command = git.command(&["clone", "-q", "--mirror"], from).into_std();
     let output =
         command.arg(folder).stdin(std::process::Stdio::null()).stderr(std::process::Stdio::piped()).output()?;
     if !output.status.success() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::Utc;
 use secrecy::SecretString;
 use serde_json::Value;
-use starkeep::app::{App, AppOptions};
+use starkeep::app::{self, App, AppOptions};
 use starkeep::config::Config;
 use starkeep::domain::ids::{CorrelationId, GithubId};
 use starkeep::domain::job::{JobKind, JobState, Priority};
@@ -22,6 +22,7 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use crate::postgres::{self, Fresh};
+use crate::process::Process;
 
 /// Whose stars are watched.
 pub const FAN: &str = "Stargazer";
@@ -37,12 +38,11 @@ pub enum Backend {
 
 /// Tells a story on both databases, as the tests `sqlite` and `postgres` of a module of its name.
 macro_rules! on_both {
-    ($(#[$meta:meta])* async fn $name:ident($world:ident: World) $body:block) => {
+    (async fn $name:ident($world:ident: $World:ty) $body:block) => {
         mod $name {
-            #[allow(unused_imports, reason = "not every story needs every import of its file")]
             use super::*;
 
-            async fn story($world: $crate::world::World) $body
+            async fn story($world: $World) $body
 
             #[actix::test]
             async fn sqlite() {
@@ -66,6 +66,7 @@ pub struct World {
     pub panics: Panics,
     pub folder: TempDir,
     app: Option<App>,
+    store: Option<Store>,
     _database: Option<Fresh>,
 }
 
@@ -81,7 +82,7 @@ impl World {
             Backend::Sqlite => None,
             Backend::Postgres => Some(postgres::fresh()?),
         };
-        let simulator = Simulator::start(options).unwrap();
+        let simulator = Simulator::start(options.clone()).unwrap();
         let mut config = Config::default();
         let file = format!("sqlite://{}", folder.path().join("starkeep.db").display());
         config.database.url = SecretString::from(database.as_ref().map_or(file, |it| it.url.clone()));
@@ -97,7 +98,7 @@ impl World {
         config.server.shutdown_timeout = Duration::from_secs(30);
         // Backing off is tested where it is decided; here it only takes time.
         (config.retry.base, config.retry.cap) = (Duration::from_millis(1), Duration::from_millis(20));
-        Some(Self { simulator, config, panics: Panics::default(), folder, app: None, _database: database })
+        Some(Self { simulator, config, panics: Panics::default(), folder, app: None, store: None, _database: database })
     }
 
     pub fn github(&self) -> &GithubSimulator {
@@ -117,7 +118,9 @@ impl World {
                 panics: self.panics.clone(),
                 ..AppOptions::default()
             };
-            self.app = Some(App::start(options).await.unwrap());
+            let app = App::start(options).await.unwrap();
+            self.store = Some(app.store.clone());
+            self.app = Some(app);
         }
         self.app.as_ref().unwrap()
     }
@@ -134,7 +137,18 @@ impl World {
     }
 
     pub fn store(&self) -> &Store {
-        &self.app().store
+        self.store.as_ref().expect("the database is open")
+    }
+
+    /// Opens the database of a service that runs as a process of its own.
+    pub async fn attach(&mut self) -> &Store {
+        self.store = Some(app::open_store(&self.config).await.unwrap());
+        self.store()
+    }
+
+    /// Starts the binary on this world.
+    pub fn process(&self) -> Process {
+        Process::serve(&self.config, self.folder.path())
     }
 
     pub fn url(&self, path: &str) -> String {
@@ -193,7 +207,13 @@ impl World {
 
     /// Waits until no job is due or running.
     pub async fn drain(&self) {
-        tokio::time::timeout(Duration::from_secs(120), self.app().idle()).await.expect("the work ends").unwrap();
+        let mut wakeups = self.store().wakeups();
+        let idle = async {
+            while self.store().read(|c| jobs::is_busy(c, Utc::now())).await.unwrap() {
+                let _ = tokio::time::timeout(Duration::from_millis(20), wakeups.changed()).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(180), idle).await.expect("the work ends");
     }
 
     pub async fn mirror(&self, id: GithubId) -> Mirror {

@@ -69,7 +69,7 @@ impl Stage {
     pub(super) async fn set(once: bool) -> anyhow::Result<Self> {
         let (webhook_secret, admin_token) = (secret(), secret());
         let options = SimulatorOptions { webhook_secret: webhook_secret.clone(), ..SimulatorOptions::default() };
-        let simulator = Simulator::start(&options)?;
+        let simulator = Simulator::start(options)?;
         let cast = Cast::assemble(simulator.github())?;
         let folder = TempDir::with_prefix("starkeep-demo-")?;
         let mut config = Config::default();

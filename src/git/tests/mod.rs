@@ -5,6 +5,7 @@ mod network;
 mod people;
 mod questions;
 mod refused;
+mod servers;
 mod stage;
 mod stories;
 mod trouble;

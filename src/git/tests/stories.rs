@@ -20,7 +20,7 @@ async fn a_first_mirror_holds_every_ref_and_a_second_run_moves_nothing() {
     assert!(done.received > 32 && done.objects > 5);
     stage.assert_level();
     assert!(stage.order().await.unwrap().pushes.is_empty());
-    stage.assert_spool_is_empty();
+    stage.assert_spool_is_empty().await;
     // One request for upstream's refs, one for the pack; two lists of the target, one push.
     assert_eq!(stage.requests_counted("github", "200"), 3);
     assert_eq!(stage.requests_counted("onedev", "200"), 3);
@@ -101,7 +101,7 @@ async fn a_pack_above_the_memory_waits_in_a_file_without_a_name() {
     let done = stage.mirror().await.unwrap();
     assert!(done.in_file && !done.streamed && done.received > 5 << 20);
     stage.assert_level();
-    stage.assert_spool_is_empty();
+    stage.assert_spool_is_empty().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -114,7 +114,7 @@ async fn a_fast_pack_above_the_memory_is_streamed() {
     assert!(done.streamed && !done.in_file && done.received > 5 << 20);
     assert!(done.reports[0].all_done());
     stage.assert_level();
-    stage.assert_spool_is_empty();
+    stage.assert_spool_is_empty().await;
     assert_eq!(stage.permits.available_permits(), 1);
 }
 

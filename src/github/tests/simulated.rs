@@ -11,7 +11,7 @@ use crate::github::{GithubClient, GithubError};
 use crate::simulator::{Fault, On, Simulator, SimulatorOptions, Trigger};
 
 fn start() -> Simulator {
-    Simulator::start(&SimulatorOptions::default()).unwrap()
+    Simulator::start(SimulatorOptions::default()).unwrap()
 }
 
 fn anonymous(simulator: &Simulator) -> Github {

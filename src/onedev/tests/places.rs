@@ -24,7 +24,7 @@ struct Story {
 impl Story {
     /// A OneDev whose administrator has made the root and a token for it.
     fn new() -> Self {
-        let simulator = Simulator::start(&SimulatorOptions::default()).unwrap();
+        let simulator = Simulator::start(SimulatorOptions::default()).unwrap();
         simulator.onedev().create_project("github").unwrap();
         let token = simulator.onedev().scoped_token("github").unwrap();
         let client = connect(&simulator, &token, "github");
@@ -131,7 +131,7 @@ async fn a_creation_whose_answer_was_lost_is_found() {
 
 #[tokio::test]
 async fn a_missing_root_is_made_by_who_may_and_asked_for_by_who_may_not() {
-    let simulator = Simulator::start(&SimulatorOptions::default()).unwrap();
+    let simulator = Simulator::start(SimulatorOptions::default()).unwrap();
     let onedev = simulator.onedev();
     onedev.create_project("elsewhere").unwrap();
     let scoped = connect(&simulator, &onedev.scoped_token("elsewhere").unwrap(), "mirrors/github");

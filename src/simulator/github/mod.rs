@@ -36,7 +36,7 @@ use super::{SimulatorError, SimulatorOptions};
 /// What the server's threads and the handles share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    options: SimulatorOptions,
+    options: Arc<SimulatorOptions>,
     state: Mutex<State>,
     front: Front,
     git: Git,
@@ -50,12 +50,12 @@ pub struct GithubSimulator {
 }
 
 impl GithubSimulator {
-    pub(crate) fn start(options: &SimulatorOptions, folder: &Path) -> io::Result<Self> {
+    pub(crate) fn start(options: &Arc<SimulatorOptions>, folder: &Path) -> io::Result<Self> {
         let mut state = State::new(folder.join("github"));
         state.tokens.insert(options.github_token.clone());
         let git = Git::new(&[("uploadpack.allowFilter", "true")]).with_hooks(folder.join("hooks-github"))?;
         let shared =
-            Arc::new(Shared { options: options.clone(), state: Mutex::new(state), front: Front::default(), git });
+            Arc::new(Shared { options: Arc::clone(options), state: Mutex::new(state), front: Front::default(), git });
         let data = web::Data::from(Arc::clone(&shared));
         let slot = Slot::start(options.workers, move |config| {
             config.app_data(data.clone()).default_service(web::to(serve));

@@ -20,7 +20,7 @@ impl Story {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .unwrap();
-        Self { simulator: Simulator::start(&SimulatorOptions::default()).unwrap(), client }
+        Self { simulator: Simulator::start(SimulatorOptions::default()).unwrap(), client }
     }
 
     async fn get(&self, path: &str, headers: &[(&str, &str)]) -> (u16, HeaderMap, Value) {
@@ -135,6 +135,12 @@ fn git_follows_a_rename_on_the_first_request_and_wants_a_token_for_private_ones(
     let header = format!("http.extraHeader=Authorization: Basic {basic}");
     assert!(git_in(folder.path(), &["-c", &header, "clone", "-q", &url, "copy"]).ok);
     assert!(github.requests().iter().any(|it| it.authorized && it.path == "/octo/y/git-upload-pack"));
+    github.set_private(id, false).unwrap();
+    let old = format!("{}/octo/x/git-upload-pack", github.git_url());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let response = runtime.block_on(story.client.post(old).send()).unwrap();
+    assert_eq!(response.status(), 301);
+    assert_eq!(response.headers()["location"], format!("{url}/git-upload-pack"));
 }
 
 #[test]
@@ -218,6 +224,8 @@ fn faults_of_the_wire_are_seen_by_git() {
         let said = clone("broken");
         assert!(!said.ok && said.err.contains(words), "{}", said.err);
     }
+    github.fail(fetch, Fault::SlowResponse { bytes_per_second: 10_000_000 });
+    assert!(clone("slow").ok);
     github.fail(Trigger::next(On::Advertise(crate::simulator::Service::UploadPack)), Fault::LoseFlush);
     assert!(!git_in(folder.path(), &["-c", "protocol.version=0", "ls-remote", &url]).ok);
     assert!(clone("again").ok);

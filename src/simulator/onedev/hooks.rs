@@ -98,12 +98,15 @@ fn settle(folder: &Path, project_url: &str, commands: &[&Command]) -> Result<Str
         return Ok(said);
     }
     let repository = Repository::open_bare(folder).map_err(|_| Fallen)?;
+    let mut default = default_branch(&repository);
     for update in understood(commands.iter().copied())? {
-        let default = default_branch(&repository);
         if let Some(branch) = update.name.strip_prefix("refs/heads/") {
-            match default {
-                None => repository::set_head(folder, branch).map_err(|_| Fallen)?,
-                Some(default) if default != branch => said.push_str(&proposal(project_url, &default, branch)),
+            match &default {
+                None => {
+                    repository::set_head(folder, branch).map_err(|_| Fallen)?;
+                    default = default_branch(&repository);
+                }
+                Some(default) if default != branch => said.push_str(&proposal(project_url, default, branch)),
                 Some(_) => {}
             }
         }

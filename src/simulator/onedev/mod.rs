@@ -57,7 +57,7 @@ pub enum Phase {
 /// What the server's threads and the handles share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    options: SimulatorOptions,
+    options: Arc<SimulatorOptions>,
     state: Mutex<State>,
     phase: Mutex<Phase>,
     front: Front,
@@ -73,12 +73,12 @@ pub struct OneDevSimulator {
 }
 
 impl OneDevSimulator {
-    pub(crate) fn start(options: &SimulatorOptions, folder: &Path) -> io::Result<Self> {
+    pub(crate) fn start(options: &Arc<SimulatorOptions>, folder: &Path) -> io::Result<Self> {
         let mut state = State::new(folder.join("onedev"));
         let value = options.onedev_token.clone();
         state.tokens.add(Token { name: "admin".to_owned(), value, owner_permissions: true });
         let shared = Arc::new(Shared {
-            options: options.clone(),
+            options: Arc::clone(options),
             state: Mutex::new(state),
             phase: Mutex::new(Phase::Ready),
             front: Front::default(),

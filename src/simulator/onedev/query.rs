@@ -68,7 +68,7 @@ impl Query {
             query.criterion = Some(parser.any()?);
         }
         if parser.word("order") {
-            parser.expect("by")?;
+            parser.must("by")?;
             loop {
                 let field = parser.field()?;
                 let descends = parser.word("desc");
@@ -231,7 +231,7 @@ impl Parser {
         self.take(&Token::Word(word.to_owned()))
     }
 
-    fn expect(&mut self, word: &str) -> Result<(), Reply> {
+    fn must(&mut self, word: &str) -> Result<(), Reply> {
         if self.word(word) { Ok(()) } else { Err(invalid()) }
     }
 
@@ -299,7 +299,7 @@ impl Parser {
         }
         for (word, make) in [("children", Criterion::ChildrenOf as fn(String) -> _), ("forks", Criterion::ForksOf)] {
             if self.word(word) {
-                self.expect("of")?;
+                self.must("of")?;
                 return self.text().map(make);
             }
         }
@@ -311,7 +311,7 @@ impl Parser {
         if field == Field::Description && self.word("contains") {
             return self.text().map(Criterion::Contains);
         }
-        self.expect("is")?;
+        self.must("is")?;
         if self.word("not") {
             return Ok(Criterion::Not(Box::new(self.value(field, Ordering::Equal)?)));
         }
@@ -321,7 +321,7 @@ impl Parser {
             _ => Ordering::Equal,
         };
         if order != Ordering::Equal {
-            self.expect("than")?;
+            self.must("than")?;
         }
         self.value(field, order)
     }

@@ -40,10 +40,10 @@ impl Answer {
 
 impl Story {
     fn new() -> Self {
-        Self::with(&SimulatorOptions::default())
+        Self::with(SimulatorOptions::default())
     }
 
-    fn with(options: &SimulatorOptions) -> Self {
+    fn with(options: SimulatorOptions) -> Self {
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         Self { simulator: Simulator::start(options).unwrap(), http, client: Client::new() }
     }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
+
 use super::{Story, born};
 use crate::domain::refs::{Head, RefName};
 use crate::simulator::testing::git_in;
@@ -30,6 +32,20 @@ fn a_mirror_push_puts_every_namespace() {
     assert_eq!(story.onedev().head("g1").unwrap(), born("trunk"));
     let said = story.client.git(&["ls-remote", &story.url("not/yet")]);
     assert!(said.err.contains("remote: Project not found or inaccessible: not/yet"), "{}", said.err);
+}
+
+#[test]
+fn a_project_whose_name_needs_escapes_is_out_of_gits_reach() {
+    let story = story();
+    for (name, path) in [("bad name", "bad%20name"), ("ünï", "%C3%BCn%C3%AF")] {
+        story.onedev().create_project(name).unwrap();
+        let said = story.client.git(&["ls-remote", &story.url(path)]);
+        assert!(said.err.contains("Project not found or inaccessible"), "{}", said.err);
+    }
+    for name in [".github", "projects"] {
+        story.onedev().create_project(name).unwrap();
+        assert!(story.push(name, &["trunk"]).ok, "{name}");
+    }
 }
 
 #[test]
@@ -112,11 +128,13 @@ fn faults_of_a_push_leave_refs_as_they_were_or_as_they_should_be() {
 #[test]
 fn a_body_that_pauses_too_long_is_cut_with_a_report() {
     let options = SimulatorOptions { onedev_idle: Duration::from_millis(300), ..SimulatorOptions::default() };
-    let story = Story::with(&options);
+    let story = Story::with(options);
     story.onedev().create_project("g1").unwrap();
+    // From a hundred objects on, git indexes a pack instead of unpacking it.
     for number in 0..120 {
-        story.client.commit(&format!("f{number}"), &format!("{number}"));
+        std::fs::write(story.client.folder().join(format!("f{number}")), format!("{number}")).unwrap();
     }
+    story.client.commit("last", "");
     story.onedev().fail(Trigger::next(On::PUSH), Fault::StallRequest { after: 2_000 });
     let said = story.push("g1", &["trunk"]);
     assert!(said.err.contains("unpack failed: index-pack abnormal exit"), "{}", said.err);
@@ -139,6 +157,52 @@ fn one_push_keeps_every_other_pack_request_waiting_but_not_the_refs() {
         gate.release();
         assert!(held.join().unwrap().ok && queued.join().unwrap().ok);
     });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_leaves_frees_its_slot() {
+    let story = story();
+    let gate = story.onedev().hold(Trigger::next(On::PUSH), Hold::RequestBytes(4));
+    let url = format!("{}/g1/git-receive-pack", story.onedev().url());
+    let unending = futures_util::stream::once(async { Ok::<_, std::io::Error>("0094") });
+    let body = reqwest::Body::wrap_stream(unending.chain(futures_util::stream::pending()));
+    let leaving = tokio::spawn(story.http.post(url).bearer_auth(story.onedev().admin_token()).body(body).send());
+    gate.reached().await;
+    leaving.abort();
+    assert!(story.push("g2", &["trunk"]).ok);
+}
+
+#[test]
+fn an_answer_that_is_lost_leaves_the_refs_moved() {
+    let story = story();
+    let gate = story.onedev().hold(Trigger::next(On::PUSH), Hold::Answer);
+    std::thread::scope(|scope| {
+        let cut_off = scope.spawn(|| story.push("g1", &["trunk"]));
+        assert!(gate.wait_reached(Duration::from_secs(20)));
+        assert_eq!(story.ref_names("g1"), ["refs/heads/trunk"]);
+        story.onedev().go_down();
+        assert!(!cut_off.join().unwrap().ok);
+    });
+    story.onedev().come_back().unwrap();
+    assert!(story.push("g1", &["trunk"]).err.contains("Everything up-to-date"));
+}
+
+#[tokio::test]
+async fn both_services_announce_what_the_real_ones_do() {
+    let story = story();
+    let token = Some(story.onedev().admin_token());
+    let push = story.send("GET", "/g1/info/refs?service=git-receive-pack", token, None).await;
+    let capabilities =
+        "report-status report-status-v2 delete-refs side-band-64k quiet atomic ofs-delta object-format=sha1";
+    assert!(push.body.starts_with("001f# service=git-receive-pack\n0000") && push.body.contains(capabilities));
+    assert!(!push.body.contains("push-options"));
+    let url = format!("{}/g1/info/refs?service=git-upload-pack", story.onedev().url());
+    let request = story.http.get(url).bearer_auth(story.onedev().admin_token()).header("git-protocol", "version=2");
+    let fetch = request.send().await.unwrap().text().await.unwrap();
+    assert!(fetch.starts_with("001e# service=git-upload-pack\n0000000eversion 2\n"), "{fetch}");
+    assert!(fetch.contains("fetch=shallow") && !fetch.contains("filter"), "{fetch}");
+    let dumb = story.send("GET", "/g1/info/refs", token, None).await;
+    assert_eq!(dumb.status, 404);
 }
 
 #[test]
