@@ -15,13 +15,10 @@ use crate::domain::ids::{CorrelationId, MirrorId};
 use crate::domain::job::{JobKind, Priority};
 use crate::domain::mirror::{Source, Status};
 use crate::domain::repository::{Repository, RepositoryName};
-use crate::stages::messages::Describe;
-use crate::stages::progress::Step;
 use crate::store::Store;
 use crate::store::jobs::{self, NewJob};
 use crate::store::mirrors::{self, Mirror};
-
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::telemetry::progress::Step;
 
 pub(super) async fn run(given: &Given, names: Vec<RepositoryName>) -> anyhow::Result<u8> {
     let config = given.quiet_config()?;
@@ -30,7 +27,7 @@ pub(super) async fn run(given: &Given, names: Vec<RepositoryName>) -> anyhow::Re
         App::start(AppOptions { config: config.clone(), only: Some(Vec::new()), ..AppOptions::default() }).await?;
     let mut chosen = BTreeMap::new();
     for name in names {
-        let repository = finder.stages.describe.ask(Describe::Name(name.clone()), PATIENCE).await??;
+        let repository = finder.describe(name.clone()).await?;
         let mirror = finder.store.write(move |c| queue(c, &repository)).await?;
         chosen.insert(mirror.id, name);
     }
