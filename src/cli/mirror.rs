@@ -8,7 +8,7 @@ use chrono::Utc;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use uuid::Uuid;
 
-use super::{Given, output};
+use super::{Given, output, serve};
 use crate::app::{App, AppOptions};
 use crate::domain::event::Subject;
 use crate::domain::ids::{CorrelationId, MirrorId};
@@ -34,7 +34,15 @@ pub(super) async fn run(given: &Given, names: Vec<RepositoryName>) -> anyhow::Re
     finder.shut_down().await;
     let only = Some(chosen.keys().copied().collect());
     let app = App::start(AppOptions { config, only, ..AppOptions::default() }).await?;
-    watch(&app, &chosen).await?;
+    let told = tokio::select! {
+        done = watch(&app, &chosen) => done.map(|()| false)?,
+        told = serve::until_told(&app) => told.map(|_| true)?,
+    };
+    if told {
+        app.shut_down().await;
+        output::say("called off; nothing is half-done, and the next run goes on from here");
+        return Ok(1);
+    }
     let ended = outcome(&app.store, chosen.keys().copied().collect()).await?;
     app.shut_down().await;
     print(given, &ended)?;
