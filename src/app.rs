@@ -1,1 +1,341 @@
-//! To come.
+//! From a configuration to a running service: adapters, actors, server. The only place that knows them all.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Arbiter, ArbiterHandle};
+use anyhow::Context as _;
+use chrono::Utc;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::config::Config;
+use crate::domain::ids::MirrorId;
+use crate::domain::naming::Naming;
+use crate::domain::outcome::Comparison;
+use crate::domain::repository::{Repository, RepositoryName};
+use crate::git;
+use crate::github::GithubClient;
+use crate::http::{self, Component, ComponentState};
+use crate::onedev::OnedevClient;
+use crate::orchestrator::{self, Orchestration, Stages};
+use crate::stages::accept::{self, AcceptActor};
+use crate::stages::describe::{self, DescribeActor};
+use crate::stages::ensure::{self, EnsureActor};
+use crate::stages::messages::{Compare, Describe, Ticket, TwoSides};
+use crate::stages::panics::Panics;
+use crate::stages::pool::{PAUSE, Pool, PoolOptions};
+use crate::stages::record::{self, RecordActor};
+use crate::stages::transfer::{self, TransferActor};
+use crate::store::mirrors::{self, Mirror};
+use crate::store::{ServeLock, Store, jobs};
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::progress::Progress;
+
+/// Deliveries in hand at once: as many share one commit of the database.
+const RECEPTIONS: usize = 64;
+
+/// How long a command waits for a free place in a stage.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// What to start.
+#[derive(Clone, Default)]
+pub struct AppOptions {
+    /// The configuration.
+    pub config: Config,
+    /// Serve HTTP, take the database for this process alone where it cannot be shared, and work on
+    /// every mirror. Otherwise this is one command's own run.
+    pub serve: bool,
+    /// Work on these mirrors only.
+    pub only: Option<Vec<MirrorId>>,
+    /// Planned panics; none in production.
+    pub panics: Panics,
+}
+
+/// A running service.
+pub struct App {
+    /// State.
+    pub store: Store,
+    /// The stages.
+    pub stages: Stages,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Tells what is being done.
+    pub progress: Progress,
+    /// Cancelled when an actor keeps dying: the process should end.
+    pub gave_up: CancellationToken,
+    orchestration: Orchestration,
+    server: Option<(actix_web::dev::ServerHandle, SocketAddr)>,
+    patience: Duration,
+    transfers: Arbiter,
+    _lock: Option<ServeLock>,
+}
+
+impl App {
+    /// Opens the database, brings it up to date, starts the actors and, to serve, the server. Must be
+    /// called inside a running actix system.
+    ///
+    /// # Errors
+    /// What is wrong, where, and the mend.
+    pub async fn start(options: AppOptions) -> anyhow::Result<Self> {
+        let AppOptions { config, serve, only, panics } = options;
+        let store = open_store(&config).await?;
+        let worker = worker_name(serve);
+        let lock = if serve { Some(take_over(&store).await?) } else { None };
+        let metrics = Metrics::new().context("the metrics could not be registered")?;
+        let adapters = Adapters::new(&config, &store, &metrics, &panics)?;
+        let (gave_up, transfers) = (CancellationToken::new(), Arbiter::new());
+        let stages = adapters.stages(&config, &gave_up, &transfers.handle());
+        let permits = Arc::new(Semaphore::new(config.sync.workers));
+        let tools = orchestrator::Tools {
+            store: store.clone(),
+            stages: stages.clone(),
+            permits,
+            lease: config.sync.lease,
+            max_bytes: config.sync.max_bytes,
+            only,
+            worker,
+            stop: CancellationToken::new(),
+            call_off: CancellationToken::new(),
+            progress: adapters.progress.clone(),
+            panics,
+        };
+        let workers = u32::try_from(config.sync.workers).unwrap_or(u32::MAX);
+        let pool = adapters.pool("orchestrator", 1, &gave_up, &Arbiter::current());
+        let server = if serve { Some(adapters.serve(&config, &stages)?) } else { None };
+        Ok(Self {
+            orchestration: Orchestration::start(tools, workers, pool),
+            progress: adapters.progress,
+            store,
+            stages,
+            metrics,
+            gave_up,
+            server,
+            patience: config.server.shutdown_timeout,
+            transfers,
+            _lock: lock,
+        })
+    }
+
+    /// Where HTTP is served.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.server.as_ref().map(|(_, address)| *address)
+    }
+
+    /// Asks GitHub for a repository by its name.
+    ///
+    /// # Errors
+    /// What GitHub says, or why it could not be asked.
+    pub async fn describe(&self, name: RepositoryName) -> anyhow::Result<Repository> {
+        Ok(self.stages.describe.ask(Describe::Name(name), PATIENCE).await??)
+    }
+
+    /// Reads both sides of a mirror and compares them; level is a proof and recorded as one.
+    ///
+    /// # Errors
+    /// When a side cannot be read, or there is no project yet.
+    pub async fn compare(&self, mirror: &Mirror) -> anyhow::Result<Comparison> {
+        let sides = TwoSides::of(mirror).context("it has no project yet: it was never synced")?;
+        let ticket = Ticket::unqueued(mirror.id);
+        let comparison = self.stages.transfer.ask(Compare { ticket, sides }, PATIENCE).await??;
+        if comparison.is_level() {
+            let (id, digest) = (mirror.id, comparison.digest.clone());
+            self.store.write(move |c| mirrors::record_verified(c, id, &digest, Utc::now())).await?;
+        }
+        Ok(comparison)
+    }
+
+    /// Waits until no job is due or running.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn idle(&self) -> anyhow::Result<()> {
+        let mut wakeups = self.store.wakeups();
+        while self.store.read(|c| jobs::is_busy(c, Utc::now())).await? {
+            let _ = tokio::time::timeout(Duration::from_millis(50), wakeups.changed()).await;
+        }
+        Ok(())
+    }
+
+    /// Takes no more requests, claims no more jobs, waits for what is under way, calls off the rest.
+    pub async fn shut_down(self) {
+        if let Some((server, _)) = &self.server {
+            server.stop(true).await;
+        }
+        self.orchestration.shut_down(self.patience).await;
+        self.transfers.stop();
+    }
+}
+
+/// Opens the database and sees to its schema.
+///
+/// # Errors
+/// What is wrong, where, and the mend.
+pub async fn open_store(config: &Config) -> anyhow::Result<Store> {
+    let store = Store::open(&config.database).await?;
+    if config.database.migrate {
+        for name in store.migrate().await? {
+            tracing::info!(migration = name, "the database was brought up to date");
+        }
+    } else {
+        let pending = store.pending_migrations().await?;
+        anyhow::ensure!(
+            pending.is_empty(),
+            "the database lacks the migrations {}: run `starkeep migrate`, or set database.migrate = true",
+            pending.join(", ")
+        );
+    }
+    Ok(store)
+}
+
+/// Unique to this process; the first word tells a service's leases from a command's.
+fn worker_name(serve: bool) -> String {
+    format!("{}/{}/{}", if serve { "serve" } else { "command" }, std::process::id(), Uuid::new_v4().simple())
+}
+
+/// Where the database serves one process only, that process frees the leases of its dead forerunner.
+async fn take_over(store: &Store) -> anyhow::Result<ServeLock> {
+    let lock = store.serve_lock()?;
+    if !store.is_postgres() {
+        let freed = store.write(|c| jobs::free_held_by(c, "serve/", Utc::now())).await?;
+        if freed > 0 {
+            tracing::warn!(jobs = freed, "an earlier run was cut off; its jobs are free again");
+        }
+    }
+    Ok(lock)
+}
+
+struct Adapters {
+    store: Store,
+    github: GithubClient,
+    onedev: OnedevClient,
+    naming: Naming,
+    http: reqwest::Client,
+    spool: git::Spool,
+    metrics: Metrics,
+    panics: Panics,
+    progress: Progress,
+}
+
+impl Adapters {
+    fn new(config: &Config, store: &Store, metrics: &Metrics, panics: &Panics) -> anyhow::Result<Self> {
+        Ok(Self {
+            store: store.clone(),
+            github: GithubClient::new(&config.github, metrics)?,
+            onedev: OnedevClient::new(&config.onedev, metrics)?,
+            naming: Naming::parse(&config.onedev.naming, &config.onedev.root)?,
+            http: git::http_client()?,
+            spool: git::Spool::new(config.sync.spool_memory, config.sync.spool_dir.clone()),
+            metrics: metrics.clone(),
+            panics: panics.clone(),
+            progress: Progress::default(),
+        })
+    }
+
+    fn pool(
+        &self,
+        name: &'static str,
+        size: usize,
+        gave_up: &CancellationToken,
+        arbiter: &ArbiterHandle,
+    ) -> PoolOptions {
+        PoolOptions {
+            name,
+            size,
+            arbiter: arbiter.clone(),
+            pause: PAUSE,
+            gave_up: gave_up.clone(),
+            metrics: self.metrics.clone(),
+        }
+    }
+
+    /// Transfers run on a thread of their own, so that no pack is in the way of a delivery.
+    fn stages(&self, config: &Config, gave_up: &CancellationToken, transfers: &ArbiterHandle) -> Stages {
+        let (here, size) = (Arbiter::current(), config.sync.workers);
+        let accept = Arc::new(accept::Tools {
+            store: self.store.clone(),
+            stars: config.stars.clone(),
+            panics: self.panics.clone(),
+        });
+        let describe = Arc::new(describe::Tools { github: self.github.clone(), panics: self.panics.clone() });
+        let ensure = Arc::new(ensure::Tools {
+            store: self.store.clone(),
+            onedev: self.onedev.clone(),
+            naming: self.naming.clone(),
+            on_conflict: config.onedev.on_conflict,
+            visibility: config.onedev.visibility,
+            panics: self.panics.clone(),
+        });
+        let transfer = Arc::new(transfer::Tools {
+            store: self.store.clone(),
+            github: self.github.clone(),
+            onedev: self.onedev.clone(),
+            http: self.http.clone(),
+            wire: git::Patience { stall: config.sync.stall_timeout, ..git::Patience::default() },
+            spool: self.spool.clone(),
+            pushes: Arc::new(Semaphore::new(config.onedev.concurrent_pushes)),
+            sync: config.sync.clone(),
+            metrics: self.metrics.clone(),
+            progress: self.progress.clone(),
+            panics: self.panics.clone(),
+        });
+        let record = Arc::new(record::Tools {
+            store: self.store.clone(),
+            sync: config.sync.clone(),
+            rule: config.retry.rule(),
+            metrics: self.metrics.clone(),
+            panics: self.panics.clone(),
+        });
+        let pool = |name, size, arbiter: &ArbiterHandle| self.pool(name, size, gave_up, arbiter);
+        Stages {
+            accept: Pool::start(pool("accept", RECEPTIONS, &here), move |it| AcceptActor::new(Arc::clone(&accept), it)),
+            describe: Pool::start(pool("describe", size, &here), move |it| {
+                DescribeActor::new(Arc::clone(&describe), it)
+            }),
+            ensure: Pool::start(pool("ensure", size, &here), move |it| EnsureActor::new(Arc::clone(&ensure), it)),
+            transfer: Pool::start(pool("transfer", size, transfers), move |it| {
+                TransferActor::new(Arc::clone(&transfer), it)
+            }),
+            record: Pool::start(pool("record", size, &here), move |it| RecordActor::new(Arc::clone(&record), it)),
+        }
+    }
+
+    fn serve(&self, config: &Config, stages: &Stages) -> anyhow::Result<(actix_web::dev::ServerHandle, SocketAddr)> {
+        let tools = http::Tools {
+            store: self.store.clone(),
+            stages: stages.clone(),
+            config: config.clone(),
+            metrics: self.metrics.clone(),
+            components: self.components(),
+        };
+        let (server, address) = http::start(tools, config.server.bind)?;
+        let handle = server.handle();
+        actix::spawn(server);
+        Ok((handle, address))
+    }
+
+    /// The two servers that may be away while deliveries are still taken.
+    fn components(&self) -> Vec<Component> {
+        let (github, onedev) = (self.github.clone(), self.onedev.clone());
+        vec![
+            Component::new("github", move || {
+                let github = github.clone();
+                Box::pin(async move {
+                    let state = github.reachable().await;
+                    if state.is_up() { ComponentState::Ok } else { ComponentState::Degraded(state.to_string()) }
+                })
+            }),
+            Component::new("onedev", move || {
+                let onedev = onedev.clone();
+                Box::pin(async move {
+                    match onedev.check().await {
+                        Ok(_) => ComponentState::Ok,
+                        Err(error) => ComponentState::Degraded(error.to_string()),
+                    }
+                })
+            }),
+        ]
+    }
+}

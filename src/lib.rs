@@ -10,6 +10,8 @@
 //! ```
 
 pub mod app;
+#[cfg(test)]
+mod canned;
 pub mod cli;
 pub mod config;
 pub mod domain;

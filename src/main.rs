@@ -1,2 +1,7 @@
 //! The `starkeep` command.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    actix::System::new().block_on(starkeep::cli::run())
+}

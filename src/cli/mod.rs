@@ -1,1 +1,135 @@
-//! To come.
+//! The command line: one file a command. Data goes to stdout, everything else to stderr; exit 0 is
+//! done, 1 failed, 2 wrong usage.
+
+mod completions;
+mod config;
+mod demo;
+mod migrate;
+mod mirror;
+mod output;
+mod serve;
+mod status;
+mod verify;
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::config::{Config, LoadOptions, log::Log};
+use crate::domain::repository::RepositoryName;
+use crate::telemetry::logging;
+
+/// Star a repository on GitHub and it is kept, whole and for good, on your own OneDev server.
+#[derive(Debug, Parser)]
+#[command(name = "starkeep", version, propagate_version = true, arg_required_else_help = true)]
+struct Cli {
+    /// A configuration file on top of the defaults and config/default.toml
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print data as JSON
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the service
+    Serve,
+    /// Run the whole service against a simulated GitHub and OneDev on this machine
+    Demo {
+        /// End when all is as it should be (exit 0) or is not (exit 1)
+        #[arg(long)]
+        once: bool,
+    },
+    /// Mirror repositories now, in this process; no server is needed
+    Mirror {
+        /// OWNER/NAME
+        #[arg(required = true, value_name = "OWNER/NAME")]
+        repositories: Vec<RepositoryName>,
+    },
+    /// Show how mirrors stand
+    Status {
+        /// OWNER/NAME; all of them without it
+        #[arg(value_name = "OWNER/NAME")]
+        repository: Option<RepositoryName>,
+    },
+    /// Compare every ref of both sides; exit 1 if any differs
+    Verify {
+        /// OWNER/NAME; all of them without it
+        #[arg(value_name = "OWNER/NAME")]
+        repositories: Vec<RepositoryName>,
+    },
+    /// Bring the database up to date
+    Migrate,
+    /// Check or show the configuration
+    Config {
+        #[command(subcommand)]
+        action: config::Action,
+    },
+    /// Write completions for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+/// What every command is given.
+struct Given {
+    options: LoadOptions,
+    json: bool,
+}
+
+impl Given {
+    /// The configuration, and logging as it asks for.
+    fn config(&self) -> anyhow::Result<Config> {
+        let config = Config::load(&self.options)?.config;
+        logging::init(&config.log, std::io::stderr().is_terminal());
+        Ok(config)
+    }
+
+    /// The same for a command that talks to a person: only what is amiss is logged.
+    fn quiet_config(&self) -> anyhow::Result<Config> {
+        let config = Config::load(&self.options)?.config;
+        let mut log = config.log.clone();
+        if log.level == Log::default().level {
+            "warn".clone_into(&mut log.level);
+        }
+        logging::init(&log, std::io::stderr().is_terminal());
+        Ok(config)
+    }
+}
+
+/// Parses the arguments and runs the command. Must be called inside an actix system.
+pub async fn run() -> ExitCode {
+    let Cli { config, json, command } = Cli::parse();
+    let given = Given { options: LoadOptions::of_process(config), json };
+    match run_command(command, &given).await {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            output::error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run_command(command: Command, given: &Given) -> anyhow::Result<u8> {
+    let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
+    match command {
+        Command::Serve => serve::run(given).await,
+        Command::Demo { once } => demo::run(given, once).await,
+        Command::Mirror { repositories } => mirror::run(given, repositories).await,
+        Command::Status { repository } => status::run(given, repository).await,
+        Command::Verify { repositories } => verify::run(given, repositories).await,
+        Command::Migrate => migrate::run(given).await,
+        Command::Config { action } => Ok(config::run(action, &given.options, given.json, &mut out, &mut err)?),
+        Command::Completions { shell } => {
+            completions::run(shell, Cli::command(), &mut out)?;
+            Ok(0)
+        }
+    }
+}

@@ -1,7 +1,12 @@
 //! `github.*`: addresses and credentials of GitHub.
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
+
+use super::Section;
+use super::problem::Problem;
+use super::rules::{counting, plain_http};
+use super::values::{Values, address, flag, header_problem, number};
 
 /// The `github` section. Credentials: a token, an App (id and private key), or none.
 #[derive(Debug, Clone)]
@@ -34,5 +39,80 @@ impl Default for Github {
             webhook_secret: None,
             insecure_http: false,
         }
+    }
+}
+
+impl Section for Github {
+    fn read(values: &mut Values<'_>) -> Self {
+        let mut it = Self::default();
+        let Self { api_url, git_url, token, app_id, app_private_key, webhook_secret, insecure_http } = &mut it;
+        values.set("github.api_url", api_url, address);
+        values.set("github.git_url", git_url, address);
+        values.set_secret("github.token", token);
+        values.set_option("github.app_id", app_id, number);
+        values.set_secret("github.app_private_key", app_private_key);
+        values.set_secret("github.webhook_secret", webhook_secret);
+        values.set("github.insecure_http", insecure_http, flag);
+        it
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        let Self { api_url, git_url, token, app_id, app_private_key, webhook_secret: _, insecure_http } = self;
+        let mut problems = Vec::new();
+        problems.extend(plain_http("github.api_url", Some(api_url), *insecure_http));
+        problems.extend(plain_http("github.git_url", Some(git_url), *insecure_http));
+        problems.extend(header_problem("github.token", token.as_ref()));
+        problems.extend(app_id.and_then(|id| counting("github.app_id", id, 1, i64::MAX.unsigned_abs())));
+        problems.extend(app_problem(*app_id, app_private_key.as_ref()));
+        problems
+    }
+}
+
+/// An App is its id and its key; one alone is of no use.
+fn app_problem(id: Option<u64>, key: Option<&SecretString>) -> Option<Problem> {
+    const BOTH: &str = "a GitHub App needs `github.app_id` and `github.app_private_key`: set both or neither";
+    match (id, key) {
+        (Some(_), None) => Some(Problem::new("github.app_private_key", "is missing while the App's id is set", BOTH)),
+        (None, Some(_)) => Some(Problem::new("github.app_id", "is missing while the App's private key is set", BOTH)),
+        (Some(_), Some(key)) if !is_pem(key) => Some(Problem::new(
+            "github.app_private_key",
+            "is no private key in PEM form",
+            "give the file that GitHub offered for download, whole, best as `file:PATH`",
+        )),
+        _ => None,
+    }
+}
+
+fn is_pem(key: &SecretString) -> bool {
+    let text = key.expose_secret().trim();
+    text.starts_with("-----BEGIN ") && text.contains("PRIVATE KEY-----") && text.lines().count() > 2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----\n";
+
+    #[test]
+    fn an_app_is_its_id_and_its_key() {
+        let with = |app_id, key: Option<&str>| {
+            let app_private_key = key.map(SecretString::from);
+            Github { app_id, app_private_key, ..Github::default() }.problems()
+        };
+        assert_eq!(with(None, None), []);
+        assert_eq!(with(Some(7), Some(KEY)), []);
+        assert_eq!(with(Some(7), None)[0].key, "github.app_private_key");
+        assert_eq!(with(None, Some(KEY))[0].key, "github.app_id");
+        assert!(with(Some(7), Some("not a key"))[0].found.contains("PEM"));
+        assert_eq!(with(Some(0), Some(KEY))[0].key, "github.app_id");
+    }
+
+    #[test]
+    fn a_token_with_a_line_break_is_told_and_not_shown() {
+        let github = Github { token: Some(SecretString::from("ghp_x\ny")), ..Github::default() };
+        let [problem] = github.problems().try_into().unwrap();
+        assert_eq!(problem.key, "github.token");
+        assert!(!problem.to_string().contains("ghp_x"));
     }
 }

@@ -1,14 +1,39 @@
 //! The configuration: one struct a section, loaded in layers, all problems reported at once.
+//!
+//! ```text
+//! default.toml (built in) ─▶ config/default.toml ─▶ config/$STARKEEP_ENV.toml ─▶ --config FILE ─▶ STARKEEP__SECTION__KEY
+//!      └──────────────────────────── layers: flat keys, each with its origin ──────────────────────────┘
+//!                                          ▼
+//!                  values: types, secret references ─▶ sections: problems() ─▶ Config
+//! ```
+//!
+//! Later layers win. Whoever needs a setting takes its section struct by reference.
+
+use std::collections::BTreeMap;
 
 pub mod admin;
 pub mod database;
+pub mod duration;
 pub mod github;
+mod layers;
 pub mod log;
+mod nearest;
 pub mod onedev;
+mod problem;
 pub mod retry;
+mod rules;
+mod secrets;
 pub mod server;
+pub mod size;
 pub mod stars;
 pub mod sync;
+mod values;
+
+pub use layers::LoadOptions;
+pub use problem::{Origin, Problem, Problems};
+pub use values::Shown;
+
+use values::Values;
 
 /// The whole configuration, valid by construction once loaded.
 #[derive(Debug, Clone, Default)]
@@ -32,3 +57,97 @@ pub struct Config {
     /// Logging.
     pub log: log::Log,
 }
+
+/// What every section can do: read its keys, and say what is wrong with them.
+///
+/// Both take the struct apart by name, so that a new field does not compile until somebody decided
+/// how it is read and what is valid.
+trait Section {
+    /// The section as the layers have it; what cannot be read keeps its default and becomes a problem.
+    fn read(values: &mut Values<'_>) -> Self;
+
+    /// Values that were read well but are out of bounds or do not go together.
+    fn problems(&self) -> Vec<Problem>;
+}
+
+/// A configuration together with where its values came from.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The values.
+    pub config: Config,
+    shown: Vec<Shown>,
+}
+
+impl Loaded {
+    /// Every key in order, with its value (secrets masked) and the layer that had the last word.
+    pub fn show(&self) -> &[Shown] {
+        &self.shown
+    }
+}
+
+impl Config {
+    /// Reads all layers. Touches no network and changes nothing.
+    ///
+    /// # Errors
+    /// Everything that is wrong, at once: files, unknown keys, forms, bounds, secret references.
+    pub fn load(options: &LoadOptions) -> Result<Loaded, Problems> {
+        let mut problems = Vec::new();
+        let entries = layers::read(options, &mut problems);
+        let surroundings =
+            secrets::Surroundings { environment: &options.environment, directory: options.directory.as_path() };
+        let mut values = Values::new(&entries, surroundings);
+        let config = Self::read(&mut values);
+        let (unread, shown) = values.finish();
+        let found = config.problems(&unread, &shown);
+        problems.extend(unread);
+        problems.extend(found);
+        if problems.is_empty() { Ok(Loaded { config, shown }) } else { Err(Problems(problems)) }
+    }
+
+    fn read(values: &mut Values<'_>) -> Self {
+        Self {
+            server: Section::read(values),
+            database: Section::read(values),
+            github: Section::read(values),
+            stars: Section::read(values),
+            onedev: Section::read(values),
+            sync: Section::read(values),
+            retry: Section::read(values),
+            admin: Section::read(values),
+            log: Section::read(values),
+        }
+    }
+
+    /// The sections' own problems with their origins, without those of keys that could not even be read.
+    fn problems(&self, unread: &[Problem], shown: &[Shown]) -> Vec<Problem> {
+        let Self { server, database, github, stars, onedev, sync, retry, admin, log } = self;
+        let sections: [&dyn SectionProblems; 9] = [server, database, github, stars, onedev, sync, retry, admin, log];
+        let origins: BTreeMap<&str, &Origin> =
+            shown.iter().filter_map(|it| Some((it.key.as_str(), it.origin.as_ref()?))).collect();
+        sections
+            .iter()
+            .flat_map(|it| it.problems())
+            .filter(|it| !unread.iter().any(|other| other.key == it.key))
+            .map(|it| {
+                let origin = origins.get(it.key.as_str()).map(|it| (*it).clone());
+                it.from(origin)
+            })
+            .collect()
+    }
+}
+
+/// [`Section`] without its constructor, so that all sections fit one list.
+trait SectionProblems {
+    fn problems(&self) -> Vec<Problem>;
+}
+
+impl<T: Section> SectionProblems for T {
+    fn problems(&self) -> Vec<Problem> {
+        Section::problems(self)
+    }
+}
+
+#[cfg(test)]
+mod reference;
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,11 @@ use std::time::Duration;
 
 use url::Url;
 
+use super::problem::Problem;
+use super::rules::{counting, lasting, plain_http, sized};
+use super::values::{Refused, Values, address, flag, number, parsed};
+use super::{Section, duration, size};
+
 /// The `server` section.
 #[derive(Debug, Clone)]
 pub struct Server {
@@ -20,6 +25,8 @@ pub struct Server {
     pub shutdown_timeout: Duration,
     /// Only these may set the forwarded address.
     pub trusted_proxies: Vec<IpAddr>,
+    /// Accept a plain http `public_url` beyond loopback.
+    pub insecure_http: bool,
 }
 
 impl Default for Server {
@@ -31,6 +38,58 @@ impl Default for Server {
             max_webhook_bytes: 26_214_400,
             shutdown_timeout: Duration::from_secs(20),
             trusted_proxies: Vec::new(),
+            insecure_http: false,
         }
     }
+}
+
+impl Section for Server {
+    fn read(values: &mut Values<'_>) -> Self {
+        let mut it = Self::default();
+        let Self {
+            bind,
+            public_url,
+            webhook_rate_per_minute,
+            max_webhook_bytes,
+            shutdown_timeout,
+            trusted_proxies,
+            insecure_http,
+        } = &mut it;
+        values.set("server.bind", bind, socket);
+        values.set_option("server.public_url", public_url, address);
+        values.set("server.webhook_rate_per_minute", webhook_rate_per_minute, number);
+        values.set("server.max_webhook_bytes", max_webhook_bytes, size::parse);
+        values.set("server.shutdown_timeout", shutdown_timeout, duration::parse);
+        values.set_list("server.trusted_proxies", trusted_proxies, ip);
+        values.set("server.insecure_http", insecure_http, flag);
+        it
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        let Self {
+            bind: _,
+            public_url,
+            webhook_rate_per_minute,
+            max_webhook_bytes,
+            shutdown_timeout,
+            trusted_proxies: _,
+            insecure_http,
+        } = self;
+        let hour = Duration::from_secs(3600);
+        let mut problems = Vec::new();
+        problems.extend(plain_http("server.public_url", public_url.as_ref(), *insecure_http));
+        let rate = u64::from(*webhook_rate_per_minute);
+        problems.extend(counting("server.webhook_rate_per_minute", rate, 0, 1_000_000));
+        problems.extend(sized("server.max_webhook_bytes", *max_webhook_bytes, 1, 100 << 20));
+        problems.extend(lasting("server.shutdown_timeout", *shutdown_timeout, Duration::from_millis(1), hour));
+        problems
+    }
+}
+
+fn socket(text: &str) -> Result<SocketAddr, Refused> {
+    parsed(text, "write an IP address and a port, as in `127.0.0.1:8080`, `0.0.0.0:8080` or `[::]:8080`")
+}
+
+fn ip(text: &str) -> Result<IpAddr, Refused> {
+    parsed(text, "write IP addresses, as in `10.0.0.2` or `fd00::2`")
 }

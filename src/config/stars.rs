@@ -4,6 +4,11 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::problem::Problem;
+use super::rules::lasting;
+use super::values::{Refused, Values, word};
+use super::{Section, duration};
+
 /// The `stars` section.
 #[derive(Debug, Clone)]
 pub struct Stars {
@@ -31,5 +36,33 @@ pub enum Unstar {
 impl Default for Stars {
     fn default() -> Self {
         Self { users: Vec::new(), unstar: Unstar::default(), delete_after: Duration::from_secs(30 * 86_400) }
+    }
+}
+
+impl Section for Stars {
+    fn read(values: &mut Values<'_>) -> Self {
+        let mut it = Self::default();
+        let Self { users, unstar, delete_after } = &mut it;
+        values.set_list("stars.users", users, login);
+        values.set("stars.unstar", unstar, word);
+        values.set("stars.delete_after", delete_after, duration::parse);
+        it
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        let Self { users: _, unstar: _, delete_after } = self;
+        let (second, century) = (Duration::from_secs(1), Duration::from_secs(36_500 * 86_400));
+        lasting("stars.delete_after", *delete_after, second, century).into_iter().collect()
+    }
+}
+
+fn login(text: &str) -> Result<String, Refused> {
+    let fits =
+        (1..=39).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+    match fits {
+        true => Ok(text.to_owned()),
+        false => {
+            Err(Refused::of(text, "write logins of GitHub users, as in `octocat`: at most 39 letters, digits and `-`"))
+        }
     }
 }

@@ -5,6 +5,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::problem::Problem;
+use super::rules::{counting, lasting, sized};
+use super::values::{Refused, Values, flag, number, parsed, word};
+use super::{Section, duration, size};
 use crate::domain::refs::RefPattern;
 
 /// The `sync` section.
@@ -64,4 +68,86 @@ impl Default for Sync {
             max_bytes: None,
         }
     }
+}
+
+impl Section for Sync {
+    fn read(values: &mut Values<'_>) -> Self {
+        let mut it = Self::default();
+        let Self {
+            workers,
+            lease,
+            interval,
+            refs,
+            spool_memory,
+            spool_dir,
+            stream_above,
+            foreign_refs,
+            timeout,
+            stall_timeout,
+            keep_overwritten,
+            max_bytes,
+        } = &mut it;
+        values.set("sync.workers", workers, number);
+        values.set("sync.lease", lease, duration::parse);
+        values.set("sync.interval", interval, duration::parse);
+        values.set_list("sync.refs", refs, pattern);
+        values.set("sync.spool_memory", spool_memory, size::parse);
+        values.set_option("sync.spool_dir", spool_dir, folder);
+        values.set("sync.stream_above", stream_above, size::parse_or_off);
+        values.set("sync.foreign_refs", foreign_refs, word);
+        values.set("sync.timeout", timeout, duration::parse);
+        values.set("sync.stall_timeout", stall_timeout, duration::parse);
+        values.set("sync.keep_overwritten", keep_overwritten, flag);
+        values.set_option("sync.max_bytes", max_bytes, size::parse);
+        it
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        let Self {
+            workers,
+            lease,
+            interval,
+            refs,
+            spool_memory,
+            spool_dir,
+            stream_above,
+            foreign_refs: _,
+            timeout,
+            stall_timeout,
+            keep_overwritten: _,
+            max_bytes,
+        } = self;
+        let (tick, second) = (Duration::from_millis(1), Duration::from_secs(1));
+        let (hour, day) = (second * 3600, second * 86_400);
+        let mut problems = Vec::new();
+        problems.extend(counting("sync.workers", *workers as u64, 1, 1024));
+        problems.extend(lasting("sync.lease", *lease, second, hour));
+        problems.extend(lasting("sync.interval", *interval, second, day * 365));
+        problems.extend(lasting("sync.timeout", *timeout, tick, day * 7));
+        problems.extend(lasting("sync.stall_timeout", *stall_timeout, tick, day));
+        problems.extend(sized("sync.spool_memory", *spool_memory, 1, 1 << 40));
+        problems.extend(stream_above.and_then(|rate| sized("sync.stream_above", rate, 1, 1 << 40)));
+        problems.extend(max_bytes.and_then(|most| sized("sync.max_bytes", most, 1, 1 << 60)));
+        if refs.is_empty() {
+            let accepted = "write at least one, as in `[\"refs/heads/*\", \"refs/tags/*\"]`";
+            problems.push(Problem::new("sync.refs", "holds no pattern, so that nothing would be mirrored", accepted));
+        }
+        if let Some(missing) = spool_dir.as_ref().filter(|it| !it.is_dir()) {
+            let found = format!("`{}` is not a folder", missing.display());
+            problems.push(Problem::new("sync.spool_dir", found, "name a folder that is there and writable"));
+        }
+        problems
+    }
+}
+
+fn pattern(text: &str) -> Result<RefPattern, Refused> {
+    parsed(
+        text,
+        "write full ref names with at most one `*`, as in `refs/heads/*`; `refs/pulls/`, `refs/updates/`, \
+         `refs/onedev/` and `refs/starkeep/` are never mirrored",
+    )
+}
+
+fn folder(text: &str) -> Result<PathBuf, Refused> {
+    parsed(text, "write the path of a folder")
 }

@@ -96,6 +96,25 @@ impl Event {
         }
     }
 
+    /// GitHub's `action`.
+    pub fn action(&self) -> Option<&str> {
+        match self {
+            Self::Ping | Self::Pushed { .. } => None,
+            Self::Starred { .. } => Some("created"),
+            Self::Unstarred { .. } => Some("deleted"),
+            Self::Changed { change, .. } => Some(match change {
+                RepositoryChange::Renamed => "renamed",
+                RepositoryChange::Transferred => "transferred",
+                RepositoryChange::Archived => "archived",
+                RepositoryChange::Unarchived => "unarchived",
+                RepositoryChange::Privatized => "privatized",
+                RepositoryChange::Publicized => "publicized",
+                RepositoryChange::Edited => "edited",
+            }),
+            Self::Other { action, .. } => action.as_deref(),
+        }
+    }
+
     /// The repository it is about.
     pub fn subject(&self) -> Option<&Subject> {
         match self {

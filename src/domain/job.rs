@@ -1,8 +1,5 @@
 //! Durable units of work: what kinds there are, how urgent they are, which of them are the same.
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
 
 /// What a job does.
@@ -91,12 +88,12 @@ pub struct UnknownWord {
 
 macro_rules! word {
     ($name:ident, $what:literal) => {
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(self.as_str())
             }
         }
-        impl FromStr for $name {
+        impl std::str::FromStr for $name {
             type Err = $crate::domain::job::UnknownWord;
             fn from_str(word: &str) -> Result<Self, Self::Err> {
                 Self::ALL

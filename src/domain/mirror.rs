@@ -1,8 +1,5 @@
 //! A mirror: why it exists, where it stands, and what is not level.
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
 
 use super::job::word;

@@ -1,1 +1,63 @@
-//! To come.
+//! The wire: refs and packs move from upstream to the target over git's smart HTTP, streamed,
+//! without git, without a repository on disk.
+//!
+//! ```text
+//!            ls_refs          receive_refs                  (lists, plans are made of them elsewhere)
+//! Upstream ───────────▶  ◀────────────────── Target
+//!     │ fetch: pkt-lines ▶ side-band ▶ Pack                     ▲
+//!     └────────────────────────▶ Spool (memory | unnamed file) ─┘ push: commands + pack ▶ report
+//!                                   └── or straight through, when it is big and comes fast
+//! ```
+//!
+//! - [`remote`](Address): one repository at one server: requests, redirects, time-outs, status codes.
+//! - [`Upstream`]: lists refs (protocol v2, the old one as fallback) and fetches packs.
+//! - [`Target`]: lists refs and pushes commands with a pack; [`PushReport`] tells what became of each.
+//! - [`Relay`]: the whole transfer, with the process's [`Spool`] in between.
+//! - [`non_commit_tags`] and [`is_ancestor`]: two questions that are answered by small fetches.
+//!
+//! Every error is a [`WireError`]: which side, a stable word, whether it may pass.
+
+mod ancestry;
+mod body;
+mod capabilities;
+mod census;
+mod clean;
+mod command;
+mod error;
+mod feed;
+mod fetch;
+mod file;
+mod haves;
+mod listing;
+mod pack;
+mod pktline;
+mod progress;
+mod relay;
+mod remote;
+mod report;
+mod sideband;
+mod spool;
+mod status;
+mod target;
+mod upstream;
+mod walker;
+
+#[cfg(test)]
+mod tests;
+
+pub use ancestry::{Ancestry, is_ancestor};
+pub use capabilities::Capabilities;
+pub use census::{Census, non_commit_tags};
+pub use command::{Command, Push, batches};
+pub use error::{Side, WireError};
+pub use fetch::FetchOptions;
+pub use haves::{MAX_HAVES, haves, wants};
+pub use listing::{Advertisement, ReceiveAdvertisement, Version};
+pub use pack::Pack;
+pub use progress::{Phase, Progress, Snapshot};
+pub use relay::{Order, Relay, TransferOptions, Transferred};
+pub use remote::{Address, Patience, http_client};
+pub use report::{PushReport, RefOutcome, Refusal};
+pub use spool::Spool;
+pub use target::Target;
+pub use upstream::Upstream;

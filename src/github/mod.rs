@@ -1,1 +1,21 @@
-//! To come.
+//! GitHub over REST: what a repository is called now and what state it is in, and the credential for
+//! reading it by git.
+//!
+//! Requests come from the stages (describe, transfer) and the readiness probe; answers go back as
+//! `domain` values. octocrab signs the App's JWT; all else is a thin layer of our own over reqwest,
+//! since redirects, refusals and rate limits must be told apart by status, header and body.
+//! The credential is sent as a header, only ever to the host of `github.api_url`.
+
+mod app;
+mod client;
+mod error;
+mod exchange;
+mod limits;
+mod model;
+mod token;
+
+#[cfg(test)]
+mod tests;
+
+pub use client::{Clock, GithubClient, Reachability};
+pub use error::GithubError;

@@ -1,1 +1,138 @@
-//! To come.
+//! Claims due jobs, drives each through its stages, and puts right what was cut off.
+//!
+//! The job row is the work and a wake-up is only a hint: whatever is lost - a message, an actor, the
+//! process - the lease runs out and the next look at the table finds the row.
+
+mod drive;
+mod lease;
+mod reconcile;
+mod routes;
+mod supervise;
+
+use std::sync::Arc;
+
+use actix::{Actor, Context, Handler, Message, ResponseActFuture, WrapFuture as _};
+use chrono::Utc;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::ids::MirrorId;
+use crate::stages::accept::AcceptActor;
+use crate::stages::describe::DescribeActor;
+use crate::stages::ensure::EnsureActor;
+use crate::stages::failure::Failure;
+use crate::stages::panics::Panics;
+use crate::stages::pool::{Guard, Pool};
+use crate::stages::record::RecordActor;
+use crate::stages::transfer::TransferActor;
+use crate::store::{Store, jobs};
+use crate::telemetry::progress::Progress;
+
+pub use supervise::Orchestration;
+
+/// The stages, each behind a handle that survives its actors.
+#[derive(Clone)]
+pub struct Stages {
+    /// Takes deliveries.
+    pub accept: Pool<AcceptActor>,
+    /// Asks GitHub.
+    pub describe: Pool<DescribeActor>,
+    /// Sees to projects.
+    pub ensure: Pool<EnsureActor>,
+    /// Moves refs and packs.
+    pub transfer: Pool<TransferActor>,
+    /// Writes outcomes down.
+    pub record: Pool<RecordActor>,
+}
+
+/// What the orchestrator works with.
+pub struct Tools {
+    /// State.
+    pub store: Store,
+    /// The stages.
+    pub stages: Stages,
+    /// One permit for each job under way: `sync.workers`.
+    pub permits: Arc<Semaphore>,
+    /// How long a claim lasts; renewed every third of it.
+    pub lease: std::time::Duration,
+    /// Larger upstreams are paused. Bytes.
+    pub max_bytes: Option<u64>,
+    /// Only jobs of these mirrors are claimed; `None` is all.
+    pub only: Option<Vec<MirrorId>>,
+    /// Who holds the leases: unique to this process.
+    pub worker: String,
+    /// Cancelled to stop claiming.
+    pub stop: CancellationToken,
+    /// Cancelled to call off what is under way.
+    pub call_off: CancellationToken,
+    /// Told what is being done.
+    pub progress: Progress,
+    /// Planned panics; none in production.
+    pub panics: Panics,
+}
+
+/// Claim as many jobs as there are free permits and start them. Answers how many were started.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<usize, Failure>")]
+pub struct Claim;
+
+/// Free leases that ran out, and queue the mirrors that are due.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<(), Failure>")]
+pub struct Reconcile;
+
+/// The actor.
+pub struct Orchestrator {
+    tools: Arc<Tools>,
+    _guard: Guard,
+}
+
+impl Orchestrator {
+    /// The one child of its pool.
+    pub fn new(tools: Arc<Tools>, guard: Guard) -> Self {
+        Self { tools, _guard: guard }
+    }
+}
+
+impl Actor for Orchestrator {
+    type Context = Context<Self>;
+}
+
+impl Handler<Claim> for Orchestrator {
+    type Result = ResponseActFuture<Self, Result<usize, Failure>>;
+
+    fn handle(&mut self, _: Claim, _: &mut Self::Context) -> Self::Result {
+        let tools = Arc::clone(&self.tools);
+        Box::pin(async move { claim(&tools).await }.into_actor(self))
+    }
+}
+
+impl Handler<Reconcile> for Orchestrator {
+    type Result = ResponseActFuture<Self, Result<(), Failure>>;
+
+    fn handle(&mut self, _: Reconcile, _: &mut Self::Context) -> Self::Result {
+        let tools = Arc::clone(&self.tools);
+        Box::pin(async move { reconcile::run(&tools).await }.into_actor(self))
+    }
+}
+
+/// Claims no more than there are free permits: what cannot be worked on now stays free for others.
+async fn claim(tools: &Arc<Tools>) -> Result<usize, Failure> {
+    tools.panics.strike("orchestrator");
+    let mut permits = Vec::new();
+    while let Ok(permit) = Arc::clone(&tools.permits).try_acquire_owned() {
+        permits.push(permit);
+    }
+    if permits.is_empty() || tools.stop.is_cancelled() {
+        return Ok(0);
+    }
+    let lease = chrono::TimeDelta::from_std(tools.lease).unwrap_or(chrono::TimeDelta::MAX);
+    let (worker, most, only) = (tools.worker.clone(), permits.len(), tools.only.clone());
+    let claimed =
+        tools.store.write(move |c| jobs::claim_many(c, &worker, Utc::now(), lease, most, only.as_deref())).await?;
+    let started = claimed.len();
+    for (job, permit) in claimed.into_iter().zip(permits) {
+        actix::spawn(drive::drive(Arc::clone(tools), job, permit));
+    }
+    Ok(started)
+}

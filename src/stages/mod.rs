@@ -1,1 +1,17 @@
-//! To come.
+//! The five stages that a star passes through, each an actor of its own, behind a handle that
+//! survives the actor's death.
+//!
+//! `accept` takes a delivery and makes its jobs durable; `describe` asks GitHub what the repository
+//! is; `ensure` sees to its OneDev project; `transfer` moves refs and packs and proves the result;
+//! `record` writes the outcome. They know nothing of each other: the orchestrator passes what one
+//! found on to the next.
+
+pub mod accept;
+pub mod describe;
+pub mod ensure;
+pub mod failure;
+pub mod messages;
+pub mod panics;
+pub mod pool;
+pub mod record;
+pub mod transfer;

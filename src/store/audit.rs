@@ -31,6 +31,21 @@ pub struct NewEntry {
     pub address: Option<String>,
 }
 
+impl NewEntry {
+    /// An entry of something that was done, without more to know.
+    pub fn of(actor: &str, action: &str, subject: &str) -> Self {
+        Self {
+            actor: actor.to_owned(),
+            action: action.to_owned(),
+            subject: subject.to_owned(),
+            outcome: "ok".to_owned(),
+            detail: serde_json::Value::Object(serde_json::Map::new()),
+            correlation: None,
+            address: None,
+        }
+    }
+}
+
 /// An entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {

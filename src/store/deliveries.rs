@@ -1,6 +1,6 @@
 //! Received webhooks: recorded before they are answered, so that one delivered twice has one effect.
 //!
-//! Written by the stage that accepts; settled from [`jobs`](super::jobs) when what a delivery asked
+//! Written by the stage that accepts; settled from [`jobs`] when what a delivery asked
 //! for has ended.
 
 use std::collections::BTreeMap;

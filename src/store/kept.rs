@@ -2,15 +2,14 @@
 //!
 //! Recorded by the transfer with the push that makes them; read by the API and by `restore`.
 
-use std::fmt;
-use std::str::FromStr;
+use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 
 use crate::domain::ids::MirrorId;
-use crate::domain::job::UnknownWord;
+use crate::domain::kept::{KeptRef, Reason};
 use crate::domain::refs::{Oid, RefName};
 
 use super::connection::Connection;
@@ -18,62 +17,6 @@ use super::error::StoreError;
 use super::page::{Page, Window};
 use super::schema::kept;
 use super::{mirrors, time};
-
-/// Why a tip is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Reason {
-    /// Upstream put something there that does not descend from it.
-    Overwritten,
-    /// Upstream deleted the ref.
-    Deleted,
-    /// Somebody had moved the ref in OneDev.
-    MovedInOnedev,
-    /// The ref was never ours, and upstream has one of that name now.
-    Foreign,
-}
-
-impl Reason {
-    /// Every reason.
-    pub const ALL: [Self; 4] = [Self::Overwritten, Self::Deleted, Self::MovedInOnedev, Self::Foreign];
-
-    /// The word in the database and the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Overwritten => "overwritten",
-            Self::Deleted => "deleted",
-            Self::MovedInOnedev => "moved_in_onedev",
-            Self::Foreign => "foreign",
-        }
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Reason {
-    type Err = UnknownWord;
-
-    fn from_str(word: &str) -> Result<Self, UnknownWord> {
-        let known = Self::ALL.into_iter().find(|it| it.as_str() == word);
-        known.ok_or_else(|| UnknownWord { what: "reason of a kept ref", word: word.to_owned() })
-    }
-}
-
-/// A kept ref to be recorded.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewKept {
-    /// The ref whose tip it was.
-    pub name: RefName,
-    /// The ref that holds it now.
-    pub kept_ref: RefName,
-    /// The tip, annotated tags unpeeled.
-    pub oid: Oid,
-    /// Why.
-    pub reason: Reason,
-}
 
 /// A kept ref.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,7 +63,7 @@ impl TryFrom<KeptRow> for Kept {
 ///
 /// # Errors
 /// Those of the database.
-pub fn insert(c: &mut Connection, mirror: MirrorId, kept: &[NewKept], now: DateTime<Utc>) -> Result<u64, StoreError> {
+pub fn insert(c: &mut Connection, mirror: MirrorId, kept: &[KeptRef], now: DateTime<Utc>) -> Result<u64, StoreError> {
     let sql = "INSERT INTO kept (mirror_id, ref, kept_ref, oid, reason, created_at) VALUES ($1, $2, $3, $4, $5, $6) \
                ON CONFLICT (mirror_id, kept_ref) DO NOTHING";
     let mut new = 0;
@@ -129,7 +72,7 @@ pub fn insert(c: &mut Connection, mirror: MirrorId, kept: &[NewKept], now: DateT
         let made = diesel::sql_query(sql)
             .bind::<Text, _>(mirror.to_string())
             .bind::<Text, _>(it.name.to_string())
-            .bind::<Text, _>(it.kept_ref.to_string())
+            .bind::<Text, _>(it.kept.to_string())
             .bind::<Text, _>(it.oid.to_string())
             .bind::<Text, _>(it.reason.to_string())
             .bind::<Text, _>(time::text(now))
@@ -160,4 +103,14 @@ pub fn list(c: &mut Connection, mirror: MirrorId, window: &Window) -> Result<Pag
 pub fn count(c: &mut Connection, mirror: MirrorId) -> Result<u64, StoreError> {
     let count: i64 = kept::table.filter(kept::mirror_id.eq(mirror.to_string())).count().get_result(&mut c.db)?;
     Ok(u64::try_from(count).unwrap_or_default())
+}
+
+/// The names of all kept refs of a mirror.
+///
+/// # Errors
+/// Those of the database.
+pub fn names(c: &mut Connection, mirror: MirrorId) -> Result<BTreeSet<RefName>, StoreError> {
+    let names: Vec<String> =
+        kept::table.filter(kept::mirror_id.eq(mirror.to_string())).select(kept::kept_ref).load(&mut c.db)?;
+    names.iter().map(|it| RefName::new(it).map_err(|e| StoreError::Corrupt(e.to_string()))).collect()
 }

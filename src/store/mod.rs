@@ -24,6 +24,7 @@ pub mod page;
 mod pool;
 mod schema;
 pub mod settings;
+pub mod stars;
 pub mod syncs;
 mod time;
 pub mod tips;
@@ -236,6 +237,11 @@ impl Store {
             Address::Sqlite(path) => ServeLock::on(path),
             Address::Postgres(_) => Ok(ServeLock::shared()),
         }
+    }
+
+    /// Moves that counter by hand: there may be room for a job again.
+    pub fn wake(&self) {
+        self.inner.wakeups.bump();
     }
 
     /// Transactions committed by [`Store::write`] so far in this process.

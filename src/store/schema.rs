@@ -126,6 +126,14 @@ diesel::table! {
 }
 
 diesel::table! {
+    stars (mirror_id, account_id) {
+        mirror_id -> Text,
+        account_id -> BigInt,
+        starred_at -> Text,
+    }
+}
+
+diesel::table! {
     delivery_jobs (guid, job_id) {
         guid -> Text,
         job_id -> BigInt,

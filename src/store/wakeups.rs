@@ -64,9 +64,14 @@ impl Wakeups {
         self.task().as_ref().is_some_and(|it| !it.is_finished())
     }
 
+    /// Wakes this process alone.
+    pub(super) fn bump(&self) {
+        bump(&self.counter);
+    }
+
     /// Work was queued: wakes this process, and the others if the task is there.
     pub(super) fn tell(&self) {
-        bump(&self.counter);
+        self.bump();
         self.others.notify_one();
     }
 

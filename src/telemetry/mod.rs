@@ -1,3 +1,6 @@
 //! Logging and metrics. No globals: metrics are one struct that is handed in.
 
+pub mod logging;
 pub mod metrics;
+pub mod progress;
+pub mod redaction;

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 
-use crate::domain::ids::JobId;
+use crate::domain::ids::{JobId, MirrorId};
 use crate::domain::job::{JobKind, JobState};
 use crate::store::connection::{Connection, Undone};
 use crate::store::error::StoreError;
@@ -26,8 +26,23 @@ const TRIES: u32 = 3;
 /// Expired leases freed in one transaction.
 const BATCH: u32 = 200;
 
-/// Takes the most urgent job that is due and whose mirror has none running, of one of `kinds`, and
-/// leases it to `worker` until `lease` from now. `None`: nothing to do now.
+/// Who claims what.
+#[derive(Debug, Clone, Copy)]
+pub struct Claim<'a> {
+    /// Who will hold the lease.
+    pub worker: &'a str,
+    /// The time.
+    pub now: DateTime<Utc>,
+    /// For how long.
+    pub lease: TimeDelta,
+    /// Jobs of these kinds.
+    pub kinds: &'a [JobKind],
+    /// Jobs of these mirrors; `None` is all.
+    pub only: Option<&'a [MirrorId]>,
+}
+
+/// Takes the most urgent job that is due and whose mirror has none running, and leases it. `None`:
+/// nothing to do now.
 ///
 /// # Errors
 /// Those of the database.
@@ -38,13 +53,21 @@ pub fn claim(
     lease: TimeDelta,
     kinds: &[JobKind],
 ) -> Result<Option<Job>, StoreError> {
-    if kinds.is_empty() {
+    claim_one(c, &Claim { worker, now, lease, kinds, only: None })
+}
+
+/// As [`claim`], of certain mirrors only.
+///
+/// # Errors
+/// Those of the database.
+pub fn claim_one(c: &mut Connection, claim: &Claim<'_>) -> Result<Option<Job>, StoreError> {
+    if claim.kinds.is_empty() {
         return Ok(None);
     }
     for _ in 0..TRIES {
         // Two processes may claim two kinds of work for one mirror at once; the unique index lets
         // the first of them through, and the second looks again.
-        match c.savepoint(|c| try_claim(c, worker, now, lease, kinds)) {
+        match c.savepoint(|c| try_claim(c, claim)) {
             Ok(row) => return row.map(Job::try_from).transpose(),
             Err(Undone::Failed(StoreError::Conflict(_))) => {}
             Err(error) => return Err(error.into()),
@@ -53,21 +76,22 @@ pub fn claim(
     Ok(None)
 }
 
-fn try_claim(
-    c: &mut Connection,
-    worker: &str,
-    now: DateTime<Utc>,
-    lease: TimeDelta,
-    kinds: &[JobKind],
-) -> Result<Option<JobRow>, StoreError> {
+fn try_claim(c: &mut Connection, claim: &Claim<'_>) -> Result<Option<JobRow>, StoreError> {
     let along = c.along("jobs_due");
     // SQLite has one writer at a time, so there is nobody to skip.
     let skip = if c.is_postgres() { "FOR UPDATE SKIP LOCKED" } else { "" };
-    let kinds: Vec<String> = kinds.iter().map(|it| format!("'{}'", it.as_str())).collect();
+    let kinds: Vec<String> = claim.kinds.iter().map(|it| format!("'{}'", it.as_str())).collect();
+    // Ids are UUIDs: nothing in them could end the quotes.
+    let only = claim.only.map(|ids| ids.iter().map(|it| format!("'{it}'")).collect::<Vec<_>>());
+    let only = match only {
+        None => String::new(),
+        Some(ids) if ids.is_empty() => return Ok(None),
+        Some(ids) => format!("AND due.mirror_id IN ({})", ids.join(", ")),
+    };
     let sql = format!(
         "UPDATE jobs SET state = 'running', leased_by = $1, lease_until = $2, updated_at = $3 WHERE id = ( \
              SELECT due.id FROM jobs AS due {along} \
-             WHERE due.state = 'queued' AND due.run_after <= $3 AND due.kind IN ({}) \
+             WHERE due.state = 'queued' AND due.run_after <= $3 AND due.kind IN ({}) {only} \
                AND NOT EXISTS (SELECT 1 FROM jobs AS other \
                                WHERE other.mirror_id = due.mirror_id AND other.state = 'running') \
              ORDER BY due.priority DESC, due.run_after, due.id LIMIT 1 {skip} \
@@ -75,9 +99,9 @@ fn try_claim(
         kinds.join(", ")
     );
     let row = diesel::sql_query(sql)
-        .bind::<Text, _>(worker.to_owned())
-        .bind::<Text, _>(time::text(now + lease))
-        .bind::<Text, _>(time::text(now))
+        .bind::<Text, _>(claim.worker.to_owned())
+        .bind::<Text, _>(time::text(claim.now + claim.lease))
+        .bind::<Text, _>(time::text(claim.now))
         .get_result(&mut c.db)
         .optional()?;
     Ok(row)

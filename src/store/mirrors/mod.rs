@@ -6,6 +6,8 @@
 
 mod change;
 mod find;
+mod json;
+mod look;
 mod row;
 mod standing;
 
@@ -28,6 +30,7 @@ pub use self::change::{
 pub use self::find::{
     Filter, by_github_id, by_name, counts_by_status, due, find, former_names, list, oldest_verification,
 };
+pub use self::look::{doubt_description, holder, record_unchanged, record_verified};
 pub use self::row::{Failure, Mirror, Project, Proof, Upstream};
 pub(in crate::store) use self::row::{mirror_id, oid};
 pub use self::standing::{pause, restar, resume, set_status, unstar};

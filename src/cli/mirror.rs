@@ -1,0 +1,135 @@
+//! `starkeep mirror`: mirrors repositories now, in this process, with progress.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
+use chrono::Utc;
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use uuid::Uuid;
+
+use super::{Given, output};
+use crate::app::{App, AppOptions};
+use crate::domain::event::Subject;
+use crate::domain::ids::{CorrelationId, MirrorId};
+use crate::domain::job::{JobKind, Priority};
+use crate::domain::mirror::{Source, Status};
+use crate::domain::repository::{Repository, RepositoryName};
+use crate::store::Store;
+use crate::store::jobs::{self, NewJob};
+use crate::store::mirrors::{self, Mirror};
+use crate::telemetry::progress::Step;
+
+pub(super) async fn run(given: &Given, names: Vec<RepositoryName>) -> anyhow::Result<u8> {
+    let config = given.quiet_config()?;
+    // The mirrors must be known before work begins, so that this run works on them alone.
+    let finder =
+        App::start(AppOptions { config: config.clone(), only: Some(Vec::new()), ..AppOptions::default() }).await?;
+    let mut chosen = BTreeMap::new();
+    for name in names {
+        let repository = finder.describe(name.clone()).await?;
+        let mirror = finder.store.write(move |c| queue(c, &repository)).await?;
+        chosen.insert(mirror.id, name);
+    }
+    finder.shut_down().await;
+    let only = Some(chosen.keys().copied().collect());
+    let app = App::start(AppOptions { config, only, ..AppOptions::default() }).await?;
+    watch(&app, &chosen).await?;
+    let ended = outcome(&app.store, chosen.keys().copied().collect()).await?;
+    app.shut_down().await;
+    print(given, &ended)?;
+    let good = ended.iter().all(|it| matches!(it.status, Status::Healthy | Status::Partial));
+    Ok(u8::from(!good))
+}
+
+fn queue(c: &mut crate::store::Connection, repository: &Repository) -> Result<Mirror, crate::store::StoreError> {
+    let now = Utc::now();
+    let (mirror, _) =
+        mirrors::ensure(c, &Subject { id: repository.id, name: repository.name.clone() }, Source::Manual, now)?;
+    if !mirror.status.is_synced() {
+        mirrors::restar(c, mirror.id, now)?;
+    }
+    let job = NewJob::of(JobKind::Sync, mirror.id, Priority::ASKED, CorrelationId(Uuid::now_v7()));
+    jobs::enqueue(c, &job, now)?;
+    Ok(mirror)
+}
+
+/// Shows the steps until each mirror's job has ended, here or in a service on the same database.
+async fn watch(app: &App, chosen: &BTreeMap<MirrorId, RepositoryName>) -> anyhow::Result<()> {
+    let mut steps = app.progress.listen();
+    let mut bars = Bars::new(chosen);
+    loop {
+        match tokio::time::timeout(Duration::from_millis(200), steps.recv()).await {
+            Ok(Ok(step)) => bars.show(&step),
+            Ok(Err(_)) | Err(_) => {
+                let ids: Vec<MirrorId> = chosen.keys().copied().collect();
+                if !app.store.read(move |c| jobs::is_first_try_open(c, &ids)).await? {
+                    bars.end();
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+async fn outcome(store: &Store, ids: Vec<MirrorId>) -> anyhow::Result<Vec<Mirror>> {
+    let found = store.read(move |c| ids.iter().map(|id| mirrors::find(c, *id)).collect::<Result<Vec<_>, _>>()).await?;
+    Ok(found.into_iter().flatten().collect())
+}
+
+fn print(given: &Given, ended: &[Mirror]) -> anyhow::Result<()> {
+    if given.json {
+        return output::json(&ended.iter().map(Mirror::to_json).collect::<Vec<_>>());
+    }
+    for mirror in ended {
+        let place = mirror.project.as_ref().map_or("nowhere yet", |it| it.url.as_str());
+        output::line(&format!("{}: {}, {} refs, {place}", mirror.name, mirror.status, mirror.ref_count.unwrap_or(0)));
+        if let Some(error) = &mirror.error {
+            output::say(&format!(
+                "error: {}: {} ({}); a running `starkeep serve` tries again by itself",
+                mirror.name, error.message, error.code
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// A bar for each mirror on a terminal, plain lines elsewhere.
+struct Bars {
+    names: BTreeMap<MirrorId, String>,
+    bars: BTreeMap<MirrorId, ProgressBar>,
+    told: BTreeMap<MirrorId, &'static str>,
+}
+
+impl Bars {
+    fn new(chosen: &BTreeMap<MirrorId, RepositoryName>) -> Self {
+        let names: BTreeMap<_, _> = chosen.iter().map(|(id, name)| (*id, name.to_string())).collect();
+        let mut bars = BTreeMap::new();
+        if std::io::stderr().is_terminal() {
+            let all = MultiProgress::new();
+            let style = ProgressStyle::with_template("{spinner} {prefix:40} {msg:10} {bytes} {bytes_per_sec}")
+                .unwrap_or_else(|_| ProgressStyle::default_spinner());
+            for (id, name) in &names {
+                let bar = all.add(ProgressBar::new_spinner().with_style(style.clone()).with_prefix(name.clone()));
+                bar.enable_steady_tick(Duration::from_millis(120));
+                bars.insert(*id, bar);
+            }
+        }
+        Self { names, bars, told: BTreeMap::new() }
+    }
+
+    fn show(&mut self, step: &Step) {
+        if let Some(bar) = self.bars.get(&step.mirror) {
+            bar.set_message(step.stage);
+            bar.set_position(step.bytes.max(bar.position()));
+        } else if let Some(name) = self.names.get(&step.mirror)
+            && self.told.insert(step.mirror, step.stage) != Some(step.stage)
+        {
+            output::say(&format!("{name}: {}", step.stage));
+        }
+    }
+
+    fn end(&self) {
+        self.bars.values().for_each(ProgressBar::finish);
+    }
+}

@@ -1,0 +1,30 @@
+//! `starkeep serve`: the service, until a signal ends it.
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::Given;
+use crate::app::{App, AppOptions};
+use crate::telemetry::logging;
+
+pub(super) async fn run(given: &Given) -> anyhow::Result<u8> {
+    let config = given.config()?;
+    logging::log_panics();
+    let app = App::start(AppOptions { config, serve: true, ..AppOptions::default() }).await?;
+    if let Some(address) = app.address() {
+        tracing::info!(address = %format!("http://{address}"), version = env!("CARGO_PKG_VERSION"), "starkeep serves");
+    }
+    let code = until_told(&app).await?;
+    app.shut_down().await;
+    tracing::info!("starkeep has ended; nothing is half-done");
+    Ok(code)
+}
+
+/// Waits for SIGTERM or Ctrl-C (0), or until an actor could not be kept alive (1).
+pub(super) async fn until_told(app: &App) -> anyhow::Result<u8> {
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(tokio::select! {
+        _ = term.recv() => 0,
+        _ = int.recv() => 0,
+        () = app.gave_up.cancelled() => 1,
+    })
+}

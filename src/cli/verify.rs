@@ -1,0 +1,73 @@
+//! `starkeep verify`: reads both sides of each mirror now and names every difference.
+
+use serde_json::json;
+
+use super::{Given, output, status};
+use crate::app::{App, AppOptions};
+use crate::domain::outcome::Comparison;
+use crate::domain::repository::RepositoryName;
+use crate::store::mirrors::Mirror;
+
+pub(super) async fn run(given: &Given, names: Vec<RepositoryName>) -> anyhow::Result<u8> {
+    let config = given.quiet_config()?;
+    let app = App::start(AppOptions { config, only: Some(Vec::new()), ..AppOptions::default() }).await?;
+    let chosen = status::select(&app.store, &names).await?;
+    let (mut level, mut report) = (true, Vec::new());
+    for mirror in &chosen {
+        let compared = app.compare(mirror).await;
+        level &= matches!(&compared, Ok(it) if it.is_level());
+        if given.json {
+            report.push(as_json(mirror, &compared));
+        } else {
+            output::line(&as_text(mirror, &compared));
+        }
+    }
+    if given.json {
+        output::json(&report)?;
+    }
+    app.shut_down().await;
+    Ok(u8::from(!level))
+}
+
+fn as_json(mirror: &Mirror, compared: &anyhow::Result<Comparison>) -> serde_json::Value {
+    let name = mirror.name.to_string();
+    match compared {
+        Err(error) => json!({ "repository": name, "level": false, "error": error.to_string() }),
+        Ok(it) => json!({
+            "repository": name,
+            "level": it.is_level(),
+            "digest": it.digest,
+            "ref_count": it.ref_count,
+            "differences": it.differences,
+            "not_level": it.not_level,
+            "default_branch": it.default_branch.as_ref().map(|(up, here)| json!({ "upstream": up, "onedev": here })),
+        }),
+    }
+}
+
+fn as_text(mirror: &Mirror, compared: &anyhow::Result<Comparison>) -> String {
+    let name = &mirror.name;
+    match compared {
+        Err(error) => format!("{name}: could not be compared: {error}"),
+        Ok(it) if it.is_level() => format!("{name}: level, {} refs, digest {}", it.ref_count, it.digest),
+        Ok(it) => {
+            let mut text = format!("{name}: {} refs differ", it.differences.len());
+            for difference in &it.differences {
+                let show = |oid: Option<crate::domain::refs::Oid>| {
+                    oid.map_or_else(|| "absent".to_owned(), |it| it.to_string())
+                };
+                text.push_str(&format!(
+                    "\n    {}: upstream {}, OneDev {}",
+                    difference.name,
+                    show(difference.upstream),
+                    show(difference.onedev)
+                ));
+            }
+            if let Some((upstream, onedev)) = &it.default_branch {
+                let onedev = onedev.as_deref().unwrap_or("none");
+                text.push_str(&format!("\n    default branch: upstream {upstream}, OneDev {onedev}"));
+            }
+            text
+        }
+    }
+}

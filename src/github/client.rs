@@ -1,0 +1,347 @@
+//! The client: what a repository is, by id or by name, and how to read it by git.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, TimeDelta, Utc};
+use secrecy::{ExposeSecret as _, SecretString};
+use url::Url;
+
+use super::app::{App, Installation, LIST_REST};
+use super::error::GithubError;
+use super::exchange::{Answer, Exchange, Pass, Principal};
+use super::model::RepositoryBody;
+use super::token::Token;
+use crate::config::github::Github;
+use crate::domain::ids::GithubId;
+use crate::domain::repository::{Repository, RepositoryName};
+use crate::telemetry::metrics::Metrics;
+
+/// What time it is; tests hand in their own.
+pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
+
+/// A probe's answer is good for so long: `/readyz` is open to everybody and must not be a way to make
+/// starkeep knock on GitHub's door at will.
+const PROBE_LIFE: TimeDelta = TimeDelta::seconds(15);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Installations that are asked for one repository.
+const MAX_TRIED: usize = 20;
+
+/// GitHub's REST, as far as starkeep needs it. Cloning shares connections, tokens and limits.
+#[derive(Clone)]
+pub struct GithubClient {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    exchange: Exchange,
+    git: Url,
+    credential: Credential,
+    probed: tokio::sync::Mutex<Option<(DateTime<Utc>, Reachability)>>,
+}
+
+enum Credential {
+    None,
+    Token(SecretString),
+    App(Box<App>),
+}
+
+/// How GitHub answers at present.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reachability {
+    /// It answers, and takes the credential.
+    Reachable,
+    /// It answers, and the limit is used up for so long.
+    RateLimited(Duration),
+    /// It answers, and refuses the credential or the App; says why.
+    Refused(String),
+    /// It does not answer, or not as GitHub would; says why.
+    Unreachable(String),
+}
+
+impl Reachability {
+    /// Whether work can be done now.
+    pub fn is_up(&self) -> bool {
+        matches!(self, Self::Reachable)
+    }
+}
+
+impl fmt::Display for Reachability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reachable => f.write_str("reachable"),
+            Self::RateLimited(after) => write!(f, "rate limit used up, {} s left", after.as_secs()),
+            Self::Refused(text) | Self::Unreachable(text) => f.write_str(text),
+        }
+    }
+}
+
+impl fmt::Debug for GithubClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner { exchange, git, credential, probed: _ } = &*self.inner;
+        let credential = match credential {
+            Credential::None => "none",
+            Credential::Token(_) => "token",
+            Credential::App(_) => "app",
+        };
+        f.debug_struct("GithubClient")
+            .field("api", &exchange.url(&[]).as_str())
+            .field("git", &git.as_str())
+            .field("credential", &credential)
+            .finish()
+    }
+}
+
+impl GithubClient {
+    /// Prepares a client; nothing is sent.
+    ///
+    /// # Errors
+    /// [`GithubError::Config`] for an address or a key that cannot work.
+    pub fn new(config: &Github, metrics: &Metrics) -> Result<Self, GithubError> {
+        Self::with_clock(config, metrics, Arc::new(Utc::now))
+    }
+
+    /// The same with a clock of one's own, which decides when tokens, lists and limits run out.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_clock(config: &Github, metrics: &Metrics, clock: Clock) -> Result<Self, GithubError> {
+        for (key, url) in [("github.api_url", &config.api_url), ("github.git_url", &config.git_url)] {
+            if let Some(problem) = url_problem(url, config.insecure_http) {
+                return Err(GithubError::Config(format!("{key}: {problem}")));
+            }
+        }
+        let credential = credential(config)?;
+        let exchange = Exchange::new(config.api_url.clone(), metrics.clone(), clock)?;
+        let inner = Inner { exchange, git: config.git_url.clone(), credential, probed: tokio::sync::Mutex::default() };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// A repository by its identity: `GET /repositories/{id}`. Survives renames and transfers.
+    ///
+    /// # Errors
+    /// [`GithubError`]; with an App, `NotFound` only after every installation was asked.
+    pub async fn repository(&self, id: GithubId) -> Result<Repository, GithubError> {
+        let url = self.inner.exchange.url(&["repositories", &id.to_string()]);
+        let found = self.read(url, Hint::Id(id)).await?;
+        if found.id != id {
+            return Err(GithubError::Malformed(format!("asked for repository {id}, it told of {}", found.id)));
+        }
+        Ok(found)
+    }
+
+    /// A repository by its name at present or before: `GET /repos/{owner}/{name}`, following the
+    /// redirect of a renamed one on the API's own host. The answer's name may differ, and an old name
+    /// may belong to another repository by now: compare ids.
+    ///
+    /// # Errors
+    /// [`GithubError`]; with an App, `NotFound` only after every installation was asked.
+    pub async fn repository_named(&self, name: &RepositoryName) -> Result<Repository, GithubError> {
+        let url = self.inner.exchange.url(&["repos", name.owner(), name.name()]);
+        self.read(url, Hint::Owner(name.owner())).await
+    }
+
+    /// The address that git reads from: `…/owner/name.git`. Holds no credential.
+    pub fn git_url(&self, name: &RepositoryName) -> Url {
+        let mut url = self.inner.git.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().push(name.owner()).push(&format!("{}.git", name.name()));
+        }
+        url
+    }
+
+    /// The value of the `Authorization` header for reading `name` by git over HTTPS, or `None` without
+    /// a credential. To be sent to the host of [`Self::git_url`] only. Good for at least five minutes
+    /// (one, while GitHub mints no new token).
+    ///
+    /// # Errors
+    /// [`GithubError`] when an App's token cannot be had.
+    pub async fn git_authorization(&self, name: &RepositoryName) -> Result<Option<SecretString>, GithubError> {
+        match &self.inner.credential {
+            Credential::None => Ok(None),
+            Credential::Token(token) => Ok(Some(basic(token))),
+            Credential::App(app) => {
+                let Some(installation) = self.installation_for(app, name.owner()).await? else { return Ok(None) };
+                let token = app.token(&self.inner.exchange, installation).await?;
+                Ok(Some(basic(&token.secret)))
+            }
+        }
+    }
+
+    /// To be told when git was refused with 401 although it sent [`Self::git_authorization`]: the next
+    /// call mints a new token. A token of the configuration stays what it is.
+    ///
+    /// # Errors
+    /// [`GithubError`] when the App's installations cannot be read.
+    pub async fn git_authorization_refused(&self, name: &RepositoryName) -> Result<(), GithubError> {
+        if let Credential::App(app) = &self.inner.credential
+            && let Some(installation) = self.installation_for(app, name.owner()).await?
+        {
+            app.forget_any(installation);
+        }
+        Ok(())
+    }
+
+    /// How GitHub answers at present; asked at most every 15 s. Costs none of the limit.
+    pub async fn reachable(&self) -> Reachability {
+        let mut probed = self.inner.probed.lock().await;
+        let now = self.inner.exchange.now();
+        if let Some((_, known)) = probed.as_ref().filter(|(at, _)| now - *at < PROBE_LIFE) {
+            return known.clone();
+        }
+        let found = match tokio::time::timeout(PROBE_TIMEOUT, self.probe()).await {
+            Ok(Ok(())) => Reachability::Reachable,
+            Ok(Err(GithubError::RateLimited { after })) => Reachability::RateLimited(after),
+            Ok(Err(error @ (GithubError::Unauthorized(_) | GithubError::App(_) | GithubError::Forbidden(_)))) => {
+                Reachability::Refused(error.to_string())
+            }
+            Ok(Err(error)) => Reachability::Unreachable(error.to_string()),
+            Err(_) => Reachability::Unreachable(format!("no answer within {} s", PROBE_TIMEOUT.as_secs())),
+        };
+        *probed = Some((now, found.clone()));
+        found
+    }
+
+    async fn probe(&self) -> Result<(), GithubError> {
+        let exchange = &self.inner.exchange;
+        let pass = match &self.inner.credential {
+            Credential::None => Pass::anonymous(),
+            Credential::Token(token) => Pass::bearer(Principal::Token, token)?,
+            Credential::App(app) => {
+                if app.installations(exchange, None).await?.is_empty() {
+                    return Err(GithubError::App("it is installed nowhere; install it on an account".to_owned()));
+                }
+                return Ok(());
+            }
+        };
+        match exchange.get(exchange.url(&["rate_limit"]), &pass).await {
+            // An Enterprise Server without limits has no such address, and says so as GitHub does.
+            Ok(_) | Err(GithubError::NotFound) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn read(&self, url: Url, hint: Hint<'_>) -> Result<Repository, GithubError> {
+        let answer = match &self.inner.credential {
+            Credential::None => self.inner.exchange.get(url, &Pass::anonymous()).await?,
+            Credential::Token(token) => self.inner.exchange.get(url, &Pass::bearer(Principal::Token, token)?).await?,
+            Credential::App(app) => return self.seek(app, url, hint).await,
+        };
+        answer.json::<RepositoryBody>()?.try_into()
+    }
+
+    /// Asks one installation after the other, the likeliest first: each sees the private repositories of
+    /// its own account only, and to all others they are 404.
+    async fn seek(&self, app: &App, url: Url, hint: Hint<'_>) -> Result<Repository, GithubError> {
+        let exchange = &self.inner.exchange;
+        let mut tried: Vec<i64> = Vec::new();
+        let mut failure = None;
+        for life in [None, Some(LIST_REST)] {
+            let installations = app.installations(exchange, life).await?;
+            for installation in hint.order(app, &installations) {
+                if tried.contains(&installation) || tried.len() >= MAX_TRIED {
+                    continue;
+                }
+                tried.push(installation);
+                match self.read_as(app, installation, url.clone()).await {
+                    Ok(answer) => {
+                        let found: Repository = answer.json::<RepositoryBody>()?.try_into()?;
+                        app.remember(found.id, installation);
+                        return Ok(found);
+                    }
+                    Err(GithubError::NotFound) => {}
+                    // An installation that cannot be asked leaves open whether the repository is there.
+                    Err(error @ GithubError::App(_)) => failure = Some(error),
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        match failure {
+            Some(error) => Err(error),
+            None if tried.is_empty() => {
+                exchange.get(url, &Pass::anonymous()).await?.json::<RepositoryBody>()?.try_into()
+            }
+            None => Err(GithubError::NotFound),
+        }
+    }
+
+    /// One request with an installation's token; one that GitHub refuses is replaced once.
+    async fn read_as(&self, app: &App, installation: i64, url: Url) -> Result<Answer, GithubError> {
+        let exchange = &self.inner.exchange;
+        let pass = |token: &Token| Pass::bearer(Principal::Installation(installation), &token.secret);
+        let token = app.token(exchange, installation).await?;
+        match exchange.get(url.clone(), &pass(&token)?).await {
+            Err(GithubError::Unauthorized(_)) => {
+                app.forget(installation, &token).await;
+                let token = app.token(exchange, installation).await?;
+                exchange.get(url, &pass(&token)?).await
+            }
+            other => other,
+        }
+    }
+
+    /// The owner's installation, else the first: any valid token reads what is public.
+    async fn installation_for(&self, app: &App, owner: &str) -> Result<Option<i64>, GithubError> {
+        let installations = app.installations(&self.inner.exchange, None).await?;
+        let own = installations.iter().find(|it| it.is_of(owner));
+        Ok(own.or_else(|| installations.first()).map(|it| it.id))
+    }
+}
+
+/// What is known of the asked-for repository before the first request.
+#[derive(Clone, Copy)]
+enum Hint<'a> {
+    Id(GithubId),
+    Owner(&'a str),
+}
+
+impl Hint<'_> {
+    fn order(self, app: &App, installations: &[Installation]) -> Vec<i64> {
+        let likely: Option<i64> = match self {
+            Self::Id(id) => app.remembered(id).filter(|it| installations.iter().any(|known| known.id == *it)),
+            Self::Owner(owner) => installations.iter().find(|it| it.is_of(owner)).map(|it| it.id),
+        };
+        likely.into_iter().chain(installations.iter().map(|it| it.id)).collect()
+    }
+}
+
+fn credential(config: &Github) -> Result<Credential, GithubError> {
+    match (&config.token, config.app_id, &config.app_private_key) {
+        (None, None, None) => Ok(Credential::None),
+        (Some(token), None, None) => {
+            Pass::bearer(Principal::Token, token)?;
+            Ok(Credential::Token(token.clone()))
+        }
+        (None, Some(id), Some(key)) => Ok(Credential::App(Box::new(App::new(id, key)?))),
+        (None, ..) => Err(GithubError::Config("github.app_id and github.app_private_key go together".to_owned())),
+        (Some(_), ..) => {
+            Err(GithubError::Config("github.token and github.app_id exclude each other; remove one".to_owned()))
+        }
+    }
+}
+
+fn basic(token: &SecretString) -> SecretString {
+    let pair = STANDARD.encode(format!("x-access-token:{}", token.expose_secret()));
+    SecretString::from(format!("Basic {pair}"))
+}
+
+/// Why an address cannot be used; `None` if it can.
+fn url_problem(url: &Url, insecure_http: bool) -> Option<&'static str> {
+    let is_loopback = match url.host() {
+        Some(url::Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => return Some("it names no host"),
+    };
+    match url.scheme() {
+        "https" => {}
+        "http" if is_loopback || insecure_http => {}
+        "http" => return Some("plain http is for loopback addresses; use https, or set github.insecure_http"),
+        _ => return Some("it must be an https address"),
+    }
+    let bare = url.username().is_empty() && url.password().is_none() && url.query().is_none();
+    (!bare).then_some("it must hold no user, password or query")
+}

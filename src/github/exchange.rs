@@ -1,0 +1,231 @@
+//! One request and its answer: headers, time-outs, bounded bodies, redirects, counting.
+//!
+//! Takes an address and a credential from the client, gives a status, headers and a body back; what is
+//! not a success becomes a [`GithubError`] here, by way of `limits`.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LOCATION};
+use http::{HeaderMap, HeaderValue, Method};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::de::DeserializeOwned;
+use url::Url;
+
+use super::client::Clock;
+use super::error::{GithubError, clip};
+use super::limits::{self, Gate};
+use crate::telemetry::metrics::Metrics;
+
+/// A repository's answer has some 10 KiB, a page of a hundred installations some 300 KiB.
+const LARGEST_BODY: usize = 1 << 20;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// A rename redirects once; twice if the answer's address was renamed as well.
+const MAX_REDIRECTS: usize = 3;
+
+/// Whose limits a request counts against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Principal {
+    Anonymous,
+    Token,
+    App,
+    Installation(i64),
+}
+
+/// A credential, ready to send.
+#[derive(Debug, Clone)]
+pub(super) struct Pass {
+    pub(super) principal: Principal,
+    authorization: Option<HeaderValue>,
+}
+
+impl Pass {
+    pub(super) fn anonymous() -> Self {
+        Self { principal: Principal::Anonymous, authorization: None }
+    }
+
+    pub(super) fn bearer(principal: Principal, token: &SecretString) -> Result<Self, GithubError> {
+        let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()))
+            .map_err(|_| GithubError::Config("the GitHub token holds characters that no header can carry".into()))?;
+        value.set_sensitive(true);
+        Ok(Self { principal, authorization: Some(value) })
+    }
+}
+
+/// A successful answer.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, GithubError> {
+        serde_json::from_slice(&self.body).map_err(|error| GithubError::Malformed(clip(&error.to_string())))
+    }
+
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|it| it.to_str().ok()).map(str::trim)
+    }
+}
+
+/// Sends requests to one API host.
+pub(super) struct Exchange {
+    http: reqwest::Client,
+    api: Url,
+    metrics: Metrics,
+    clock: Clock,
+    gates: Mutex<HashMap<Principal, Gate>>,
+}
+
+impl Exchange {
+    pub(super) fn new(api: Url, metrics: Metrics, clock: Clock) -> Result<Self, GithubError> {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static("application/vnd.github+json"));
+        headers.insert("x-github-api-version", HeaderValue::from_static("2022-11-28"));
+        let mut http = reqwest::Client::builder()
+            .user_agent(concat!("starkeep/", env!("CARGO_PKG_VERSION")))
+            .default_headers(headers)
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(TIMEOUT);
+        if api.scheme() == "http" {
+            // Plain http is for loopback; a proxy would see the token.
+            http = http.no_proxy();
+        }
+        let http = http.build().map_err(|error| GithubError::Config(format!("no HTTP client: {error}")))?;
+        Ok(Self { http, api, metrics, clock, gates: Mutex::default() })
+    }
+
+    pub(super) fn now(&self) -> DateTime<Utc> {
+        (self.clock)()
+    }
+
+    /// The address of an API path, below the base's own path (`/api/v3` of an Enterprise Server).
+    pub(super) fn url(&self, segments: &[&str]) -> Url {
+        let mut url = self.api.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(segments);
+        }
+        url
+    }
+
+    /// Whether `url` is on the API's own host, scheme and port included.
+    pub(super) fn is_home(&self, url: &Url) -> bool {
+        url.origin() == self.api.origin()
+    }
+
+    /// GET, following the redirects of renamed repositories on the API's own host.
+    pub(super) async fn get(&self, url: Url, pass: &Pass) -> Result<Answer, GithubError> {
+        let mut url = url;
+        for _ in 0..=MAX_REDIRECTS {
+            let answer = self.once(Method::GET, url.clone(), pass).await?;
+            match self.next_hop(&url, &answer)? {
+                None => return Ok(answer),
+                Some(next) => url = next,
+            }
+        }
+        Err(GithubError::Malformed("it redirects without end".to_owned()))
+    }
+
+    /// POST with an empty object. Sent once: GitHub may have acted on a request whose answer is lost.
+    pub(super) async fn post(&self, url: Url, pass: &Pass) -> Result<Answer, GithubError> {
+        let answer = self.once(Method::POST, url, pass).await?;
+        if answer.status >= 300 {
+            return Err(GithubError::Malformed(format!("a redirect ({}) of a POST", answer.status)));
+        }
+        Ok(answer)
+    }
+
+    fn next_hop(&self, from: &Url, answer: &Answer) -> Result<Option<Url>, GithubError> {
+        if !matches!(answer.status, 301 | 302 | 307 | 308) {
+            return if answer.status < 300 {
+                Ok(None)
+            } else {
+                Err(GithubError::Malformed(format!("status {}", answer.status)))
+            };
+        }
+        let location = answer.header(LOCATION.as_str()).unwrap_or_default();
+        let next = from.join(location).map_err(|_| GithubError::Malformed("a redirect to nowhere".to_owned()))?;
+        if location.is_empty() || !self.is_home(&next) {
+            return Err(GithubError::RedirectElsewhere(clip(next.host_str().unwrap_or("nowhere"))));
+        }
+        Ok(Some(next))
+    }
+
+    async fn once(&self, method: Method, url: Url, pass: &Pass) -> Result<Answer, GithubError> {
+        self.pause_left(pass.principal)?;
+        let answer = self.send(method, url, pass).await;
+        let code = answer.as_ref().map_or_else(|_| "none".to_owned(), |it| it.status.to_string());
+        self.metrics.upstream_requests.with_label_values(&["github", &code]).inc();
+        let answer = answer?;
+        self.note_remaining(&answer);
+        if answer.status < 400 {
+            self.gate(pass.principal, Gate::open);
+            return Ok(answer);
+        }
+        let now = self.now();
+        Err(self.gate(pass.principal, |gate| {
+            let error = limits::refusal(&answer, now, gate.next_pause());
+            gate.note(&error, now);
+            error
+        }))
+    }
+
+    async fn send(&self, method: Method, url: Url, pass: &Pass) -> Result<Answer, GithubError> {
+        let mut request = self.http.request(method.clone(), url);
+        if let Some(value) = &pass.authorization {
+            request = request.header(AUTHORIZATION, value.clone());
+        }
+        if method == Method::POST {
+            request = request.header(CONTENT_TYPE, "application/json").body("{}");
+        }
+        let again = if method == Method::GET { request.try_clone() } else { None };
+        let mut response = match (request.send().await, again) {
+            // Most likely a kept connection that the other side had closed: a fresh one tells.
+            (Err(error), Some(again)) if !error.is_timeout() && !error.is_connect() => again.send().await?,
+            (response, _) => response?,
+        };
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await? {
+            if body.len() + chunk.len() > LARGEST_BODY {
+                return Err(GithubError::Malformed(format!("an answer of more than {LARGEST_BODY} bytes")));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Answer { status, headers, body })
+    }
+
+    /// While a limit is known to be used up nothing is sent: GitHub bans clients that go on asking.
+    fn pause_left(&self, principal: Principal) -> Result<(), GithubError> {
+        let now = self.now();
+        match self.gate(principal, |gate| gate.closed_for(now)) {
+            Some(after) => Err(GithubError::RateLimited { after }),
+            None => Ok(()),
+        }
+    }
+
+    fn gate<T>(&self, principal: Principal, act: impl FnOnce(&mut Gate) -> T) -> T {
+        let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        act(gates.entry(principal).or_default())
+    }
+
+    fn note_remaining(&self, answer: &Answer) {
+        let Some(remaining) = answer.header("x-ratelimit-remaining").and_then(|it| it.parse().ok()) else { return };
+        // The label's values stay bounded whatever the other side sends.
+        let resource = match answer.header("x-ratelimit-resource") {
+            None | Some("core") => "core",
+            Some("graphql") => "graphql",
+            Some("search") => "search",
+            Some(_) => "other",
+        };
+        self.metrics.github_rate_limit_remaining.with_label_values(&[resource]).set(remaining);
+    }
+}

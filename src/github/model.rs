@@ -1,0 +1,86 @@
+//! GitHub's JSON, as far as it is used. One odd field that is not needed must not lose an answer.
+
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+
+use super::error::{GithubError, clip};
+use crate::domain::ids::GithubId;
+use crate::domain::repository::{Repository, RepositoryName};
+
+#[derive(Debug, Deserialize)]
+pub(super) struct RepositoryBody {
+    id: i64,
+    name: String,
+    owner: AccountBody,
+    /// Absent means private: the safe reading, since it decides who may see the mirror.
+    #[serde(default = "yes")]
+    private: bool,
+    #[serde(default)]
+    archived: bool,
+    #[serde(default)]
+    disabled: bool,
+    #[serde(default)]
+    fork: bool,
+    #[serde(default)]
+    size: i64,
+    default_branch: Option<String>,
+    description: Option<String>,
+    /// A number of seconds in `push` events, an ISO time everywhere else.
+    #[serde(default)]
+    pushed_at: serde_json::Value,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct AccountBody {
+    pub(super) login: String,
+}
+
+impl TryFrom<RepositoryBody> for Repository {
+    type Error = GithubError;
+
+    fn try_from(body: RepositoryBody) -> Result<Self, Self::Error> {
+        let RepositoryBody { id, name, owner, private, archived, disabled, fork, size, .. } = body;
+        let name = RepositoryName::new(&owner.login, &name)
+            .map_err(|error| GithubError::Malformed(clip(&error.to_string())))?;
+        Ok(Self {
+            id: GithubId(id),
+            name,
+            private,
+            archived,
+            disabled,
+            fork,
+            size_kib: size.max(0),
+            default_branch: body.default_branch.filter(|it| !it.is_empty()),
+            description: body.description,
+            pushed_at: moment(&body.pushed_at),
+        })
+    }
+}
+
+fn moment(value: &serde_json::Value) -> Option<DateTime<Utc>> {
+    match value {
+        serde_json::Value::Number(seconds) => DateTime::from_timestamp(seconds.as_i64()?, 0),
+        serde_json::Value::String(text) => text.parse().ok(),
+        _ => None,
+    }
+}
+
+/// One entry of `GET /app/installations`.
+#[derive(Debug, Deserialize)]
+pub(super) struct InstallationBody {
+    pub(super) id: i64,
+    pub(super) account: Option<AccountBody>,
+    #[serde(default)]
+    pub(super) suspended_at: Option<serde_json::Value>,
+}
+
+/// `POST /app/installations/{id}/access_tokens`. The token's length is not fixed.
+#[derive(Deserialize)]
+pub(super) struct TokenBody {
+    pub(super) token: String,
+    pub(super) expires_at: DateTime<Utc>,
+}

@@ -1,0 +1,127 @@
+//! Pausing and resuming mirrors, and asking for a sync or a comparison now.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::input;
+use super::jobs::JobView;
+use super::query::{Query, mirror_id, no_mirror};
+use crate::domain::ids::MirrorId;
+use crate::domain::job::{JobKind, Priority};
+use crate::domain::mirror::Status;
+use crate::http::auth::Admin;
+use crate::http::problem::Problem;
+use crate::http::shared::Shared;
+use crate::store::jobs::{Job, NewJob};
+use crate::store::mirrors::{self, Mirror};
+use crate::store::{Connection, StoreError, audit, jobs};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Change {
+    paused: bool,
+}
+
+/// `PATCH /mirrors/{id}`: pause or resume. Asking for what already is changes nothing.
+pub(super) async fn change(
+    admin: Admin,
+    shared: web::Data<Shared>,
+    request: HttpRequest,
+    body: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    Query::read(&request, &[])?;
+    let id = mirror_id(&request)?;
+    let Change { paused } = input::read(&shared, &request, body).await?;
+    let mirror = shared.store.write(move |c| apply(c, &admin, id, paused, Utc::now())).await?;
+    Ok(HttpResponse::Ok().json(mirror.ok_or_else(no_mirror)?.to_json()))
+}
+
+fn apply(
+    c: &mut Connection,
+    admin: &Admin,
+    id: MirrorId,
+    paused: bool,
+    now: DateTime<Utc>,
+) -> Result<Option<Mirror>, StoreError> {
+    let changed = if paused { mirrors::pause(c, id, now)? } else { mirrors::resume(c, id, now)? };
+    let Some(mirror) = mirrors::find(c, id)? else { return Ok(None) };
+    if changed {
+        let action = if paused { "mirror.pause" } else { "mirror.resume" };
+        audit::append(c, &admin.did(action, &mirror.name, json!({ "mirror": id })), now)?;
+        if mirror.status.is_synced() {
+            jobs::enqueue(c, &NewJob::of(JobKind::Sync, id, Priority::ASKED, admin.correlation), now)?;
+        }
+    }
+    Ok(Some(mirror))
+}
+
+/// `POST /mirrors/{id}/sync`: 202 with the job that will do it, which may have waited already. 409 for
+/// a mirror that is not synced.
+pub(super) async fn sync(
+    admin: Admin,
+    shared: web::Data<Shared>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    ask(&admin, &shared, &request, JobKind::Sync).await
+}
+
+/// `POST /mirrors/{id}/verify`: 202 with the job that will compare both sides. 409 for a mirror that
+/// has no project to compare with.
+pub(super) async fn verify(
+    admin: Admin,
+    shared: web::Data<Shared>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    ask(&admin, &shared, &request, JobKind::Verify).await
+}
+
+/// What became of a question for a job.
+enum Asked {
+    NoMirror,
+    NotNow(Status),
+    NoProject,
+    Queued(Box<Job>),
+}
+
+async fn ask(admin: &Admin, shared: &Shared, request: &HttpRequest, kind: JobKind) -> Result<HttpResponse, Problem> {
+    Query::read(request, &[])?;
+    let (id, admin) = (mirror_id(request)?, admin.clone());
+    let asked = shared.store.write(move |c| queue(c, &admin, id, kind, Utc::now())).await?;
+    match asked {
+        Asked::Queued(job) => Ok(HttpResponse::Accepted().json(JobView::from(*job))),
+        Asked::NoMirror => Err(no_mirror()),
+        Asked::NoProject => Err(no_project()),
+        Asked::NotNow(status) => {
+            let mend = if status == Status::Paused { "resume it" } else { "add it again" };
+            let detail = format!("the mirror is {status} and so is not synced; {mend} first");
+            Err(Problem::conflict("mirror_not_synced", detail))
+        }
+    }
+}
+
+fn queue(
+    c: &mut Connection,
+    admin: &Admin,
+    id: MirrorId,
+    kind: JobKind,
+    now: DateTime<Utc>,
+) -> Result<Asked, StoreError> {
+    let Some(mirror) = mirrors::find(c, id)? else { return Ok(Asked::NoMirror) };
+    match kind {
+        JobKind::Verify if mirror.project.is_none() => return Ok(Asked::NoProject),
+        JobKind::Sync if !mirror.status.is_synced() => return Ok(Asked::NotNow(mirror.status)),
+        JobKind::Sync | JobKind::Verify | JobKind::Remove => {}
+    }
+    let queued = jobs::enqueue(c, &NewJob::of(kind, id, Priority::ASKED, admin.correlation), now)?;
+    let detail = json!({ "mirror": id, "job": queued.id, "joined": queued.coalesced });
+    audit::append(c, &admin.did(&format!("mirror.{kind}"), &mirror.name, detail), now)?;
+    let job = jobs::find(c, queued.id)?.ok_or_else(|| StoreError::Race("the job is gone again".to_owned()))?;
+    Ok(Asked::Queued(Box::new(job)))
+}
+
+/// There is nothing in OneDev yet.
+pub(super) fn no_project() -> Problem {
+    Problem::conflict("mirror_without_project", "the mirror has no project in OneDev yet; sync it first")
+}

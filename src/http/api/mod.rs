@@ -1,0 +1,66 @@
+//! The admin API, `/api/v1`: mirrors, jobs, deliveries and the audit log, for whoever has the token.
+//!
+//! Every handler takes an [`Admin`](super::auth::Admin), which closes it to everybody else, and a
+//! [`Query`](query::Query), which refuses parameters that nobody knows. What changes something is
+//! written to the audit log in the same transaction.
+
+mod add;
+mod audit;
+mod change;
+mod deliveries;
+mod forget;
+mod history;
+mod input;
+mod jobs;
+mod mirrors;
+mod query;
+mod refs;
+
+use actix_web::{HttpResponse, web};
+use serde::Serialize;
+use serde_json::json;
+
+use super::server::reading;
+use crate::store::Page;
+
+/// Below `/api/v1`.
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    config
+        .service(reading("/mirrors", mirrors::list).route(web::post().to(add::add)))
+        .service(
+            reading("/mirrors/{id}", mirrors::one)
+                .route(web::patch().to(change::change))
+                .route(web::delete().to(forget::forget)),
+        )
+        .service(web::resource("/mirrors/{id}/sync").route(web::post().to(change::sync)))
+        .service(web::resource("/mirrors/{id}/verify").route(web::post().to(change::verify)))
+        .service(reading("/mirrors/{id}/syncs", history::syncs))
+        .service(reading("/mirrors/{id}/kept", history::kept))
+        .service(reading("/mirrors/{id}/refs", refs::refs))
+        .service(reading("/jobs", jobs::list))
+        .service(reading("/jobs/{id}", jobs::one))
+        .service(web::resource("/jobs/{id}/retry").route(web::post().to(jobs::retry)))
+        .service(web::resource("/jobs/{id}/cancel").route(web::post().to(jobs::cancel)))
+        .service(reading("/deliveries", deliveries::list))
+        .service(reading("/deliveries/{id}", deliveries::one))
+        .service(reading("/audit", audit::list));
+}
+
+/// One page of a list.
+fn page<T, V: Serialize>(page: Page<T>, shown: impl FnMut(T) -> V) -> HttpResponse {
+    let items: Vec<V> = page.items.into_iter().map(shown).collect();
+    HttpResponse::Ok().json(json!({ "items": items, "next_cursor": page.next }))
+}
+
+/// Why something failed, as the API shows it.
+#[derive(Serialize)]
+struct ErrorView {
+    code: String,
+    message: String,
+}
+
+impl From<(String, String)> for ErrorView {
+    fn from((code, message): (String, String)) -> Self {
+        Self { code, message }
+    }
+}

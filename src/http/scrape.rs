@@ -1,0 +1,93 @@
+//! `/metrics`: what was counted, and what the database says about mirrors and jobs right now.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use actix_web::{HttpResponse, web};
+use chrono::{DateTime, Utc};
+use prometheus::{Encoder as _, TextEncoder};
+use tokio::sync::Mutex;
+
+use super::problem::Problem;
+use super::shared::Shared;
+use crate::domain::job::{JobKind, JobState};
+use crate::domain::mirror::Status;
+use crate::store::{Store, StoreError, jobs, mirrors};
+use crate::telemetry::metrics::Metrics;
+
+/// The database is asked at most so often, whoever scrapes.
+const LIFE: Duration = Duration::from_secs(1);
+/// A scrape waits no longer for it; the numbers of the last time stand then.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// When the database was last asked.
+#[derive(Default)]
+pub(super) struct Gauges(Mutex<Option<Instant>>);
+
+impl Gauges {
+    async fn refresh(&self, store: &Store, metrics: &Metrics) {
+        let mut last = self.0.lock().await;
+        if last.is_some_and(|it| it.elapsed() < LIFE) {
+            return;
+        }
+        match tokio::time::timeout(PATIENCE, store.read(State::read)).await {
+            Ok(Ok(state)) => state.show(metrics, Utc::now()),
+            Ok(Err(error)) => tracing::warn!(code = error.code(), "the gauges are not refreshed: {error}"),
+            Err(_) => tracing::warn!("the gauges are not refreshed: the database did not answer in time"),
+        }
+        *last = Some(Instant::now());
+    }
+}
+
+pub(super) async fn metrics(shared: web::Data<Shared>) -> Result<HttpResponse, Problem> {
+    shared.gauges.refresh(&shared.store, &shared.metrics).await;
+    let mut text = Vec::new();
+    let encoder = TextEncoder::new();
+    encoder.encode(&shared.metrics.registry.gather(), &mut text).map_err(|e| Problem::internal(e.to_string()))?;
+    Ok(HttpResponse::Ok().content_type(encoder.format_type()).body(text))
+}
+
+/// What the database says.
+struct State {
+    jobs: BTreeMap<(JobKind, JobState), u64>,
+    oldest: BTreeMap<JobKind, DateTime<Utc>>,
+    mirrors: BTreeMap<Status, u64>,
+    verified: Option<DateTime<Utc>>,
+}
+
+impl State {
+    fn read(c: &mut crate::store::Connection) -> Result<Self, StoreError> {
+        Ok(Self {
+            jobs: jobs::counts(c)?,
+            oldest: jobs::oldest_due(c, Utc::now())?,
+            mirrors: mirrors::counts_by_status(c)?,
+            verified: mirrors::oldest_verification(c)?,
+        })
+    }
+
+    /// Every label, so that what is gone is 0 and not what it was.
+    fn show(&self, metrics: &Metrics, now: DateTime<Utc>) {
+        for kind in JobKind::ALL {
+            for state in JobState::ALL {
+                let count = self.jobs.get(&(kind, state)).copied().unwrap_or_default();
+                metrics.jobs.with_label_values(&[kind.as_str(), state.as_str()]).set(number(count));
+            }
+            let age = self.oldest.get(&kind).map_or(0.0, |since| age(*since, now));
+            metrics.job_oldest.with_label_values(&[kind.as_str()]).set(age);
+        }
+        for status in Status::ALL {
+            let count = self.mirrors.get(&status).copied().unwrap_or_default();
+            metrics.mirrors.with_label_values(&[status.as_str()]).set(number(count));
+        }
+        metrics.oldest_verification.set(self.verified.map_or(0.0, |since| age(since, now)));
+    }
+}
+
+fn number(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// Seconds.
+fn age(since: DateTime<Utc>, now: DateTime<Utc>) -> f64 {
+    (now - since).to_std().unwrap_or_default().as_secs_f64()
+}

@@ -1,0 +1,106 @@
+//! Which path leads where, and the server that listens.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use actix_web::dev::Server;
+use actix_web::middleware::{NormalizePath, from_fn};
+use actix_web::{App, FromRequest, Handler, HttpServer, Resource, Responder, web};
+
+use super::problem::Problem;
+use super::shared::Shared;
+use super::{Tools, api, health, scrape, shell, webhook};
+
+/// Threads that read requests. The work is done elsewhere: by the stages and the database's threads.
+const WORKERS: usize = 2;
+/// Connections at once on each thread; more wait to be accepted.
+const CONNECTIONS: usize = 2_048;
+/// The head of a request must be whole after so long.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection is kept for the next request.
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
+/// How long a connection that ends may take to do so, the unread rest of a refused body included.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why the server could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}; choose another `server.bind`")]
+    Bind {
+        /// The address that was asked for.
+        address: SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
+}
+
+impl HttpError {
+    /// A short stable word.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Bind { .. } => "bind_failed",
+        }
+    }
+}
+
+/// Starts listening on `bind` (port 0 takes a free one) and tells the address that was taken.
+///
+/// The server runs when the returned value is polled (spawn it, or await it); its
+/// [`handle`](Server::handle) stops it: no new connections, running requests end within
+/// `server.shutdown_timeout`. It handles no signals. Must be called inside a running actix system.
+///
+/// # Errors
+/// [`HttpError::Bind`].
+pub fn start(tools: Tools, bind: SocketAddr) -> Result<(Server, SocketAddr), HttpError> {
+    let drain = tools.config.server.shutdown_timeout;
+    listen(web::Data::new(Shared::new(tools)), bind, drain)
+}
+
+pub(super) fn listen(
+    shared: web::Data<Shared>,
+    bind: SocketAddr,
+    drain: Duration,
+) -> Result<(Server, SocketAddr), HttpError> {
+    let refused = |source| HttpError::Bind { address: bind, source };
+    let server = HttpServer::new(move || {
+        App::new().app_data(shared.clone()).configure(routes).wrap(NormalizePath::trim()).wrap(from_fn(shell::shell))
+    });
+    let server = server
+        .workers(WORKERS)
+        .max_connections(CONNECTIONS)
+        .client_request_timeout(HEAD_TIMEOUT)
+        .client_disconnect_timeout(CLOSE_TIMEOUT)
+        .keep_alive(KEEP_ALIVE)
+        .shutdown_timeout(drain.as_secs().max(1))
+        .disable_signals()
+        .bind(bind)
+        .map_err(refused)?;
+    let address = server.addrs().first().copied().unwrap_or(bind);
+    Ok((server.run(), address))
+}
+
+/// The final slash is taken off before this is asked.
+fn routes(config: &mut web::ServiceConfig) {
+    config
+        .service(web::resource("/webhooks/github").route(web::post().to(webhook::receive)))
+        .service(reading("/healthz", health::alive))
+        .service(reading("/readyz", health::ready))
+        .service(reading("/metrics", scrape::metrics))
+        .service(web::scope("/api/v1").configure(api::routes))
+        .default_service(web::to(nothing_here));
+}
+
+/// What can be read: a `HEAD` is a `GET` whose body the server leaves out.
+pub(super) fn reading<F, Args>(path: &str, handler: F) -> Resource
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    web::resource(path).route(web::get().to(handler.clone())).route(web::head().to(handler))
+}
+
+async fn nothing_here() -> Result<&'static str, Problem> {
+    Err(Problem::not_found("not_found", "there is nothing under this path"))
+}

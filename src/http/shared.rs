@@ -1,0 +1,59 @@
+//! What all handlers share, on all threads.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use secrecy::SecretString;
+
+use super::Tools;
+use super::auth::Door;
+use super::body::Room;
+use super::limits::{Failures, Gate, webhook_gate};
+use super::probes::Probes;
+use super::scrape::Gauges;
+use crate::config::Config;
+use crate::orchestrator::Stages;
+use crate::store::Store;
+use crate::telemetry::metrics::Metrics;
+
+/// GitHub gives up after 10 s. Who is told 503 may find that the delivery was taken after all: it is a
+/// duplicate then.
+const WEBHOOK_LIMIT: Duration = Duration::from_secs(9);
+
+/// Made once, in [`super::start`].
+pub(super) struct Shared {
+    pub(super) store: Store,
+    pub(super) stages: Stages,
+    pub(super) metrics: Metrics,
+    pub(super) webhook_secret: Option<SecretString>,
+    pub(super) max_webhook_bytes: u64,
+    pub(super) trusted_proxies: Vec<IpAddr>,
+    pub(super) webhook_gate: Gate,
+    /// How long a delivery may take once its body is here.
+    pub(super) webhook_limit: Duration,
+    pub(super) room: Room,
+    pub(super) door: Door,
+    pub(super) probes: Probes,
+    pub(super) gauges: Gauges,
+}
+
+impl Shared {
+    pub(super) fn new(tools: Tools) -> Self {
+        let Tools { store, stages, config, metrics, components } = tools;
+        let Config { server, admin, github, .. } = config;
+        Self {
+            door: Door::new(admin.token.as_ref(), Failures::new(Instant::now)),
+            probes: Probes::new(store.clone(), components),
+            gauges: Gauges::default(),
+            webhook_gate: webhook_gate(server.webhook_rate_per_minute),
+            webhook_limit: WEBHOOK_LIMIT,
+            room: Room::default(),
+            max_webhook_bytes: server.max_webhook_bytes,
+            trusted_proxies: server.trusted_proxies,
+            store,
+            stages,
+            metrics,
+            webhook_secret: github.webhook_secret,
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! Stories of the HTTP surface, told to a real server on loopback with a real SQLite file, the real
+//! stages behind it, and canned answers where GitHub and OneDev would be.
+
+mod bodies;
+mod health;
+mod house;
+mod jobs;
+mod limits;
+mod log;
+mod mirrors;
+mod queries;
+mod refs;
+mod shape;
+mod webhooks;

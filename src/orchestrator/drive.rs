@@ -1,0 +1,127 @@
+//! One job from its claim to its outcome: the lease is renewed while the stages work, and whatever
+//! happens, the outcome is written down or the lease runs out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::Utc;
+use tokio::sync::OwnedSemaphorePermit;
+use tracing::Instrument as _;
+
+use super::{Tools, lease, routes};
+use crate::domain::ids::MirrorId;
+use crate::domain::job::JobKind;
+use crate::stages::failure::Failure;
+use crate::stages::messages::{Ending, Outcome, Record, RollBack, Ticket};
+use crate::store::jobs::Job;
+use crate::store::mirrors;
+
+/// How long a driver waits for a free child of a stage. There are as many children as permits, so
+/// this is only reached when children die faster than they are replaced.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+/// Tries to write an outcome down, when the stage that does it dies or the database is away.
+const RECORD_TRIES: u32 = 5;
+
+pub(super) async fn drive(tools: Arc<Tools>, job: Job, permit: OwnedSemaphorePermit) {
+    let span = tracing::info_span!("job", correlation_id = %job.correlation, job = %job.id, kind = %job.kind);
+    let wake = tools.store.clone();
+    drive_claimed(&tools, job).instrument(span).await;
+    drop(permit);
+    // A permit is free again: there may be a job for it.
+    wake.wake();
+}
+
+async fn drive_claimed(tools: &Tools, job: Job) {
+    let Some(mirror) = job.mirror else {
+        tracing::error!("a job without a mirror was queued; it is left to its lease");
+        return;
+    };
+    let ticket = Ticket { job: job.id, mirror, correlation: job.correlation, cancel: tools.call_off.child_token() };
+    let started_at = Utc::now();
+    let outcome = tokio::select! {
+        biased;
+        () = lease::keep(tools, &job, &ticket.cancel) => {
+            // The next holder will find what was done; nothing of ours may be written any more.
+            ticket.cancel.cancel();
+            tracing::warn!("the lease was lost; the work is left to its next holder");
+            return;
+        }
+        outcome = work(tools, &job, &ticket) => outcome.unwrap_or_else(Outcome::Failed),
+    };
+    report(&job, &outcome);
+    tools.progress.tell(mirror, "record", 0);
+    let record = || Record {
+        ticket: ticket.clone(),
+        job: job.clone(),
+        worker: tools.worker.clone(),
+        started_at,
+        outcome: outcome.clone(),
+    };
+    let ending = write_down(tools, record).await;
+    tools.progress.tell(mirror, if matches!(outcome, Outcome::Failed(_)) { "failed" } else { "done" }, 0);
+    if ending == Some(Ending::Dead) && job.kind == JobKind::Sync {
+        roll_back(tools, mirror).await;
+    }
+}
+
+async fn work(tools: &Tools, job: &Job, ticket: &Ticket) -> Result<Outcome, Failure> {
+    let id = ticket.mirror;
+    let Some(mirror) = tools.store.read(move |c| mirrors::find(c, id)).await? else { return Ok(Outcome::Nothing) };
+    match job.kind {
+        JobKind::Sync => routes::sync(tools, job, ticket, mirror).await,
+        JobKind::Verify => routes::verify(tools, ticket, mirror).await,
+        JobKind::Remove => routes::remove(tools, mirror).await,
+    }
+}
+
+/// The outcome is logged once, here, where it is known.
+fn report(job: &Job, outcome: &Outcome) {
+    match outcome {
+        Outcome::Synced(it) => tracing::info!(
+            digest = it.digest,
+            refs = it.ref_count,
+            both_read = it.both_read,
+            bytes = it.stats.bytes_in,
+            created = it.stats.created,
+            moved = it.stats.moved,
+            deleted = it.stats.deleted,
+            kept = it.stats.kept,
+            not_level = it.not_level.len(),
+            "proven level"
+        ),
+        Outcome::Compared(it) => tracing::info!(differences = it.differences.len(), "compared"),
+        Outcome::Nothing => tracing::info!("nothing to do"),
+        Outcome::Failed(failure) => {
+            tracing::warn!(code = failure.code, attempts = job.attempts, "{}", failure.message);
+        }
+    }
+}
+
+async fn write_down(tools: &Tools, record: impl Fn() -> Record) -> Option<Ending> {
+    for again in 1..=RECORD_TRIES {
+        let failure = match tools.stages.record.ask(record(), PATIENCE).await {
+            Ok(Ok(ending)) => return Some(ending),
+            Ok(Err(failure)) => failure,
+            Err(unanswered) => unanswered.into(),
+        };
+        tracing::warn!(code = failure.code, again, "the outcome could not be written down: {}", failure.message);
+        tokio::time::sleep(Duration::from_millis(50) * again * again).await;
+    }
+    tracing::error!("the outcome is not written down; the lease will run out and the job run again");
+    None
+}
+
+/// The empty project of a first mirror that failed for good goes, and only that.
+async fn roll_back(tools: &Tools, id: MirrorId) {
+    let rolled_back = async {
+        let Some(mirror) = tools.store.read(move |c| mirrors::find(c, id)).await? else { return Ok(false) };
+        tools.stages.ensure.ask(RollBack { mirror }, PATIENCE).await?
+    };
+    match rolled_back.await {
+        Ok(true) => tracing::info!("the empty project that was made for this mirror is gone again"),
+        Ok(false) => {}
+        Err::<bool, Failure>(failure) => {
+            tracing::warn!(code = failure.code, "the empty project stays: {}", failure.message);
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! What must be put right from time to time: leases that ran out, mirrors that are due, old history.
+
+use chrono::Utc;
+use uuid::Uuid;
+
+use super::Tools;
+use crate::domain::ids::CorrelationId;
+use crate::domain::job::{JobKind, Priority};
+use crate::stages::failure::Failure;
+use crate::store::jobs::{self, NewJob};
+use crate::store::mirrors;
+
+/// Mirrors queued in one go; the rest follows at the next look.
+const DUE_AT_ONCE: u32 = 500;
+/// Ended jobs are kept as history for so long.
+const HISTORY: chrono::Duration = chrono::Duration::days(7);
+
+pub(super) async fn run(tools: &Tools) -> Result<(), Failure> {
+    if tools.stop.is_cancelled() {
+        return Ok(());
+    }
+    let freed = tools.store.write(|c| jobs::free_expired(c, Utc::now())).await?;
+    if freed > 0 {
+        tracing::warn!(jobs = freed, "leases had run out; their jobs are free again");
+    }
+    if tools.only.is_none() {
+        queue_due(tools).await?;
+        tools.store.write(|c| jobs::prune(c, Utc::now() - HISTORY)).await?;
+    }
+    Ok(())
+}
+
+async fn queue_due(tools: &Tools) -> Result<(), Failure> {
+    let due = tools.store.read(|c| mirrors::due(c, Utc::now(), DUE_AT_ONCE)).await?;
+    if due.is_empty() {
+        return Ok(());
+    }
+    tools
+        .store
+        .write(move |c| {
+            due.iter().try_for_each(|mirror| {
+                let job = NewJob::of(JobKind::Sync, *mirror, Priority::ROUTINE, CorrelationId(Uuid::now_v7()));
+                jobs::enqueue(c, &job, Utc::now()).map(drop)
+            })
+        })
+        .await?;
+    Ok(())
+}

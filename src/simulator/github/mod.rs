@@ -1,0 +1,157 @@
+//! The simulated GitHub: REST and git on one port of loopback, webhooks ready to be delivered.
+//!
+//! Requests of the clients under test come in through [`serve`]; tests and the demo hold a
+//! [`GithubSimulator`] and edit the state behind it.
+
+mod app;
+mod auth;
+mod edit;
+mod endpoints;
+mod git;
+mod json;
+mod rest;
+mod state;
+#[cfg(test)]
+mod tests;
+mod webhooks;
+
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use actix_web::{HttpRequest, HttpResponse, web};
+
+pub use self::state::Block;
+pub use self::webhooks::{Delivery, sign};
+
+use self::state::State;
+use super::faults::{Fault, Gate, Hold, Trigger};
+use super::front::Front;
+use super::git_http::GitCall;
+use super::process::Git;
+use super::record::{RequestRecord, lock};
+use super::slot::Slot;
+use super::{SimulatorError, SimulatorOptions};
+
+/// What the server's threads and the handles share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    options: Arc<SimulatorOptions>,
+    state: Mutex<State>,
+    front: Front,
+    git: Git,
+}
+
+/// A handle on the simulated GitHub; cheap to clone, usable from any thread and runtime.
+#[derive(Debug, Clone)]
+pub struct GithubSimulator {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) slot: Slot,
+}
+
+impl GithubSimulator {
+    pub(crate) fn start(options: &Arc<SimulatorOptions>, folder: &Path) -> io::Result<Self> {
+        let mut state = State::new(folder.join("github"));
+        state.tokens.insert(options.github_token.clone());
+        let git = Git::new(&[("uploadpack.allowFilter", "true")]).with_hooks(folder.join("hooks-github"))?;
+        let shared =
+            Arc::new(Shared { options: Arc::clone(options), state: Mutex::new(state), front: Front::default(), git });
+        let data = web::Data::from(Arc::clone(&shared));
+        let slot = Slot::start(options.workers, move |config| {
+            config.app_data(data.clone()).default_service(web::to(serve));
+        })?;
+        Ok(Self { shared, slot })
+    }
+
+    /// `http://127.0.0.1:PORT`, for `github.api_url` and `github.git_url`.
+    pub fn api_url(&self) -> String {
+        self.slot.url()
+    }
+
+    /// The same: git lives under `/owner/name` on the same port.
+    pub fn git_url(&self) -> String {
+        self.slot.url()
+    }
+
+    /// The personal access token that is valid from the start.
+    pub fn token(&self) -> &str {
+        &self.shared.options.github_token
+    }
+
+    /// Makes a token valid.
+    pub fn add_token(&self, token: &str) {
+        lock(&self.shared.state).tokens.insert(token.to_owned());
+    }
+
+    /// Makes a token worthless, as one that was revoked or has expired.
+    pub fn revoke_token(&self, token: &str) {
+        lock(&self.shared.state).tokens.remove(token);
+    }
+
+    /// Makes every installation token worthless.
+    pub fn expire_installation_tokens(&self) {
+        lock(&self.shared.state).tokens.retain(|it| !it.starts_with("ghs_"));
+    }
+
+    /// How many installation tokens were made.
+    pub fn mints(&self) -> u32 {
+        lock(&self.shared.state).mints
+    }
+
+    /// Sets the primary rate limit; with nothing remaining, calls are answered 403 until it is set
+    /// again. `reset` in Unix seconds.
+    pub fn set_rate_limit(&self, limit: u32, remaining: u32, reset: i64) {
+        lock(&self.shared.state).rate = state::Rate { limit, remaining, reset };
+    }
+
+    /// Every request since the start or the last [`Self::clear_requests`].
+    pub fn requests(&self) -> Vec<RequestRecord> {
+        self.shared.front.log.all()
+    }
+
+    /// Forgets the requests seen so far.
+    pub fn clear_requests(&self) {
+        self.shared.front.log.clear();
+    }
+
+    /// Plans a fault.
+    pub fn fail(&self, trigger: Trigger, fault: Fault) {
+        self.shared.front.plan.fail(trigger, fault);
+    }
+
+    /// Plans that a request is held at a point until the gate is released.
+    pub fn hold(&self, trigger: Trigger, at: Hold) -> Gate {
+        self.shared.front.plan.hold(trigger, at)
+    }
+
+    /// Forgets every planned fault; gates that hold somebody still do.
+    pub fn clear_faults(&self) {
+        self.shared.front.plan.clear();
+    }
+
+    /// Cuts every connection and refuses new ones.
+    pub fn go_down(&self) {
+        self.slot.stop();
+    }
+
+    /// Serves again, at the same address.
+    ///
+    /// # Errors
+    /// When the port was taken in the meantime.
+    pub fn come_back(&self) -> Result<(), SimulatorError> {
+        Ok(self.slot.restart()?)
+    }
+}
+
+async fn serve(request: HttpRequest, shared: web::Data<Shared>, payload: web::Payload) -> HttpResponse {
+    let shared = shared.into_inner();
+    let front = Arc::clone(&shared);
+    let handler = |request: HttpRequest, body, quirks| async move {
+        let path = request.uri().path().to_owned();
+        match GitCall::of(&path, request.query_string()) {
+            Some((repository, call)) => git::answer(&shared, request, body, quirks, repository, call).await,
+            None => rest::answer(&shared, &request),
+        }
+    };
+    front.front.lead(request, payload, handler).await
+}

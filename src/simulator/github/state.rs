@@ -1,0 +1,200 @@
+//! What the simulated GitHub knows: accounts, repositories, old names, tokens, its rate limit.
+//!
+//! Written by the control methods ([`super::edit`]), read by the REST and git handlers.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, TimeZone as _, Utc};
+
+use crate::domain::ids::{AccountId, GithubId};
+use crate::simulator::SimulatorError;
+
+/// Simulated time starts here and moves a second with each change.
+const EPOCH: i64 = 1_704_067_200;
+
+/// Why GitHub does not show a repository that is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Block {
+    /// 451 after a takedown notice.
+    Dmca,
+    /// 403 for a breach of the terms of service.
+    Tos,
+}
+
+/// A repository as GitHub knows it; what git knows stands in its folder.
+#[derive(Debug, Clone)]
+pub(crate) struct Repo {
+    pub(crate) id: GithubId,
+    pub(crate) owner: AccountId,
+    pub(crate) name: String,
+    pub(crate) private: bool,
+    pub(crate) archived: bool,
+    pub(crate) disabled: bool,
+    pub(crate) fork: bool,
+    pub(crate) description: Option<String>,
+    pub(crate) size_kib: i64,
+    pub(crate) created_at: DateTime<Utc>,
+    pub(crate) updated_at: DateTime<Utc>,
+    pub(crate) pushed_at: Option<DateTime<Utc>>,
+    pub(crate) block: Option<Block>,
+    pub(crate) folder: PathBuf,
+}
+
+/// The primary rate limit, counted over the whole server.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rate {
+    pub(crate) limit: u32,
+    pub(crate) remaining: u32,
+    /// Unix seconds.
+    pub(crate) reset: i64,
+}
+
+#[derive(Debug)]
+pub(crate) struct State {
+    root: PathBuf,
+    pub(crate) accounts: BTreeMap<AccountId, String>,
+    pub(crate) repositories: BTreeMap<GithubId, Repo>,
+    /// Names once held, lower case, and who held them.
+    former: HashMap<String, GithubId>,
+    pub(crate) tokens: HashSet<String>,
+    pub(crate) mints: u32,
+    pub(crate) rate: Rate,
+    /// Stars by user, newest last.
+    pub(crate) stars: BTreeMap<AccountId, Vec<(GithubId, DateTime<Utc>)>>,
+    clock: i64,
+    next_id: i64,
+}
+
+impl State {
+    pub(crate) fn new(root: PathBuf) -> Self {
+        Self {
+            root,
+            accounts: BTreeMap::new(),
+            repositories: BTreeMap::new(),
+            former: HashMap::new(),
+            tokens: HashSet::new(),
+            mints: 0,
+            rate: Rate { limit: 5_000, remaining: 5_000, reset: EPOCH * 2 },
+            stars: BTreeMap::new(),
+            clock: 0,
+            next_id: 1_000,
+        }
+    }
+
+    /// The next second of simulated time.
+    pub(crate) fn tick(&mut self) -> DateTime<Utc> {
+        self.clock += 1;
+        Utc.timestamp_opt(EPOCH + self.clock, 0).single().unwrap_or_default()
+    }
+
+    fn fresh_id(&mut self) -> i64 {
+        self.next_id += 1;
+        self.next_id
+    }
+
+    /// The account of a login, compared without case.
+    pub(crate) fn account(&self, login: &str) -> Option<AccountId> {
+        self.accounts.iter().find(|(_, it)| it.eq_ignore_ascii_case(login)).map(|(id, _)| *id)
+    }
+
+    /// The account of a login, made if it is new.
+    pub(crate) fn ensure_account(&mut self, login: &str) -> AccountId {
+        self.account(login).unwrap_or_else(|| {
+            let id = AccountId(self.fresh_id());
+            self.accounts.insert(id, login.to_owned());
+            id
+        })
+    }
+
+    pub(crate) fn login(&self, id: AccountId) -> &str {
+        self.accounts.get(&id).map_or("ghost", String::as_str)
+    }
+
+    /// `owner/name` as it is now.
+    pub(crate) fn full_name(&self, repo: &Repo) -> String {
+        format!("{}/{}", self.login(repo.owner), repo.name)
+    }
+
+    pub(crate) fn add(&mut self, owner: &str, name: &str) -> Result<GithubId, SimulatorError> {
+        if self.current(owner, name).is_some() {
+            return Err(SimulatorError::Exists(format!("{owner}/{name}")));
+        }
+        let owner = self.ensure_account(owner);
+        let id = GithubId(self.fresh_id());
+        let folder = self.root.join(format!("{id}.git"));
+        crate::simulator::repository::create(&folder)?;
+        let now = self.tick();
+        let repo = Repo {
+            id,
+            owner,
+            name: name.to_owned(),
+            private: false,
+            archived: false,
+            disabled: false,
+            fork: false,
+            description: None,
+            size_kib: 0,
+            created_at: now,
+            updated_at: now,
+            pushed_at: None,
+            block: None,
+            folder,
+        };
+        self.repositories.insert(id, repo);
+        Ok(id)
+    }
+
+    pub(crate) fn repo(&self, id: GithubId) -> Result<&Repo, SimulatorError> {
+        self.repositories.get(&id).ok_or_else(|| SimulatorError::Unknown(format!("repository {id}")))
+    }
+
+    pub(crate) fn repo_mut(&mut self, id: GithubId) -> Result<&mut Repo, SimulatorError> {
+        self.repositories.get_mut(&id).ok_or_else(|| SimulatorError::Unknown(format!("repository {id}")))
+    }
+
+    pub(crate) fn folder(&self, id: GithubId) -> Result<&Path, SimulatorError> {
+        self.repo(id).map(|it| it.folder.as_path())
+    }
+
+    /// The repository that holds a name now, compared without case.
+    pub(crate) fn current(&self, owner: &str, name: &str) -> Option<&Repo> {
+        let owner = self.account(owner)?;
+        self.repositories.values().find(|it| it.owner == owner && it.name.eq_ignore_ascii_case(name))
+    }
+
+    /// The repository that once held a name which nobody holds now.
+    pub(crate) fn former(&self, owner: &str, name: &str) -> Option<&Repo> {
+        let id = self.former.get(&format!("{owner}/{name}").to_lowercase())?;
+        self.repositories.get(id)
+    }
+
+    /// Gives a repository another owner and name; the old name leads to it from now on.
+    pub(crate) fn move_to(&mut self, id: GithubId, owner: AccountId, name: &str) -> Result<(), SimulatorError> {
+        let login = self.login(owner).to_owned();
+        if self.current(&login, name).is_some_and(|it| it.id != id) {
+            return Err(SimulatorError::Exists(format!("{login}/{name}")));
+        }
+        let old = self.full_name(self.repo(id)?).to_lowercase();
+        let now = self.tick();
+        let repo = self.repo_mut(id)?;
+        repo.owner = owner;
+        repo.name = name.to_owned();
+        repo.updated_at = now;
+        self.former.insert(old, id);
+        Ok(())
+    }
+
+    /// Forgets a repository and every name that led to it.
+    pub(crate) fn remove(&mut self, id: GithubId) -> Result<(), SimulatorError> {
+        let repo = self.repositories.remove(&id).ok_or_else(|| SimulatorError::Unknown(format!("repository {id}")))?;
+        self.former.retain(|_, it| *it != id);
+        std::fs::remove_dir_all(repo.folder)?;
+        Ok(())
+    }
+
+    /// Everybody who starred a repository.
+    pub(crate) fn stargazers(&self, id: GithubId) -> BTreeSet<AccountId> {
+        self.stars.iter().filter(|(_, stars)| stars.iter().any(|(it, _)| *it == id)).map(|(user, _)| *user).collect()
+    }
+}

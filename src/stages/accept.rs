@@ -1,0 +1,219 @@
+//! The first stage: makes a delivery and the jobs it asks for durable, in one transaction.
+//!
+//! What comes in has a right signature and is parsed. GitHub is told "accepted" only after the commit.
+
+use std::sync::Arc;
+
+use actix::{Actor, Context, Handler, ResponseActFuture, WrapFuture as _};
+use chrono::{DateTime, Utc};
+
+use super::failure::Failure;
+use super::messages::{Accept, Accepted, Reception};
+use super::panics::Panics;
+use super::pool::Guard;
+use crate::config::stars::{Stars, Unstar};
+use crate::domain::event::{Account, Event, Subject};
+use crate::domain::ids::JobId;
+use crate::domain::job::{JobKind, Priority};
+use crate::domain::mirror::{Source, Status};
+use crate::domain::policy::{self, Wish};
+use crate::store::audit::NewEntry;
+use crate::store::deliveries::{NewDelivery, Outcome, Recorded};
+use crate::store::jobs::NewJob;
+use crate::store::mirrors::Mirror;
+use crate::store::{Connection, Store, StoreError, audit, deliveries, jobs, mirrors, stars, watched};
+
+/// What the stage works with.
+pub struct Tools {
+    /// State.
+    pub store: Store,
+    /// Whose stars count, and what a taken-back one means.
+    pub stars: Stars,
+    /// Planned panics; none in production.
+    pub panics: Panics,
+}
+
+/// The actor: one delivery at a time; many of them share one commit of the database.
+pub struct AcceptActor {
+    tools: Arc<Tools>,
+    _guard: Guard,
+}
+
+impl AcceptActor {
+    /// One child of the stage's pool.
+    pub fn new(tools: Arc<Tools>, guard: Guard) -> Self {
+        Self { tools, _guard: guard }
+    }
+}
+
+impl Actor for AcceptActor {
+    type Context = Context<Self>;
+}
+
+impl Handler<Accept> for AcceptActor {
+    type Result = ResponseActFuture<Self, Result<Accepted, Failure>>;
+
+    fn handle(&mut self, message: Accept, _: &mut Self::Context) -> Self::Result {
+        let tools = Arc::clone(&self.tools);
+        let work = async move {
+            tools.panics.strike("accept");
+            let (stars, now) = (tools.stars.clone(), Utc::now());
+            Ok(tools.store.write(move |c| accept(c, &stars, &message, now)).await?)
+        };
+        Box::pin(work.into_actor(self))
+    }
+}
+
+/// Records a delivery and queues what it asks for.
+fn accept(c: &mut Connection, stars: &Stars, message: &Accept, now: DateTime<Utc>) -> Result<Accepted, StoreError> {
+    let watched = match &message.event {
+        Event::Starred { sender, .. } | Event::Unstarred { sender, .. } => is_watched(c, stars, sender)?,
+        _ => false,
+    };
+    let wish = policy::wish(&message.event, watched);
+    let wish = granted(c, wish, message)?;
+    let ignored = wish == Wish::Nothing && !matches!(message.event, Event::Ping);
+    if let Recorded::Duplicate(jobs) = deliveries::record(c, &delivery(message, ignored), now)? {
+        return Ok(Accepted { reception: Reception::Duplicate, jobs });
+    }
+    let jobs = match message.event.subject() {
+        Some(subject) => grant(c, stars, message, wish, subject, now)?,
+        None => Vec::new(),
+    };
+    if !ignored {
+        deliveries::settle(c, &message.guid)?;
+    }
+    Ok(Accepted { reception: if ignored { Reception::Ignored } else { Reception::Accepted }, jobs })
+}
+
+/// What is asked of a mirror that does not exist is asked of nobody.
+fn granted(c: &mut Connection, wish: Wish, message: &Accept) -> Result<Wish, StoreError> {
+    let (Wish::Sync { .. } | Wish::LetGo, Some(subject)) = (wish, message.event.subject()) else { return Ok(wish) };
+    Ok(if mirrors::by_github_id(c, subject.id)?.is_some() { wish } else { Wish::Nothing })
+}
+
+fn delivery(message: &Accept, ignored: bool) -> NewDelivery {
+    let sender = match &message.event {
+        Event::Starred { sender, .. } | Event::Unstarred { sender, .. } => Some((sender.id, sender.login.clone())),
+        _ => None,
+    };
+    NewDelivery {
+        guid: message.guid.clone(),
+        event: message.event.clone(),
+        action: message.event.action().map(str::to_owned),
+        sender,
+        outcome: if ignored { Outcome::Ignored } else { Outcome::Accepted },
+        correlation: message.correlation,
+    }
+}
+
+/// By id once it is known; by login, without case, before that.
+fn is_watched(c: &mut Connection, stars: &Stars, sender: &Account) -> Result<bool, StoreError> {
+    if let Some(login) = watched::login_of(c, sender.id)? {
+        return Ok(stars.users.iter().any(|it| it.eq_ignore_ascii_case(&login)));
+    }
+    let named = stars.users.iter().any(|it| it.eq_ignore_ascii_case(&sender.login));
+    if !named || watched::id_of(c, &sender.login)?.is_some() {
+        return Ok(false);
+    }
+    watched::remember(c, &sender.login, sender.id)?;
+    Ok(true)
+}
+
+fn grant(
+    c: &mut Connection,
+    stars: &Stars,
+    message: &Accept,
+    wish: Wish,
+    subject: &Subject,
+    now: DateTime<Utc>,
+) -> Result<Vec<JobId>, StoreError> {
+    match wish {
+        Wish::Nothing => Ok(Vec::new()),
+        Wish::Keep => keep(c, message, subject, now),
+        Wish::LetGo => let_go(c, stars, message, subject, now),
+        Wish::Sync { describe } => {
+            let Some(mirror) = mirrors::by_github_id(c, subject.id)? else { return Ok(Vec::new()) };
+            if describe {
+                mirrors::set_name(c, mirror.id, &subject.name, now)?;
+                mirrors::doubt_description(c, mirror.id)?;
+            }
+            if !mirror.status.is_synced() {
+                return Ok(Vec::new());
+            }
+            queue(c, message, &mirror, JobKind::Sync, Priority::CHANGED, now)
+        }
+    }
+}
+
+fn keep(c: &mut Connection, message: &Accept, subject: &Subject, now: DateTime<Utc>) -> Result<Vec<JobId>, StoreError> {
+    let (mirror, created) = mirrors::ensure(c, subject, Source::Star, now)?;
+    if let Event::Starred { sender, .. } = &message.event {
+        stars::add(c, mirror.id, sender.id, now)?;
+    }
+    if mirror.status == Status::Archived {
+        mirrors::restar(c, mirror.id, now)?;
+        jobs::cancel_queued(c, mirror.id, JobKind::Remove, now)?;
+    }
+    let fresh = created || mirror.proof.is_none();
+    let priority = policy::priority(JobKind::Sync, fresh);
+    note(c, message, "star", &mirror, now)?;
+    queue(c, message, &mirror, JobKind::Sync, priority, now)
+}
+
+/// A mirror that another watched user still stars, or that somebody asked for by name, stays.
+fn let_go(
+    c: &mut Connection,
+    stars: &Stars,
+    message: &Accept,
+    subject: &Subject,
+    now: DateTime<Utc>,
+) -> Result<Vec<JobId>, StoreError> {
+    let Some(mirror) = mirrors::by_github_id(c, subject.id)? else { return Ok(Vec::new()) };
+    if let Event::Unstarred { sender, .. } = &message.event {
+        stars::remove(c, mirror.id, sender.id)?;
+    }
+    if stars.unstar == Unstar::Ignore || mirror.source != Source::Star || stars::count(c, mirror.id)? > 0 {
+        return Ok(Vec::new());
+    }
+    mirrors::unstar(c, mirror.id, now)?;
+    jobs::cancel_queued(c, mirror.id, JobKind::Sync, now)?;
+    note(c, message, "unstar", &mirror, now)?;
+    if stars.unstar != Unstar::Delete {
+        return Ok(Vec::new());
+    }
+    let due = now + chrono::Duration::from_std(stars.delete_after).unwrap_or(chrono::Duration::MAX);
+    let job = NewJob { run_after: Some(due), ..job(message, &mirror, JobKind::Remove, Priority::ROUTINE) };
+    Ok(vec![jobs::enqueue(c, &job, now)?.id])
+}
+
+fn job(message: &Accept, mirror: &Mirror, kind: JobKind, priority: Priority) -> NewJob {
+    NewJob { delivery: Some(message.guid.clone()), ..NewJob::of(kind, mirror.id, priority, message.correlation) }
+}
+
+fn queue(
+    c: &mut Connection,
+    message: &Accept,
+    mirror: &Mirror,
+    kind: JobKind,
+    priority: Priority,
+    now: DateTime<Utc>,
+) -> Result<Vec<JobId>, StoreError> {
+    Ok(vec![jobs::enqueue(c, &job(message, mirror, kind, priority), now)?.id])
+}
+
+fn note(
+    c: &mut Connection,
+    message: &Accept,
+    action: &str,
+    mirror: &Mirror,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let actor = match &message.event {
+        Event::Starred { sender, .. } | Event::Unstarred { sender, .. } => format!("github:{}", sender.login),
+        _ => "github".to_owned(),
+    };
+    let entry =
+        NewEntry { correlation: Some(message.correlation), ..NewEntry::of(&actor, action, &mirror.name.to_string()) };
+    audit::append(c, &entry, now)
+}

@@ -1,0 +1,179 @@
+//! The third stage: sees to the mirror's OneDev project, and takes it away again where that is due.
+//!
+//! Where a project is about to be made is committed first, so that an empty project found there after
+//! a crash is known as ours.
+
+use std::sync::Arc;
+
+use actix::{Actor, Context, Handler, ResponseActFuture, WrapFuture as _};
+use chrono::Utc;
+
+use super::failure::Failure;
+use super::messages::{Ensure, Ensured, Remove, RollBack};
+use super::panics::Panics;
+use super::pool::Guard;
+use crate::config::onedev::{OnConflict, Visibility};
+use crate::domain::ids::ProjectId;
+use crate::domain::naming::{Naming, ProjectPath};
+use crate::domain::repository::Repository;
+use crate::domain::retry::Retry;
+use crate::onedev::projects::{self, Known, Placement, Removal, Settings, Wanted};
+use crate::onedev::{OnedevClient, OnedevError};
+use crate::store::audit::NewEntry;
+use crate::store::mirrors::{self, Mirror};
+use crate::store::{Store, audit};
+
+/// What the stage works with.
+pub struct Tools {
+    /// State.
+    pub store: Store,
+    /// Where the projects are.
+    pub onedev: OnedevClient,
+    /// Where a mirror goes.
+    pub naming: Naming,
+    /// What to do with somebody's project.
+    pub on_conflict: OnConflict,
+    /// Who may see a mirror.
+    pub visibility: Visibility,
+    /// Planned panics; none in production.
+    pub panics: Panics,
+}
+
+/// The actor: one project at a time.
+pub struct EnsureActor {
+    tools: Arc<Tools>,
+    _guard: Guard,
+}
+
+impl EnsureActor {
+    /// One child of the stage's pool.
+    pub fn new(tools: Arc<Tools>, guard: Guard) -> Self {
+        Self { tools, _guard: guard }
+    }
+}
+
+impl Actor for EnsureActor {
+    type Context = Context<Self>;
+}
+
+impl Handler<Ensure> for EnsureActor {
+    type Result = ResponseActFuture<Self, Result<Ensured, Failure>>;
+
+    fn handle(&mut self, message: Ensure, _: &mut Self::Context) -> Self::Result {
+        let tools = Arc::clone(&self.tools);
+        Box::pin(async move { ensure(&tools, message.mirror, &message.repository).await }.into_actor(self))
+    }
+}
+
+impl Handler<RollBack> for EnsureActor {
+    type Result = ResponseActFuture<Self, Result<bool, Failure>>;
+
+    fn handle(&mut self, message: RollBack, _: &mut Self::Context) -> Self::Result {
+        let tools = Arc::clone(&self.tools);
+        Box::pin(async move { roll_back(&tools, message.mirror).await }.into_actor(self))
+    }
+}
+
+impl Handler<Remove> for EnsureActor {
+    type Result = ResponseActFuture<Self, Result<(), Failure>>;
+
+    fn handle(&mut self, message: Remove, _: &mut Self::Context) -> Self::Result {
+        let tools = Arc::clone(&self.tools);
+        Box::pin(async move { remove(&tools, message.mirror).await }.into_actor(self))
+    }
+}
+
+async fn ensure(tools: &Tools, mirror: Mirror, repository: &Repository) -> Result<Ensured, Failure> {
+    tools.panics.strike("ensure");
+    let wanted = Wanted {
+        path: tools.naming.path(&repository.name),
+        suffixed: tools.naming.suffixed(&repository.name, repository.id),
+        on_conflict: tools.on_conflict,
+    };
+    let known = Known {
+        project: mirror.project.as_ref().map(|it| (it.id, it.path.clone())),
+        intended: mirror.intended_path.as_deref().and_then(|it| it.parse().ok()),
+    };
+    let (project, made, adopting) = match projects::locate(&tools.onedev, &wanted, &known).await? {
+        Placement::Ours(project) => (project, mirror.project.is_none(), false),
+        Placement::Adopt(project) => (project, false, true),
+        Placement::Create(path) => (create(tools, &mirror, &path, repository).await?, true, false),
+        Placement::Conflict(conflict) => return Err(OnedevError::from(conflict).into()),
+    };
+    if adopting {
+        refuse_taken(tools, &mirror, project.id).await?;
+    }
+    let settings = Settings {
+        description: repository.description.as_deref(),
+        visibility: tools.visibility,
+        upstream_private: repository.private,
+    };
+    projects::settle(&tools.onedev, &project, &settings).await?;
+    let ensured = Ensured { id: project.id, path: project.path.clone(), made, adopting };
+    if mirror.project.as_ref().is_none_or(|it| it.id != project.id || it.path != project.path) {
+        remember(tools, &mirror, project, made).await?;
+    }
+    Ok(ensured)
+}
+
+/// A project that another mirror holds is not there to be adopted.
+async fn refuse_taken(tools: &Tools, mirror: &Mirror, project: ProjectId) -> Result<(), Failure> {
+    let holder = tools.store.read(move |c| mirrors::holder(c, project)).await?;
+    match holder {
+        Some(other) if other != mirror.id => {
+            let message = format!("the project {project} holds another mirror; set onedev.on_conflict to `suffix`");
+            Err(Failure::new("project_conflict", message, Retry::Never))
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn remember(tools: &Tools, mirror: &Mirror, project: crate::onedev::Project, made: bool) -> Result<(), Failure> {
+    let url = project.path.parse().map(|it: ProjectPath| tools.onedev.page_url(&it).to_string()).unwrap_or_default();
+    let (id, project) = (mirror.id, mirrors::Project { id: project.id, path: project.path, url });
+    tools.store.write(move |c| mirrors::set_project(c, id, &project, made, Utc::now())).await?;
+    Ok(())
+}
+
+async fn create(
+    tools: &Tools,
+    mirror: &Mirror,
+    path: &ProjectPath,
+    repository: &Repository,
+) -> Result<crate::onedev::Project, Failure> {
+    let (id, intended) = (mirror.id, path.to_string());
+    tools.store.write(move |c| mirrors::intend_project(c, id, &intended, Utc::now())).await?;
+    Ok(projects::create(&tools.onedev, path, repository.description.as_deref()).await?.project)
+}
+
+/// True if a project went. Only an empty one that was made for this mirror and never proven goes.
+async fn roll_back(tools: &Tools, mirror: Mirror) -> Result<bool, Failure> {
+    let Some(project) = mirror.project.filter(|_| mirror.made_project && mirror.first_proof_at.is_none()) else {
+        return Ok(false);
+    };
+    let removal = projects::remove_if_empty(&tools.onedev, project.id, &path_of(&project.path)?).await?;
+    if removal == Removal::NotEmpty {
+        return Ok(false);
+    }
+    tools.store.write(move |c| mirrors::forget_project(c, mirror.id, Utc::now())).await?;
+    Ok(removal == Removal::Removed)
+}
+
+async fn remove(tools: &Tools, mirror: Mirror) -> Result<(), Failure> {
+    if let Some(project) = &mirror.project {
+        tools.onedev.delete_project(project.id, &path_of(&project.path)?).await?;
+    }
+    let (id, entry) = (mirror.id, NewEntry::of("starkeep", "mirror.remove", &mirror.name.to_string()));
+    tools
+        .store
+        .write(move |c| {
+            audit::append(c, &entry, Utc::now())?;
+            mirrors::delete(c, id)
+        })
+        .await?;
+    Ok(())
+}
+
+fn path_of(path: &str) -> Result<ProjectPath, Failure> {
+    path.parse().map_err(|error| Failure::new("project_path", format!("{error}"), Retry::Never))
+}

@@ -1,0 +1,264 @@
+//! What the stages are asked, and what they answer.
+
+use actix::Message;
+use tokio_util::sync::CancellationToken;
+
+use super::failure::Failure;
+use crate::domain::event::Event;
+use crate::domain::ids::{CorrelationId, JobId, MirrorId, ProjectId};
+use crate::domain::mirror::NotLevel;
+use crate::domain::outcome::{Comparison, Synced};
+use crate::domain::repository::{Repository, RepositoryName};
+use crate::store::mirrors::Mirror;
+
+/// Goes with every message of one job.
+#[derive(Debug, Clone)]
+pub struct Ticket {
+    /// The job.
+    pub job: JobId,
+    /// Its mirror.
+    pub mirror: MirrorId,
+    /// Follows the work through the logs.
+    pub correlation: CorrelationId,
+    /// Cancelled when the work is to stop: shutdown, or the lease is lost.
+    pub cancel: CancellationToken,
+}
+
+impl Ticket {
+    /// For work that somebody waits for, without a job in the queue.
+    pub fn unqueued(mirror: MirrorId) -> Self {
+        let correlation = CorrelationId(uuid::Uuid::now_v7());
+        Self { job: JobId(0), mirror, correlation, cancel: CancellationToken::new() }
+    }
+}
+
+/// A delivery whose signature is right, to be made durable together with its jobs.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Accepted, Failure>")]
+pub struct Accept {
+    /// `X-GitHub-Delivery`.
+    pub guid: String,
+    /// What it means.
+    pub event: Event,
+    /// Follows the work through the logs.
+    pub correlation: CorrelationId,
+}
+
+/// What became of a delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accepted {
+    /// What the sender is told.
+    pub reception: Reception,
+    /// The jobs that were queued for it.
+    pub jobs: Vec<JobId>,
+}
+
+/// What the sender of a delivery is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reception {
+    /// On disk, and its jobs with it.
+    Accepted,
+    /// This delivery was taken before.
+    Duplicate,
+    /// On disk; it asks for nothing.
+    Ignored,
+}
+
+impl Reception {
+    /// The word in the answer and in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Duplicate => "duplicate",
+            Self::Ignored => "ignored",
+        }
+    }
+}
+
+/// Ask GitHub what a repository is.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Repository, Failure>")]
+pub enum Describe {
+    /// By identity.
+    Mirror(Ticket, crate::domain::ids::GithubId),
+    /// By name, for a repository that has no mirror yet.
+    Name(RepositoryName),
+}
+
+/// See to the mirror's project.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Ensured, Failure>")]
+pub struct Ensure {
+    /// The job.
+    pub ticket: Ticket,
+    /// The mirror as it stands in the database.
+    pub mirror: Mirror,
+    /// What GitHub tells of its upstream.
+    pub repository: Repository,
+}
+
+/// The project is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ensured {
+    /// Its id.
+    pub id: ProjectId,
+    /// Its full path, root included.
+    pub path: String,
+    /// Made by this very call.
+    pub made: bool,
+    /// It was somebody's before and may be taken over if it holds nothing that upstream lacks.
+    pub adopting: bool,
+}
+
+/// Both sides of a transfer and what was last proven.
+#[derive(Debug, Clone)]
+pub struct TwoSides {
+    /// Upstream's name, for its git address.
+    pub repository: RepositoryName,
+    /// The project.
+    pub project: ProjectId,
+    /// Its full path, root included.
+    pub path: String,
+    /// Digest as last proven.
+    pub proven: Option<String>,
+    /// When that was.
+    pub proven_at: Option<chrono::DateTime<chrono::Utc>>,
+    /// OneDev's default branch as last proven.
+    pub default_branch: Option<String>,
+    /// Refs that OneDev refused.
+    pub not_level: Vec<NotLevel>,
+    /// The project is somebody's and is taken over only if it holds nothing that upstream lacks.
+    pub adopting: bool,
+}
+
+impl TwoSides {
+    /// The sides of a mirror whose project stands at a given place.
+    pub fn at(mirror: &Mirror, project: ProjectId, path: String) -> Self {
+        Self {
+            repository: mirror.name.clone(),
+            project,
+            path,
+            proven: mirror.proof.as_ref().map(|it| it.digest.clone()),
+            proven_at: mirror.proof.as_ref().map(|it| it.verified_at),
+            default_branch: mirror.default_branch.clone(),
+            not_level: mirror.not_level.clone(),
+            adopting: false,
+        }
+    }
+
+    /// The sides of a mirror that has a project.
+    pub fn of(mirror: &Mirror) -> Option<Self> {
+        let project = mirror.project.as_ref()?;
+        Some(Self::at(mirror, project.id, project.path.clone()))
+    }
+}
+
+/// How closely a sync looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// Upstream alone, unless it moved.
+    Quick,
+    /// Both sides at once: something is known to have changed.
+    Changed,
+    /// Both sides, the default branch, and once more what OneDev refused.
+    Full,
+}
+
+/// Bring a project level with its upstream and prove it.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Synced, Failure>")]
+pub struct Transfer {
+    /// The job.
+    pub ticket: Ticket,
+    /// What is to be levelled.
+    pub sides: TwoSides,
+    /// How closely to look.
+    pub depth: Depth,
+}
+
+/// Compare both sides and write nothing.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Comparison, Failure>")]
+pub struct Compare {
+    /// The job.
+    pub ticket: Ticket,
+    /// What is to be compared.
+    pub sides: TwoSides,
+}
+
+/// Read both sides' refs as they stand now.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<BothSides, Failure>")]
+pub struct Look {
+    /// Whose.
+    pub mirror: MirrorId,
+    /// What is to be read.
+    pub sides: TwoSides,
+}
+
+/// Managed refs of both sides.
+#[derive(Debug, Clone, Default)]
+pub struct BothSides {
+    /// Upstream's.
+    pub upstream: crate::domain::refs::RefMap,
+    /// OneDev's: every ref, starkeep's own ones too.
+    pub onedev: crate::domain::refs::RefMap,
+}
+
+/// Take back the empty project that was made for a mirror whose first sync failed for good.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<bool, Failure>")]
+pub struct RollBack {
+    /// The mirror as it stands in the database.
+    pub mirror: Mirror,
+}
+
+/// Delete the project of an un-starred mirror, and the mirror.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<(), Failure>")]
+pub struct Remove {
+    /// The mirror as it stands in the database.
+    pub mirror: Mirror,
+}
+
+/// Write down how a job ended.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Ending, Failure>")]
+pub struct Record {
+    /// The job.
+    pub ticket: Ticket,
+    /// The job as it was claimed.
+    pub job: crate::store::jobs::Job,
+    /// The lease holder; nothing is written once the lease is somebody else's.
+    pub worker: String,
+    /// When the work began.
+    pub started_at: chrono::DateTime<chrono::Utc>,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// How a job ended.
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    /// Level and proven.
+    Synced(Box<Synced>),
+    /// Compared, nothing written.
+    Compared(Comparison),
+    /// There was nothing to do, or nothing is left to write down.
+    Nothing,
+    /// It failed.
+    Failed(Failure),
+}
+
+/// What became of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// Done.
+    Done,
+    /// It will be tried again.
+    Postponed,
+    /// Nobody will try it again by himself.
+    Dead,
+    /// Another process holds it by now.
+    Lost,
+}

@@ -1,0 +1,259 @@
+//! The last stage: writes down how a job ended, all of it in one transaction.
+
+use std::sync::Arc;
+
+use actix::{Actor, Context, Handler, ResponseActFuture, WrapFuture as _};
+use chrono::{DateTime, Utc};
+
+use super::failure::{Failure, Verdict};
+use super::messages::{Ending, Outcome, Record};
+use super::panics::Panics;
+use super::pool::Guard;
+use crate::config::sync::Sync;
+use crate::domain::job::{JobKind, Priority};
+use crate::domain::mirror::Status;
+use crate::domain::outcome::{Comparison, Stats, Synced};
+use crate::domain::policy;
+use crate::domain::retry::{BackoffRule, Retry};
+use crate::store::audit::NewEntry;
+use crate::store::jobs::{self, NewJob};
+use crate::store::mirrors::{self, Proven};
+use crate::store::syncs::{self, Outcome as SyncOutcome, Work};
+use crate::store::{Connection, Store, StoreError, audit};
+use crate::telemetry::metrics::Metrics;
+
+/// What the stage works with.
+pub struct Tools {
+    /// State.
+    pub store: Store,
+    /// When a mirror is looked at again.
+    pub sync: Sync,
+    /// How failures are tried again.
+    pub rule: BackoffRule,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Planned panics; none in production.
+    pub panics: Panics,
+}
+
+/// The actor: one outcome at a time.
+pub struct RecordActor {
+    tools: Arc<Tools>,
+    _guard: Guard,
+}
+
+impl RecordActor {
+    /// One child of the stage's pool.
+    pub fn new(tools: Arc<Tools>, guard: Guard) -> Self {
+        Self { tools, _guard: guard }
+    }
+}
+
+impl Actor for RecordActor {
+    type Context = Context<Self>;
+}
+
+impl Handler<Record> for RecordActor {
+    type Result = ResponseActFuture<Self, Result<Ending, Failure>>;
+
+    fn handle(&mut self, message: Record, _: &mut Self::Context) -> Self::Result {
+        let tools = Arc::clone(&self.tools);
+        let work = async move {
+            tools.panics.strike("record");
+            count(&tools, &message);
+            let pen = Pen { sync: tools.sync.clone(), rule: tools.rule, draw: rand::random(), now: Utc::now() };
+            Ok(tools.store.write(move |c| pen.record(c, &message)).await?)
+        };
+        Box::pin(work.into_actor(self))
+    }
+}
+
+fn count(tools: &Tools, message: &Record) {
+    if message.job.kind != JobKind::Sync {
+        return;
+    }
+    let outcome = match &message.outcome {
+        Outcome::Synced(it) if it.stats.changed() => "changed",
+        Outcome::Synced(_) => "unchanged",
+        Outcome::Failed(failure) if failure.verdict == Verdict::CalledOff => "cut_off",
+        Outcome::Failed(_) => "failed",
+        Outcome::Compared(_) | Outcome::Nothing => return,
+    };
+    tools.metrics.syncs.with_label_values(&[outcome, "relay"]).inc();
+    if let Outcome::Synced(it) = &message.outcome {
+        let size = match it.stats.bytes_in {
+            0..100_000_000 => "small",
+            100_000_000..1_000_000_000 => "medium",
+            _ => "large",
+        };
+        let took = (Utc::now() - message.started_at).to_std().unwrap_or_default();
+        tools.metrics.sync_duration.with_label_values(&[size]).observe(took.as_secs_f64());
+    }
+}
+
+/// What writing an outcome down takes besides the database.
+struct Pen {
+    sync: Sync,
+    rule: BackoffRule,
+    draw: f64,
+    now: DateTime<Utc>,
+}
+
+impl Pen {
+    fn record(&self, c: &mut Connection, it: &Record) -> Result<Ending, StoreError> {
+        match &it.outcome {
+            Outcome::Nothing => self.finish(c, it),
+            Outcome::Synced(synced) => {
+                self.synced(c, it, synced)?;
+                self.finish(c, it)
+            }
+            Outcome::Compared(comparison) => {
+                self.compared(c, it, comparison)?;
+                self.finish(c, it)
+            }
+            Outcome::Failed(failure) => self.failed(c, it, failure),
+        }
+    }
+
+    fn finish(&self, c: &mut Connection, it: &Record) -> Result<Ending, StoreError> {
+        Ok(if jobs::finish(c, it.job.id, &it.worker, self.now)? { Ending::Done } else { Ending::Lost })
+    }
+
+    fn synced(&self, c: &mut Connection, it: &Record, synced: &Synced) -> Result<(), StoreError> {
+        let next = self.next_look();
+        let mirror = it.ticket.mirror;
+        if synced.both_read {
+            let proven = Proven {
+                digest: synced.digest.clone(),
+                onedev_digest: Some(synced.digest.clone()),
+                head: synced.head,
+                ref_count: i64::try_from(synced.ref_count).unwrap_or(i64::MAX),
+                default_branch: synced.default_branch.clone(),
+                not_level: synced.not_level.clone(),
+                status: if synced.not_level.is_empty() { Status::Healthy } else { Status::Partial },
+                changed: synced.stats.changed(),
+                verified_at: self.now,
+                next_sync_at: Some(next),
+            };
+            mirrors::record_proof(c, mirror, &proven)?;
+        } else {
+            mirrors::record_unchanged(c, mirror, next, self.now)?;
+        }
+        let outcome = match (synced.stats.changed(), synced.not_level.is_empty()) {
+            (_, false) => SyncOutcome::Partial,
+            (true, true) => SyncOutcome::Changed,
+            (false, true) => SyncOutcome::Unchanged,
+        };
+        self.history(c, it, outcome, &synced.stats, Some(&synced.digest), None)
+    }
+
+    /// A comparison that found all level is a proof; one that did not asks for a sync.
+    fn compared(&self, c: &mut Connection, it: &Record, comparison: &Comparison) -> Result<(), StoreError> {
+        let mirror = it.ticket.mirror;
+        if comparison.is_level() {
+            mirrors::record_verified(c, mirror, &comparison.digest, self.now)?;
+            return Ok(());
+        }
+        let names: Vec<&str> = comparison.differences.iter().take(20).map(|it| it.name.as_str()).collect();
+        let message = format!("{} refs differ from upstream: {}", comparison.differences.len(), names.join(", "));
+        mirrors::record_error(c, mirror, ("not_level", &message), 0, Status::Error, self.now)?;
+        let job = NewJob::of(JobKind::Sync, mirror, Priority::CHANGED, it.ticket.correlation);
+        jobs::enqueue(c, &job, self.now)?;
+        Ok(())
+    }
+
+    fn failed(&self, c: &mut Connection, it: &Record, failure: &Failure) -> Result<Ending, StoreError> {
+        if failure.verdict == Verdict::CalledOff {
+            self.history(c, it, SyncOutcome::CutOff, &Stats::default(), None, Some(failure))?;
+            let postponed =
+                jobs::postpone(c, it.job.id, &it.worker, self.now, false, Some(error_of(failure)), self.now)?;
+            return Ok(if postponed { Ending::Postponed } else { Ending::Lost });
+        }
+        self.history(c, it, SyncOutcome::Failed, &Stats::default(), None, Some(failure))?;
+        let mirror = it.ticket.mirror;
+        let status = match failure.verdict {
+            Verdict::Gone => Some(Status::Gone),
+            Verdict::Paused => Some(Status::Paused),
+            Verdict::Fault | Verdict::CalledOff => None,
+        };
+        if let Some(status) = status {
+            mirrors::record_error(c, mirror, (failure.code, &failure.message), 0, status, self.now)?;
+            mirrors::schedule(c, mirror, Some(self.now + policy::DEEP_CHECK), self.now)?;
+            return self.finish(c, it);
+        }
+        // Waiting that the other side asked for is no attempt.
+        let attempts = it.job.attempts + u32::from(!matches!(failure.retry, Retry::After(_)));
+        mirrors::record_error(c, mirror, (failure.code, &failure.message), attempts, Status::Error, self.now)?;
+        match failure.retry {
+            Retry::After(pause) => self.postpone(c, it, failure, pause, false),
+            Retry::Backoff => match self.rule.pause(attempts, self.draw) {
+                Some(pause) => self.postpone(c, it, failure, pause, true),
+                None => self.bury(c, it, failure),
+            },
+            Retry::Never => self.bury(c, it, failure),
+        }
+    }
+
+    fn postpone(
+        &self,
+        c: &mut Connection,
+        it: &Record,
+        failure: &Failure,
+        pause: std::time::Duration,
+        counted: bool,
+    ) -> Result<Ending, StoreError> {
+        let done =
+            jobs::postpone(c, it.job.id, &it.worker, self.now + pause, counted, Some(error_of(failure)), self.now)?;
+        Ok(if done { Ending::Postponed } else { Ending::Lost })
+    }
+
+    fn bury(&self, c: &mut Connection, it: &Record, failure: &Failure) -> Result<Ending, StoreError> {
+        let mut entry = NewEntry::of("starkeep", &format!("job.{}", it.job.kind), &it.ticket.mirror.to_string());
+        entry.outcome = failure.code.to_owned();
+        entry.correlation = Some(it.ticket.correlation);
+        audit::append(c, &entry, self.now)?;
+        // A dead job is no reason never to look again: the routine check will.
+        mirrors::schedule(c, it.ticket.mirror, Some(self.now + policy::DEEP_CHECK), self.now)?;
+        Ok(if jobs::bury(c, it.job.id, &it.worker, error_of(failure), self.now)? { Ending::Dead } else { Ending::Lost })
+    }
+
+    fn history(
+        &self,
+        c: &mut Connection,
+        it: &Record,
+        outcome: SyncOutcome,
+        stats: &Stats,
+        digest: Option<&str>,
+        failure: Option<&Failure>,
+    ) -> Result<(), StoreError> {
+        if it.job.kind != JobKind::Sync {
+            return Ok(());
+        }
+        let work = Work {
+            bytes_in: stats.bytes_in,
+            bytes_out: stats.bytes_out,
+            objects: stats.objects,
+            created: stats.created as u64,
+            moved: stats.moved as u64,
+            deleted: stats.deleted as u64,
+            kept: stats.kept as u64,
+            aliased: stats.aliased as u64,
+            digest: digest.map(str::to_owned),
+            error: failure.map(|it| (it.code.to_owned(), it.message.clone())),
+            changes: stats.changes.iter().map(|it| it.clone().into()).collect(),
+        };
+        let (mirror, job) = (it.ticket.mirror, Some(it.job.id));
+        let run = syncs::start(c, mirror, job, it.ticket.correlation, "relay", it.started_at)?;
+        syncs::finish(c, run, outcome, &work, self.now)?;
+        Ok(())
+    }
+
+    /// An interval from now, a tenth more or less, so that mirrors made together are not looked at together.
+    fn next_look(&self) -> DateTime<Utc> {
+        self.now + self.sync.interval.mul_f64(0.9 + 0.2 * self.draw)
+    }
+}
+
+fn error_of(failure: &Failure) -> (&str, &str) {
+    (failure.code, &failure.message)
+}

@@ -1,0 +1,101 @@
+//! The fourth stage: moves refs and packs from GitHub to OneDev and proves the result.
+//!
+//! A sync is a few rounds of one thing: read both sides, decide, push. The round that finds nothing
+//! left to push is the proof. So a push that was refused, a ref that somebody moved meanwhile, and a
+//! run that was cut off half-way all need no code of their own: the next round sees what is there.
+
+mod head;
+mod keep;
+mod push;
+mod questions;
+mod round;
+
+pub use round::Tools;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, Context, Handler, ResponseActFuture, WrapFuture as _};
+
+use super::failure::Failure;
+use super::messages::{BothSides, Compare, Look, Ticket, Transfer};
+use super::pool::Guard;
+use crate::domain::outcome::{Comparison, Synced};
+use crate::domain::retry::Retry;
+use round::Run;
+
+/// The actor: one transfer at a time.
+pub struct TransferActor {
+    tools: Arc<Tools>,
+    _guard: Guard,
+}
+
+impl TransferActor {
+    /// One child of the stage's pool.
+    pub fn new(tools: Arc<Tools>, guard: Guard) -> Self {
+        Self { tools, _guard: guard }
+    }
+}
+
+impl Actor for TransferActor {
+    type Context = Context<Self>;
+}
+
+impl Handler<Transfer> for TransferActor {
+    type Result = ResponseActFuture<Self, Result<Synced, Failure>>;
+
+    fn handle(&mut self, message: Transfer, _: &mut Self::Context) -> Self::Result {
+        let tools = Arc::clone(&self.tools);
+        let work = async move {
+            let limit = tools.sync.timeout;
+            let cancel = message.ticket.cancel.clone();
+            let work = async { Run::open(&tools, &message.ticket, &message.sides).await?.sync(message.depth).await };
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => Err(Failure::called_off()),
+                done = tokio::time::timeout(limit, work) => done.unwrap_or_else(|_| Err(timed_out(limit))),
+            }
+        };
+        Box::pin(work.into_actor(self))
+    }
+}
+
+impl Handler<Compare> for TransferActor {
+    type Result = ResponseActFuture<Self, Result<Comparison, Failure>>;
+
+    fn handle(&mut self, message: Compare, _: &mut Self::Context) -> Self::Result {
+        let tools = Arc::clone(&self.tools);
+        let work = async move {
+            let limit = tools.sync.timeout;
+            let cancel = message.ticket.cancel.clone();
+            let work = async { Run::open(&tools, &message.ticket, &message.sides).await?.compare().await };
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => Err(Failure::called_off()),
+                done = tokio::time::timeout(limit, work) => done.unwrap_or_else(|_| Err(timed_out(limit))),
+            }
+        };
+        Box::pin(work.into_actor(self))
+    }
+}
+
+impl Handler<Look> for TransferActor {
+    type Result = ResponseActFuture<Self, Result<BothSides, Failure>>;
+
+    fn handle(&mut self, message: Look, _: &mut Self::Context) -> Self::Result {
+        let tools = Arc::clone(&self.tools);
+        let work = async move {
+            let limit = tools.sync.timeout;
+            let ticket = Ticket::unqueued(message.mirror);
+            let look = async { Run::open(&tools, &ticket, &message.sides).await?.look().await };
+            tokio::time::timeout(limit, look).await.unwrap_or_else(|_| Err(timed_out(limit)))
+        };
+        Box::pin(work.into_actor(self))
+    }
+}
+
+/// The whole transfer took too long.
+fn timed_out(limit: Duration) -> Failure {
+    let message = format!("the sync took longer than sync.timeout ({limit:?}); raise it, or see what is slow");
+    Failure::new("timeout", message, Retry::Backoff)
+}

@@ -1,0 +1,299 @@
+//! The rounds of one sync: read both sides, decide, push, and read again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+use crate::config::sync::{ForeignRefs, Sync};
+use crate::domain::kept;
+use crate::domain::mirror::NotLevel;
+use crate::domain::naming::ProjectPath;
+use crate::domain::outcome::{Comparison, Stats, Synced};
+use crate::domain::plan::{self, Plan, Rules, Sides};
+use crate::domain::refs::{self, Oid, RefMap, RefName};
+use crate::domain::retry::Retry;
+use crate::git::{self, Address, Advertisement, Patience, ReceiveAdvertisement, Spool, Target, Upstream};
+use crate::github::GithubClient;
+use crate::onedev::OnedevClient;
+use crate::stages::failure::Failure;
+use crate::stages::messages::{BothSides, Depth, Ticket, TwoSides};
+use crate::stages::panics::Panics;
+use crate::store::{Store, tips};
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::progress::Progress;
+
+/// Halving a declined push of 100,000 refs down to the one that OneDev refuses takes 17 rounds.
+const MOST_ROUNDS: usize = 24;
+
+/// What every transfer works with; shared by the stage's children.
+pub struct Tools {
+    /// State.
+    pub store: Store,
+    /// Where the upstreams are.
+    pub github: GithubClient,
+    /// Where the projects are.
+    pub onedev: OnedevClient,
+    /// Connections of the git wire client.
+    pub http: reqwest::Client,
+    /// How long a silent server is waited for.
+    pub wire: Patience,
+    /// Holds packs until they are whole.
+    pub spool: Spool,
+    /// One permit for each push under way: `onedev.concurrent_pushes`.
+    pub pushes: Arc<Semaphore>,
+    /// How to sync.
+    pub sync: Sync,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Told how many bytes moved.
+    pub progress: Progress,
+    /// Planned panics; none in production.
+    pub panics: Panics,
+}
+
+/// One sync of one mirror.
+pub(super) struct Run<'a> {
+    pub(super) tools: &'a Tools,
+    pub(super) ticket: &'a Ticket,
+    pub(super) sides: &'a TwoSides,
+    pub(super) upstream: Upstream,
+    pub(super) target: Target,
+    pub(super) put: RefMap,
+    pub(super) intents: BTreeMap<RefName, Option<Oid>>,
+    /// Refs whose real name OneDev refused, with its reason: they live under an alias.
+    pub(super) refused: BTreeMap<RefName, String>,
+    /// Refs that nothing helps: neither the real name nor an alias can be brought level.
+    pub(super) stuck: BTreeMap<RefName, String>,
+    /// Refs whose last push failed: they go alone in the next round.
+    pub(super) suspects: BTreeSet<RefName>,
+    /// Refs in one push; halved when a push was declined and nobody said over which ref.
+    pub(super) batch: usize,
+    /// OneDev's default branch, once it was asked: `Some(None)` is unborn.
+    pub(super) default_branch: Option<Option<String>>,
+    pub(super) announced: bool,
+    pub(super) bytes: Arc<git::Progress>,
+    pub(super) stats: Stats,
+}
+
+/// Both sides as one round sees them.
+pub(super) struct View {
+    /// Upstream's list as it came.
+    pub(super) list: Advertisement,
+    /// Upstream's managed refs.
+    pub(super) upstream: RefMap,
+    /// Every ref of the project.
+    pub(super) target: RefMap,
+}
+
+impl<'a> Run<'a> {
+    pub(super) async fn open(tools: &'a Tools, ticket: &'a Ticket, sides: &'a TwoSides) -> Result<Self, Failure> {
+        let upstream = Address {
+            url: tools.github.git_url(&sides.repository),
+            authorization: tools.github.git_authorization(&sides.repository).await?,
+            service: "github",
+        };
+        let path: ProjectPath = sides.path.parse().map_err(|error| {
+            Failure::new("project_path", format!("the project's path cannot be used: {error}"), Retry::Never)
+        })?;
+        let target = Address {
+            url: tools.onedev.git_url(&path),
+            authorization: Some(tools.onedev.git_authorization()),
+            service: "onedev",
+        };
+        let refused = sides.not_level.iter().filter(|it| it.alias.is_some());
+        Ok(Self {
+            tools,
+            ticket,
+            sides,
+            upstream: Upstream::new(tools.http.clone(), upstream, tools.metrics.clone(), tools.wire)?,
+            target: Target::new(tools.http.clone(), target, tools.metrics.clone(), tools.wire)?,
+            bytes: Arc::new(git::Progress::new(&tools.metrics)),
+            refused: refused.map(|it| (it.name.clone(), it.reason.clone())).collect(),
+            put: RefMap::new(),
+            intents: BTreeMap::new(),
+            stuck: BTreeMap::new(),
+            suspects: BTreeSet::new(),
+            batch: usize::MAX,
+            default_branch: None,
+            announced: false,
+            stats: Stats::default(),
+        })
+    }
+
+    pub(super) async fn sync(mut self, depth: Depth) -> Result<Synced, Failure> {
+        self.tools.panics.strike("transfer");
+        let mut view = if depth == Depth::Quick {
+            let upstream = self.read_upstream().await?;
+            if self.still_stands(&upstream) {
+                return Ok(self.unchanged(&upstream));
+            }
+            self.view(upstream, self.target.receive_refs().await?)
+        } else {
+            self.read_both().await?
+        };
+        self.load_tips().await?;
+        if self.sides.adopting && self.sides.proven.is_none() {
+            self.take_over(&view).await?;
+        }
+        if depth == Depth::Full && self.retry_refused(&view).await? {
+            view = self.read_both().await?;
+        }
+        for _ in 0..MOST_ROUNDS {
+            let plan = self.plan(&view);
+            self.record(&plan).await?;
+            if plan.changes.iter().all(|it| self.stuck.contains_key(&it.at)) {
+                self.settle_head(&view, depth).await?;
+                self.settle_kept(&view).await?;
+                return Ok(self.proof(&view));
+            }
+            self.execute(&plan, &view).await?;
+            view = self.read_both().await?;
+        }
+        Err(Failure::new(
+            "never_level",
+            "the two sides were not level after many rounds: upstream, or somebody in OneDev, moves refs all the time",
+            Retry::Backoff,
+        ))
+    }
+
+    pub(super) async fn compare(mut self) -> Result<Comparison, Failure> {
+        let view = self.read_both().await?;
+        self.load_tips().await?;
+        let refused = self.refused.keys().cloned().collect();
+        let differences = plan::differences(&self.compared(&view, &refused), &self.rules());
+        let differences = differences
+            .into_iter()
+            .filter(|it| !self.sides.not_level.iter().any(|known| known.name == it.name && known.alias.is_none()))
+            .collect();
+        Ok(Comparison {
+            digest: refs::digest(&view.upstream, &view.list.head),
+            ref_count: view.upstream.len(),
+            differences,
+            not_level: self.sides.not_level.clone(),
+            default_branch: self.head_difference(&view).await?,
+        })
+    }
+
+    pub(super) async fn look(self) -> Result<BothSides, Failure> {
+        let View { upstream, target, .. } = self.read_both().await?;
+        Ok(BothSides { upstream, onedev: target })
+    }
+
+    async fn read_upstream(&self) -> Result<Advertisement, Failure> {
+        let prefixes: Vec<&str> = self.tools.sync.refs.iter().map(refs::RefPattern::prefix).collect();
+        Ok(self.upstream.ls_refs(&prefixes).await?)
+    }
+
+    /// Both sides, at once.
+    pub(super) async fn read_both(&self) -> Result<View, Failure> {
+        let target = async { Ok::<_, Failure>(self.target.receive_refs().await?) };
+        let (upstream, target) = tokio::try_join!(self.read_upstream(), target)?;
+        Ok(self.view(upstream, target))
+    }
+
+    fn view(&self, list: Advertisement, target: ReceiveAdvertisement) -> View {
+        View { upstream: refs::managed(&list.refs, &self.tools.sync.refs), list, target: target.refs }
+    }
+
+    fn still_stands(&self, upstream: &Advertisement) -> bool {
+        let managed = refs::managed(&upstream.refs, &self.tools.sync.refs);
+        self.sides.proven.as_deref() == Some(refs::digest(&managed, &upstream.head).as_str())
+    }
+
+    fn unchanged(self, upstream: &Advertisement) -> Synced {
+        let managed = refs::managed(&upstream.refs, &self.tools.sync.refs);
+        Synced {
+            digest: refs::digest(&managed, &upstream.head),
+            both_read: false,
+            head: upstream.head.target().and_then(|it| managed.get(it)).copied(),
+            default_branch: self.sides.default_branch.clone(),
+            ref_count: managed.len(),
+            not_level: self.sides.not_level.clone(),
+            stats: self.stats,
+        }
+    }
+
+    async fn load_tips(&mut self) -> Result<(), Failure> {
+        let mirror = self.ticket.mirror;
+        (self.put, self.intents) = self.tools.store.read(move |c| tips::load(c, mirror)).await?;
+        Ok(())
+    }
+
+    fn rules(&self) -> Rules<'_> {
+        Rules {
+            patterns: &self.tools.sync.refs,
+            prune_foreign: self.tools.sync.foreign_refs == ForeignRefs::Prune,
+            keep: self.tools.sync.keep_overwritten,
+        }
+    }
+
+    fn compared<'b>(&'b self, view: &'b View, refused: &'b BTreeSet<RefName>) -> Sides<'b> {
+        Sides { upstream: &view.upstream, target: &view.target, put: &self.put, intents: &self.intents, refused }
+    }
+
+    fn plan(&self, view: &View) -> Plan {
+        let refused = self.refused.keys().cloned().collect();
+        plan::plan(&self.compared(view, &refused), &self.rules())
+    }
+
+    /// Writes down what needs no push: refs that are level already, and those gone on both sides.
+    async fn record(&mut self, plan: &Plan) -> Result<(), Failure> {
+        if plan.record.is_empty() {
+            return Ok(());
+        }
+        let tips: Vec<_> = plan.record.iter().map(|(at, oid)| (at.clone(), *oid)).collect();
+        self.settle_tips(tips).await
+    }
+
+    /// These refs were seen to stand so: they are ours, and no intent is open for them.
+    pub(super) async fn settle_tips(&mut self, seen: Vec<(RefName, Option<Oid>)>) -> Result<(), Failure> {
+        for (at, oid) in &seen {
+            self.intents.remove(at);
+            match oid {
+                Some(oid) => self.put.insert(at.clone(), *oid),
+                None => self.put.remove(at),
+            };
+        }
+        let mirror = self.ticket.mirror;
+        self.tools.store.write(move |c| tips::settle(c, mirror, &seen)).await?;
+        Ok(())
+    }
+
+    fn proof(self, view: &View) -> Synced {
+        let aliased =
+            self.refused.iter().filter(|(name, _)| view.upstream.contains_key(*name)).map(|(name, reason)| NotLevel {
+                name: name.clone(),
+                reason: reason.clone(),
+                alias: kept::alias_name(name).ok(),
+            });
+        let stuck = self.stuck.iter().map(|(at, reason)| NotLevel {
+            name: kept::aliased(at).unwrap_or_else(|| at.clone()),
+            reason: reason.clone(),
+            alias: None,
+        });
+        Synced {
+            digest: refs::digest(&view.upstream, &view.list.head),
+            both_read: true,
+            head: view.list.head.target().and_then(|it| view.upstream.get(it)).copied(),
+            default_branch: self.default_branch.clone().unwrap_or_else(|| self.sides.default_branch.clone()),
+            ref_count: view.upstream.len(),
+            not_level: aliased.chain(stuck).chain(unnamed(&view.list.odd)).collect(),
+            stats: self.stats,
+        }
+    }
+}
+
+/// Names that are not UTF-8 cannot be mirrored; they are listed under a name that can be shown.
+fn unnamed(odd: &[String]) -> impl Iterator<Item = NotLevel> + '_ {
+    odd.iter().filter_map(|text| {
+        let shown: String =
+            text.chars().map(|c| if c.is_ascii_alphanumeric() || c == '/' || c == '-' { c } else { '_' }).collect();
+        let name = RefName::new(&shown).ok()?;
+        Some(NotLevel {
+            name,
+            reason: "the name is not one that OneDev could hold: not UTF-8, or not a legal ref name".to_owned(),
+            alias: None,
+        })
+    })
+}

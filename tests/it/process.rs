@@ -1,0 +1,100 @@
+//! The real binary as a process of its own.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use secrecy::ExposeSecret as _;
+use serde_json::Value;
+use starkeep::config::Config;
+
+/// A running `starkeep serve`. Dropping it kills it.
+pub struct Process {
+    child: Child,
+    pub address: String,
+    lines: Arc<Mutex<Vec<String>>>,
+}
+
+/// The binary with a configuration in its environment, and nothing else of ours.
+pub fn starkeep(config: &Config, folder: &std::path::Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_starkeep"));
+    command.current_dir(folder).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    let mut set = |key: &str, value: String| {
+        command.env(format!("STARKEEP__{key}"), value);
+    };
+    let secret =
+        |it: &Option<secrecy::SecretString>| it.as_ref().map_or_else(String::new, |it| it.expose_secret().to_owned());
+    set("DATABASE__URL", config.database.url.expose_secret().to_owned());
+    set("GITHUB__API_URL", config.github.api_url.to_string());
+    set("GITHUB__GIT_URL", config.github.git_url.to_string());
+    set("GITHUB__WEBHOOK_SECRET", secret(&config.github.webhook_secret));
+    if config.github.token.is_some() {
+        set("GITHUB__TOKEN", secret(&config.github.token));
+    }
+    set("ONEDEV__URL", config.onedev.url.as_ref().unwrap().to_string());
+    set("ONEDEV__TOKEN", secret(&config.onedev.token));
+    set("STARS__USERS", config.stars.users.join(","));
+    set("ADMIN__TOKEN", secret(&config.admin.token));
+    set("SERVER__BIND", config.server.bind.to_string());
+    set("SERVER__WEBHOOK_RATE_PER_MINUTE", config.server.webhook_rate_per_minute.to_string());
+    set("SERVER__SHUTDOWN_TIMEOUT", format!("{}ms", config.server.shutdown_timeout.as_millis()));
+    set("SYNC__LEASE", format!("{}ms", config.sync.lease.as_millis()));
+    set("RETRY__BASE", format!("{}ms", config.retry.base.as_millis()));
+    set("RETRY__CAP", format!("{}ms", config.retry.cap.as_millis()));
+    set("LOG__FORMAT", "json".to_owned());
+    command
+}
+
+impl Process {
+    /// Starts `serve` and waits until it says where it serves.
+    pub fn serve(config: &Config, folder: &std::path::Path) -> Self {
+        let mut command = starkeep(config, folder);
+        let mut child =
+            command.arg("serve").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let (lines, (tell, told)) = (Arc::new(Mutex::new(Vec::new())), std::sync::mpsc::channel());
+        let (stderr, kept) = (child.stderr.take().unwrap(), Arc::clone(&lines));
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                let parsed: Value = serde_json::from_str(&line).unwrap_or_default();
+                if let Some(address) = parsed["address"].as_str() {
+                    let _ = tell.send(address.to_owned());
+                }
+                kept.lock().unwrap().push(line);
+            }
+        });
+        let address = told.recv_timeout(Duration::from_secs(60));
+        let address = address.unwrap_or_else(|_| panic!("it did not start: {:#?}", lines.lock().unwrap()));
+        Self { child, address, lines }
+    }
+
+    /// Where webhooks go.
+    pub fn webhooks(&self) -> String {
+        format!("{}/webhooks/github", self.address)
+    }
+
+    /// What it logged so far.
+    pub fn log(&self) -> Vec<String> {
+        self.lines.lock().unwrap().clone()
+    }
+
+    /// SIGKILL: nothing of it runs any more.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM, and how it ended.
+    pub fn terminate(mut self) -> ExitStatus {
+        let told = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status().unwrap();
+        assert!(told.success());
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,7 @@
+//! One file for each thing that happens to mirrors.
+
+mod crash;
+mod panic;
+mod processes;
+mod secrets;
+mod star;

@@ -1,0 +1,59 @@
+//! Secrets reach no log, no answer, no database, no address.
+
+use secrecy::SecretString;
+use starkeep::simulator::SimulatorOptions;
+
+use crate::world::{ADMIN, Backend, FAN, World};
+
+#[actix::test]
+async fn no_secret_is_ever_seen() {
+    let options = SimulatorOptions::default();
+    let mut world = World::with(Backend::Sqlite, &options).unwrap();
+    world.config.github.token = Some(SecretString::from(options.github_token.clone()));
+    world.attach().await;
+    let id = world.repository("octo", "hello");
+    world.github().set_private(id, true).unwrap();
+    let process = world.process();
+    let star = world.github().star(FAN, id).unwrap();
+    let (_, mut seen) = star.deliver(&process.webhooks()).await.map(|(code, it)| (code, it.to_string())).unwrap();
+    world.drain().await;
+    world.assert_healthy(id).await;
+    // What fails talks most: a refused token and a refused call.
+    world.onedev().revoke_token(&options.onedev_token);
+    world.github().revoke_token(&options.github_token);
+    world.queue(id, starkeep::domain::job::JobKind::Sync).await;
+    world.drain().await;
+    let client = reqwest::Client::new();
+    for path in [
+        "/readyz",
+        "/metrics",
+        "/api/v1/mirrors",
+        "/api/v1/jobs",
+        "/api/v1/deliveries",
+        "/api/v1/audit",
+        "/api/v1/none",
+    ] {
+        let answer = client.get(format!("{}{path}", process.address)).bearer_auth(ADMIN).send().await.unwrap();
+        seen.push_str(&answer.text().await.unwrap());
+    }
+    let shown = crate::process::starkeep(&world.config, world.folder.path())
+        .args(["config", "show", "--json"])
+        .output()
+        .unwrap();
+    seen.push_str(&String::from_utf8_lossy(&shown.stdout));
+    seen.push_str(&process.log().join("\n"));
+    assert!(seen.contains("_unauthorized"), "{seen}");
+    process.terminate();
+    let mut bytes = seen.into_bytes();
+    for file in std::fs::read_dir(world.folder.path()).unwrap() {
+        let path = file.unwrap().path();
+        bytes.extend(std::fs::read(&path).unwrap_or_default());
+    }
+    let encoded = {
+        use base64::Engine as _;
+        base64::engine::general_purpose::STANDARD.encode(format!("x-access-token:{}", options.github_token))
+    };
+    for secret in [options.github_token.as_str(), &options.onedev_token, &options.webhook_secret, ADMIN, &encoded] {
+        assert!(!bytes.windows(secret.len()).any(|it| it == secret.as_bytes()), "{secret} was seen");
+    }
+}
