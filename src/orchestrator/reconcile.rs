@@ -29,13 +29,14 @@ pub(super) async fn run(tools: &Tools) -> Result<(), Failure> {
     }
     if tools.only.is_none() {
         queue_due(tools).await?;
-        tools.store.write(|c| prune(c, Utc::now())).await?;
+        tools.store.write(|c| tidy(c, Utc::now())).await?;
     }
     Ok(())
 }
 
-/// What is old goes, a bounded number of rows at each look.
-fn prune(c: &mut Connection, now: DateTime<Utc>) -> Result<(), StoreError> {
+/// Deliveries whose jobs ended unseen are settled, and what is old goes, a bounded number of rows at each look.
+fn tidy(c: &mut Connection, now: DateTime<Utc>) -> Result<(), StoreError> {
+    deliveries::settle_open(c)?;
     jobs::prune(c, now - JOBS_KEPT)?;
     deliveries::prune(c, now - DELIVERIES_KEPT)?;
     syncs::prune(c, now - SYNCS_KEPT)?;
