@@ -12,7 +12,7 @@ use super::{Tools, lease, routes};
 use crate::domain::ids::MirrorId;
 use crate::domain::job::JobKind;
 use crate::stages::failure::Failure;
-use crate::stages::messages::{Ending, Outcome, Record, RollBack, Ticket};
+use crate::stages::messages::{CountRefs, Ending, Outcome, Record, RollBack, Ticket, TwoSides};
 use crate::store::jobs::Job;
 use crate::store::mirrors;
 
@@ -59,7 +59,10 @@ async fn drive_claimed(tools: &Tools, job: Job) {
     };
     let ending = write_down(tools, record).await;
     tools.progress.tell(mirror, if matches!(outcome, Outcome::Failed(_)) { "failed" } else { "done" }, 0);
-    if ending == Some(Ending::Dead) && job.kind == JobKind::Sync {
+    // A job that ended with a failure is dead, or done since there is nothing to try again: upstream is
+    // gone, or larger than it may be.
+    let for_good = matches!(outcome, Outcome::Failed(_)) && matches!(ending, Some(Ending::Dead | Ending::Done));
+    if for_good && job.kind == JobKind::Sync {
         roll_back(tools, mirror).await;
     }
 }
@@ -111,10 +114,18 @@ async fn write_down(tools: &Tools, record: impl Fn() -> Record) -> Option<Ending
     None
 }
 
-/// The empty project of a first mirror that failed for good goes, and only that.
+/// The empty project of a first mirror that failed for good goes, and only that. REST sees branches and
+/// tags alone, so all refs are counted by git first.
 async fn roll_back(tools: &Tools, id: MirrorId) {
     let rolled_back = async {
         let Some(mirror) = tools.store.read(move |c| mirrors::find(c, id)).await? else { return Ok(false) };
+        if !mirror.made_project || mirror.first_proof_at.is_some() {
+            return Ok(false);
+        }
+        let Some(sides) = TwoSides::of(&mirror) else { return Ok(false) };
+        if tools.stages.transfer.ask(CountRefs { sides }, PATIENCE).await?? > 0 {
+            return Ok(false);
+        }
         tools.stages.ensure.ask(RollBack { mirror }, PATIENCE).await?
     };
     match rolled_back.await {
