@@ -92,10 +92,17 @@ pub fn aliased(alias: &RefName) -> Option<RefName> {
 
 /// The ref and the moment that a kept ref tells of; `None` for any other ref and for shortened names.
 pub fn kept_of(kept: &RefName) -> Option<(RefName, DateTime<Utc>)> {
+    let (at, escaped) = parts(kept)?;
+    Some((unescape(escaped)?, at))
+}
+
+/// The moment that a kept ref tells of, and the rest of its name: the escaped or hashed name of the
+/// ref, the same for every kept ref of one ref. `None` for any other ref.
+pub fn parts(kept: &RefName) -> Option<(DateTime<Utc>, &str)> {
     let (folder, rest) = kept.as_str().strip_prefix(KEPT)?.split_once('/')?;
     let (stamp, _) = folder.split_once('-')?;
     let at = chrono::NaiveDateTime::parse_from_str(stamp, "%Y%m%dT%H%M%SZ").ok()?.and_utc();
-    Some((unescape(rest)?, at))
+    Some((at, rest))
 }
 
 fn escape(name: &RefName) -> String {

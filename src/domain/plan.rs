@@ -33,7 +33,8 @@ pub struct Rules<'a> {
     pub patterns: &'a [RefPattern],
     /// Delete foreign refs (their tips are kept) instead of leaving them.
     pub prune_foreign: bool,
-    /// Whether old tips are kept at all.
+    /// Whether the old tip of what upstream overwrote or deleted is kept. What somebody else put in
+    /// OneDev is kept in any case: no other copy of it is known.
     pub keep: bool,
 }
 
@@ -126,7 +127,7 @@ fn want_ref(sides: &Sides<'_>, rules: &Rules<'_>, name: &RefName, at: &RefName, 
     }
     let keep = match (have, put) {
         (None, _) => Keep::No,
-        _ if !rules.keep => Keep::No,
+        (Some(have), Some(put)) if have == put && !rules.keep => Keep::No,
         (Some(have), Some(put)) if have == put && name.is_tag() => Keep::Yes(Reason::Overwritten),
         (Some(have), Some(put)) if have == put => Keep::Unless,
         (Some(_), Some(_)) => Keep::Yes(Reason::MovedInOnedev),
@@ -165,8 +166,8 @@ fn unwanted_ref(sides: &Sides<'_>, rules: &Rules<'_>, name: &RefName, at: &RefNa
     };
     // An alias whose real name now holds the same tip loses nothing when it goes.
     let stands_elsewhere = at != name && sides.upstream.get(name) == Some(&have);
-    let keep =
-        if rules.keep && !stands_elsewhere && at.as_str() != kept::STAND_IN { Keep::Yes(reason) } else { Keep::No };
+    let wanted = rules.keep || reason != Reason::Deleted;
+    let keep = if wanted && !stands_elsewhere && at.as_str() != kept::STAND_IN { Keep::Yes(reason) } else { Keep::No };
     out.changes.push(Change { name: name.clone(), at: at.clone(), old: Some(have), new: None, keep });
 }
 
@@ -186,10 +187,13 @@ pub struct Schedule {
     pub keeps: Vec<KeptRef>,
     /// Kept refs of tags, in a push of their own before anything moves.
     pub tag_keeps: Vec<KeptRef>,
+    /// Kept refs that were needed too, and that an earlier run has made already.
+    pub standing: Vec<KeptRef>,
     /// The branch that goes first, alone: it becomes HEAD of a project that has none.
     pub first: Option<Change>,
-    /// The rest, deletions first.
-    pub bulk: Vec<Change>,
+    /// The rest: tags that go, then nearly all, deletions first, then tags that move. Nobody can tell
+    /// any more what an old tag points at, and OneDev's hook, which may trip over it, drops a whole push.
+    pub bulk: [Vec<Change>; 3],
     /// What OneDev's hooks may trip over: last, alone.
     pub lone: Vec<Change>,
 }
@@ -207,29 +211,47 @@ pub fn schedule(
     let mut out = Schedule::default();
     let standing = standing_keeps(target, since);
     for change in &plan.changes {
-        if let Some(keep) = keep_of(change, answers, now).filter(|it| !standing.contains(&(it.name.clone(), it.oid))) {
-            // Nobody can tell any more what an old tag points at: it may be what OneDev's hook trips over.
-            if keep.name.is_tag() { out.tag_keeps.push(keep) } else { out.keeps.push(keep) }
+        if let Some(mut keep) = keep_of(change, answers, now) {
+            let made = kept::parts(&keep.kept).and_then(|(_, name)| standing.get(&(name, keep.oid)));
+            if let Some(made) = made {
+                keep.kept = (*made).clone();
+                out.standing.push(keep);
+            } else if keep.name.is_tag() {
+                out.tag_keeps.push(keep);
+            } else {
+                out.keeps.push(keep);
+            }
         }
+        let [gone_tags, most, moved_tags] = &mut out.bulk;
         if Some(&change.at) == first && change.new.is_some() {
             out.first = Some(change.clone());
-        } else if is_lone(change, &answers.odd) {
-            out.lone.push(change.clone());
-        } else {
-            out.bulk.push(change.clone());
+            continue;
         }
+        let group = match (change.old, change.new) {
+            _ if is_lone(change, &answers.odd) => &mut out.lone,
+            (Some(_), None) if change.at.is_tag() => gone_tags,
+            (Some(_), Some(_)) if change.at.is_tag() => moved_tags,
+            _ => most,
+        };
+        group.push(change.clone());
     }
-    out.bulk.sort_by_key(|it| it.new.is_some());
+    let [_, most, _] = &mut out.bulk;
+    most.sort_by_key(|it| it.new.is_some());
     out.lone.sort_by_key(|it| it.new.is_some());
     out
 }
 
-fn standing_keeps(target: &RefMap, since: Option<DateTime<Utc>>) -> BTreeSet<(RefName, Oid)> {
+/// Kept refs by what their names tell of the ref, and tip.
+type Standing<'a> = BTreeMap<(&'a str, Oid), &'a RefName>;
+
+fn standing_keeps(target: &RefMap, since: Option<DateTime<Utc>>) -> Standing<'_> {
+    // Their names tell whole seconds.
+    let since = since.map(|it| it.timestamp());
     target
         .iter()
-        .filter_map(|(kept, oid)| kept::kept_of(kept).map(|(name, at)| (name, at, *oid)))
-        .filter(|(_, at, _)| since.is_none_or(|since| *at >= since))
-        .map(|(name, _, oid)| (name, oid))
+        .filter_map(|(kept, oid)| kept::parts(kept).map(|(at, name)| (kept, at, name, *oid)))
+        .filter(|(_, at, ..)| since.is_none_or(|since| at.timestamp() >= since))
+        .map(|(kept, _, name, oid)| ((name, oid), kept))
         .collect()
 }
 
@@ -417,7 +439,9 @@ mod tests {
         let answers = Answers { odd: [oid(7)].into(), ..Answers::default() };
         let out = schedule(&world.plan(false), &answers, Some(&name(MAIN)), &world.target, Utc::now(), None);
         assert_eq!(out.first.map(|it| it.at), Some(name(MAIN)));
-        assert_eq!(out.bulk.iter().map(|it| it.at.as_str()).collect::<Vec<_>>(), ["refs/heads/a", "refs/heads/a/b"]);
+        let [gone_tags, most, moved_tags] = &out.bulk;
+        assert_eq!(most.iter().map(|it| it.at.as_str()).collect::<Vec<_>>(), ["refs/heads/a", "refs/heads/a/b"]);
+        assert!(gone_tags.is_empty() && moved_tags.is_empty());
         assert_eq!(out.lone.len(), 2);
         assert_eq!(out.keeps.len(), 1);
     }
@@ -428,10 +452,31 @@ mod tests {
         let mut world = World::new(&[], &[(MAIN, 1)], &[(MAIN, 1)]);
         let kept = kept::kept_name(&name(MAIN), oid(1), at).unwrap();
         world.target.insert(kept, oid(1));
-        let again =
-            |since| schedule(&world.plan(false), &Answers::default(), None, &world.target, at, since).keeps.len();
-        assert_eq!(again(Some(at - chrono::Duration::seconds(5))), 0);
-        assert_eq!(again(Some(at + chrono::Duration::seconds(5))), 1);
+        let again = |since| {
+            let out = schedule(&world.plan(false), &Answers::default(), None, &world.target, at, since);
+            (out.keeps.len(), out.standing.len())
+        };
+        assert_eq!(again(Some(at - chrono::Duration::seconds(5))), (0, 1));
+        assert_eq!(again(Some(at)), (0, 1));
+        assert_eq!(again(Some(at + chrono::Duration::seconds(5))), (1, 0));
+    }
+
+    #[test]
+    fn what_somebody_put_in_onedev_is_kept_even_if_overwritten_tips_are_not() {
+        let world = World::new(
+            &[("refs/heads/moved", 2), ("refs/heads/hand", 1), ("refs/heads/theirs", 3)],
+            &[("refs/heads/moved", 1), ("refs/heads/hand", 9), ("refs/heads/theirs", 8), ("refs/tags/gone", 1)],
+            &[("refs/heads/moved", 1), ("refs/heads/hand", 1), ("refs/tags/gone", 1)],
+        );
+        let plan = plan(&world.sides(), &Rules { patterns: &patterns(), prune_foreign: false, keep: false });
+        let keeps: Vec<_> = plan.changes.iter().map(|it| (it.at.as_str(), it.keep)).collect();
+        let expected = [
+            ("refs/heads/hand", Keep::Yes(Reason::MovedInOnedev)),
+            ("refs/heads/moved", Keep::No),
+            ("refs/heads/theirs", Keep::Yes(Reason::Foreign)),
+            ("refs/tags/gone", Keep::No),
+        ];
+        assert_eq!(keeps, expected);
     }
 
     fn refs() -> impl Strategy<Value = RefMap> {

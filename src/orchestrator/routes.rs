@@ -4,7 +4,6 @@ use chrono::Utc;
 
 use super::Tools;
 use super::drive::PATIENCE;
-use crate::domain::ids::ProjectId;
 use crate::domain::job::Priority;
 use crate::domain::mirror::Status;
 use crate::domain::policy::{self, DEEP_CHECK};
@@ -21,22 +20,17 @@ pub(super) async fn sync(tools: &Tools, job: &Job, ticket: &Ticket, mirror: Mirr
     if !mirror.status.is_synced() {
         return Ok(Outcome::Nothing);
     }
-    let (mirror, project) = match settled_project(&mirror) {
-        Some(project) => (mirror, project),
-        None => prepare(tools, ticket, mirror).await?,
-    };
-    let depth = depth(&mirror, job.priority);
-    let sides = sides(&mirror, project.0, project.1, project.2);
-    let synced = match transfer(tools, ticket, &sides, depth).await {
-        // Upstream or the project is not where it was: look by id, and try once more.
-        Err(failure) if is_misplaced(&failure) => {
-            let (mirror, project) = prepare(tools, ticket, mirror).await?;
-            let sides = self::sides(&mirror, project.0, project.1, project.2);
-            transfer(tools, ticket, &sides, Depth::Full).await?
+    if let Some(sides) = settled_sides(&mirror, job.priority) {
+        let depth = if job.priority >= Priority::CHANGED { Depth::Changed } else { Depth::Quick };
+        match transfer(tools, ticket, &sides, depth).await {
+            Err(failure) if asks_for_a_closer_look(&failure) => {
+                tracing::info!(code = failure.code, "looking closer: {}", failure.message);
+            }
+            other => return Ok(Outcome::Synced(Box::new(other?))),
         }
-        other => other?,
-    };
-    Ok(Outcome::Synced(Box::new(synced)))
+    }
+    let sides = prepare(tools, ticket, mirror).await?;
+    Ok(Outcome::Synced(Box::new(transfer(tools, ticket, &sides, Depth::Full).await?)))
 }
 
 async fn transfer(
@@ -50,20 +44,19 @@ async fn transfer(
     tools.stages.transfer.ask(message, PATIENCE).await?
 }
 
-/// (id, path, adopting)
-type Place = (ProjectId, String, bool);
-
-/// The project, if nothing asks for a closer look at it or at upstream's metadata.
-fn settled_project(mirror: &Mirror) -> Option<Place> {
+/// The two sides, if nothing asks for a closer look at the project or at upstream's metadata: a person,
+/// an error, an event, or the age of what is known.
+fn settled_sides(mirror: &Mirror, priority: Priority) -> Option<TwoSides> {
+    let now = Utc::now();
     let described = mirror.upstream.as_ref().map(|it| it.described_at);
-    let fresh = !policy::is_due(described, DEEP_CHECK, Utc::now());
-    let sound = matches!(mirror.status, Status::Healthy | Status::Partial | Status::Syncing);
-    let project = mirror.project.as_ref().filter(|_| fresh && sound && mirror.proof.is_some())?;
-    Some((project.id, project.path.clone(), false))
+    let proven = mirror.proof.as_ref().map(|it| it.verified_at);
+    let fresh = !policy::is_due(described, DEEP_CHECK, now) && !policy::is_due(proven, DEEP_CHECK, now);
+    let sound = matches!(mirror.status, Status::Healthy | Status::Partial);
+    if fresh && sound && priority < Priority::ASKED { TwoSides::of(mirror) } else { None }
 }
 
-/// Asks GitHub by id, sees to the project, and reads the mirror again.
-async fn prepare(tools: &Tools, ticket: &Ticket, mirror: Mirror) -> Result<(Mirror, Place), Failure> {
+/// Asks GitHub by id, which alone tells who is who, and sees to the project.
+async fn prepare(tools: &Tools, ticket: &Ticket, mirror: Mirror) -> Result<TwoSides, Failure> {
     tools.progress.tell(mirror.id, "describe", 0);
     let describe = Describe::Mirror(ticket.clone(), mirror.github_id);
     let repository = tools.stages.describe.ask(describe, PATIENCE).await??;
@@ -81,7 +74,7 @@ async fn prepare(tools: &Tools, ticket: &Ticket, mirror: Mirror) -> Result<(Mirr
     tools.progress.tell(id, "ensure", 0);
     let ensure = Ensure { ticket: ticket.clone(), mirror: mirror.clone(), repository };
     let ensured = tools.stages.ensure.ask(ensure, PATIENCE).await??;
-    Ok((mirror, (ensured.id, ensured.path, ensured.adopting)))
+    Ok(TwoSides { adopting: ensured.adopting, ..TwoSides::at(&mirror, ensured.id, ensured.path) })
 }
 
 fn check_bounds(tools: &Tools, repository: &Repository) -> Result<(), Failure> {
@@ -101,25 +94,19 @@ fn check_bounds(tools: &Tools, repository: &Repository) -> Result<(), Failure> {
     }
 }
 
-fn sides(mirror: &Mirror, project: ProjectId, path: String, adopting: bool) -> TwoSides {
-    TwoSides { adopting, ..TwoSides::at(mirror, project, path) }
-}
-
-/// Somebody who asked gets the full look, and so does a proof that is old or was followed by an error.
-fn depth(mirror: &Mirror, priority: Priority) -> Depth {
-    let proven = mirror.proof.as_ref().map(|it| it.verified_at);
-    let sound = matches!(mirror.status, Status::Healthy | Status::Partial);
-    if priority >= Priority::ASKED || !sound || policy::is_due(proven, DEEP_CHECK, Utc::now()) {
-        Depth::Full
-    } else if priority >= Priority::CHANGED {
-        Depth::Changed
-    } else {
-        Depth::Quick
-    }
-}
-
-fn is_misplaced(failure: &Failure) -> bool {
-    matches!(failure.code, "upstream_not_found" | "onedev_not_found" | "upstream_redirected")
+/// Upstream or the project may not be where it was, or not what it was: git cannot tell, GitHub's and
+/// OneDev's REST can. Without a credential GitHub's git says 401 for a repository that is not there.
+fn asks_for_a_closer_look(failure: &Failure) -> bool {
+    matches!(
+        failure.code,
+        "upstream_changed"
+            | "upstream_redirected"
+            | "upstream_not_found"
+            | "upstream_unauthorized"
+            | "upstream_forbidden"
+            | "upstream_http_status"
+            | "onedev_not_found"
+    )
 }
 
 pub(super) async fn verify(tools: &Tools, ticket: &Ticket, mirror: Mirror) -> Result<Outcome, Failure> {

@@ -136,6 +136,8 @@ fn grant(
             let Some(mirror) = mirrors::by_github_id(c, subject.id)? else { return Ok(Vec::new()) };
             if describe {
                 mirrors::set_name(c, mirror.id, &subject.name, now)?;
+            }
+            if describe || mirror.name != subject.name {
                 mirrors::doubt_description(c, mirror.id)?;
             }
             if !mirror.status.is_synced() {
@@ -154,6 +156,9 @@ fn keep(c: &mut Connection, message: &Accept, subject: &Subject, now: DateTime<U
     if mirror.status == Status::Archived {
         mirrors::restar(c, mirror.id, now)?;
         jobs::cancel_queued(c, mirror.id, JobKind::Remove, now)?;
+    }
+    if mirror.name != subject.name {
+        mirrors::doubt_description(c, mirror.id)?;
     }
     let fresh = created || mirror.proof.is_none();
     let priority = policy::priority(JobKind::Sync, fresh);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::retry::Retry;
-use crate::git::WireError;
+use crate::git::{Side, WireError};
 use crate::github::GithubError;
 use crate::onedev::OnedevError;
 use crate::stages::pool::Unanswered;
@@ -85,6 +85,10 @@ impl From<OnedevError> for Failure {
 
 impl From<WireError> for Failure {
     fn from(error: WireError) -> Self {
-        Self::new(error.code(), error.to_string(), error.retry())
+        let verdict = match &error {
+            WireError::TooLarge { side: Side::Upstream, .. } => Verdict::Paused,
+            _ => Verdict::Fault,
+        };
+        Self::new(error.code(), error.to_string(), error.retry()).meaning(verdict)
     }
 }

@@ -196,6 +196,14 @@ pub struct Look {
     pub sides: TwoSides,
 }
 
+/// Count the refs that stand in a project, whatever their names.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<usize, Failure>")]
+pub struct CountRefs {
+    /// Whose project.
+    pub sides: TwoSides,
+}
+
 /// Managed refs of both sides.
 #[derive(Debug, Clone, Default)]
 pub struct BothSides {

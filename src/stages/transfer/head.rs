@@ -4,6 +4,7 @@ use super::round::{Run, View};
 use crate::domain::kept;
 use crate::domain::plan::{Change, Keep, Plan};
 use crate::domain::refs::{Head, RefName};
+use crate::domain::retry::Retry;
 use crate::stages::failure::Failure;
 use crate::stages::messages::Depth;
 
@@ -26,13 +27,13 @@ impl Run<'_> {
     }
 
     /// Git refuses to delete the branch that HEAD points at: point it elsewhere first.
-    pub(super) async fn free_head(&mut self, plan: &Plan, view: &View) -> Result<(), Failure> {
+    pub(super) async fn free_head(&mut self, plan: &Plan, view: &mut View) -> Result<(), Failure> {
         if !self.loses_head(plan).await? {
             return Ok(());
         }
-        let wanted = self.wanted_head(view).filter(|it| self.put.contains_key(it));
+        let wanted = self.wanted_head(view).filter(|it| view.target.contains_key(it));
         let gone = |name: &RefName| plan.changes.iter().any(|it| &it.at == name && it.new.is_none());
-        let stays = || self.put.keys().find(|it| it.branch().is_some() && !gone(it)).cloned();
+        let stays = || view.target.keys().find(|it| it.branch().is_some() && !gone(it)).cloned();
         let branch = match wanted.or_else(stays) {
             Some(branch) => branch,
             None => match self.stand_in(view).await? {
@@ -44,12 +45,11 @@ impl Run<'_> {
     }
 
     /// A branch for the moment in which none of the old ones stays and the new one has no room yet.
-    async fn stand_in(&mut self, view: &View) -> Result<Option<RefName>, Failure> {
+    async fn stand_in(&mut self, view: &mut View) -> Result<Option<RefName>, Failure> {
         let (Ok(name), Some(tip)) = (RefName::new(kept::STAND_IN), self.loose_tip(view)) else { return Ok(None) };
         let change = Change { name: name.clone(), at: name.clone(), old: None, new: Some(tip), keep: Keep::No };
-        let mut there = view.target.values().copied().collect();
-        self.put_announced(&change, &mut there, view).await?;
-        Ok(self.put.contains_key(&name).then_some(name))
+        self.put_announced(&change, view).await?;
+        Ok(view.target.contains_key(&name).then_some(name))
     }
 
     fn loose_tip(&self, view: &View) -> Option<crate::domain::refs::Oid> {
@@ -89,10 +89,21 @@ impl Run<'_> {
     async fn set_head(&mut self, branch: &RefName) -> Result<(), Failure> {
         let Some(name) = branch.branch() else { return Ok(()) };
         if self.current_head().await?.as_deref() != Some(name) {
+            self.check_project().await?;
             self.tools.onedev.set_default_branch(self.sides.project, name).await?;
             self.default_branch = Some(Some(name.to_owned()));
         }
         Ok(())
+    }
+
+    /// REST knows projects by id, and OneDev gives ids away again: none but the project at our path is changed.
+    async fn check_project(&self) -> Result<(), Failure> {
+        let found = self.tools.onedev.project(self.sides.project).await?;
+        if found.is_some_and(|it| it.is_at(&self.path)) {
+            return Ok(());
+        }
+        let message = format!("project {} does not stand at {} any more", self.sides.project, self.path);
+        Err(Failure::new("onedev_not_found", message, Retry::Backoff))
     }
 
     /// After the refs are level: the default branch follows upstream's.

@@ -11,10 +11,11 @@ use crate::domain::retry::Retry;
 use crate::git::{self, Ancestry, Command};
 use crate::stages::failure::Failure;
 use crate::store::kept as table;
+use crate::store::{mirrors, tips};
 
 impl Run<'_> {
     /// Makes kept refs, all in one push with an empty pack: their objects are there.
-    pub(super) async fn keep(&mut self, keeps: Vec<KeptRef>, view: &View) -> Result<(), Failure> {
+    pub(super) async fn keep(&mut self, keeps: Vec<KeptRef>, view: &mut View) -> Result<(), Failure> {
         if keeps.is_empty() {
             return Ok(());
         }
@@ -28,6 +29,17 @@ impl Run<'_> {
         }
         self.stats.kept += keeps.len();
         self.tools.metrics.kept_refs.inc_by(keeps.len() as u64);
+        for keep in &keeps {
+            view.landed(&keep.kept, Some(keep.oid));
+        }
+        self.record_keeps(keeps).await
+    }
+
+    /// Writes kept refs down; those that are recorded stay as they are.
+    pub(super) async fn record_keeps(&self, keeps: Vec<KeptRef>) -> Result<(), Failure> {
+        if keeps.is_empty() {
+            return Ok(());
+        }
         let (mirror, now) = (self.ticket.mirror, Utc::now());
         self.tools.store.write(move |c| table::insert(c, mirror, &keeps, now)).await?;
         Ok(())
@@ -39,28 +51,22 @@ impl Run<'_> {
         let standing: Vec<KeptRef> = view
             .target
             .iter()
-            .filter_map(|(at, oid)| {
-                kept::kept_of(at).map(|(name, _)| KeptRef {
-                    name,
-                    kept: at.clone(),
-                    oid: *oid,
-                    reason: Reason::Overwritten,
-                })
+            .filter(|(at, _)| at.as_str().starts_with(kept::KEPT))
+            .map(|(at, oid)| {
+                // A name that had to be hashed cannot be told any more.
+                let name = kept::kept_of(at).map_or_else(|| at.clone(), |(name, _)| name);
+                KeptRef { name, kept: at.clone(), oid: *oid, reason: Reason::Overwritten }
             })
             .collect();
         if standing.is_empty() {
             return Ok(());
         }
         let known: BTreeSet<RefName> = self.tools.store.read(move |c| table::names(c, mirror)).await?;
-        let lost: Vec<KeptRef> = standing.into_iter().filter(|it| !known.contains(&it.kept)).collect();
-        if !lost.is_empty() {
-            let now = Utc::now();
-            self.tools.store.write(move |c| table::insert(c, mirror, &lost, now)).await?;
-        }
-        Ok(())
+        self.record_keeps(standing.into_iter().filter(|it| !known.contains(&it.kept)).collect()).await
     }
 
     /// Takes over somebody's project, which is allowed only if it holds nothing that upstream lacks.
+    /// Only then it is remembered as ours.
     pub(super) async fn take_over(&mut self, view: &View) -> Result<(), Failure> {
         let managed = crate::domain::refs::managed(&view.target, &self.tools.sync.refs);
         let held: BTreeSet<_> = view.upstream.values().copied().collect();
@@ -78,6 +84,20 @@ impl Run<'_> {
                 return Err(Failure::new("project_conflict", message, Retry::Never));
             }
         }
-        self.settle_tips(managed.into_iter().map(|(name, oid)| (name, Some(oid))).collect()).await
+        let url = self.tools.onedev.page_url(&self.path).to_string();
+        let project = mirrors::Project { id: self.sides.project, path: self.sides.path.clone(), url };
+        let (mirror, held) = (self.ticket.mirror, managed.clone());
+        self.tools
+            .store
+            .write(move |c| {
+                // Whatever an earlier project held is of no meaning here.
+                tips::clear_intents(c, mirror)?;
+                tips::replace_all(c, mirror, &held)?;
+                mirrors::set_project(c, mirror, &project, false, Utc::now())
+            })
+            .await?;
+        self.intents.clear();
+        self.put = managed;
+        Ok(())
     }
 }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use actix::{Actor, Context, Handler, ResponseActFuture, WrapFuture as _};
 
 use super::failure::Failure;
-use super::messages::{BothSides, Compare, Look, Ticket, Transfer};
+use super::messages::{BothSides, Compare, CountRefs, Look, Ticket, Transfer, TwoSides};
 use super::pool::Guard;
 use round::Run;
 
@@ -48,7 +48,10 @@ impl Handler<Transfer> for TransferActor {
         let work = async move {
             let limit = tools.sync.timeout;
             let cancel = message.ticket.cancel.clone();
-            let work = async { Run::open(&tools, &message.ticket, &message.sides).await?.sync(message.depth).await };
+            let Transfer { ticket, sides, depth } = &message;
+            let work = with_a_fresh_token(&tools, sides, || async {
+                Run::open(&tools, ticket, sides).await?.sync(*depth).await
+            });
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => Err(Failure::called_off()),
@@ -67,7 +70,9 @@ impl Handler<Compare> for TransferActor {
         let work = async move {
             let limit = tools.sync.timeout;
             let cancel = message.ticket.cancel.clone();
-            let work = async { Run::open(&tools, &message.ticket, &message.sides).await?.compare().await };
+            let Compare { ticket, sides } = &message;
+            let work =
+                with_a_fresh_token(&tools, sides, || async { Run::open(&tools, ticket, sides).await?.compare().await });
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => Err(Failure::called_off()),
@@ -91,4 +96,32 @@ impl Handler<Look> for TransferActor {
         };
         Box::pin(work.into_actor(self))
     }
+}
+
+impl Handler<CountRefs> for TransferActor {
+    type Result = ResponseActFuture<Self, Result<usize, Failure>>;
+
+    fn handle(&mut self, message: CountRefs, _: &mut Self::Context) -> Self::Result {
+        let tools = Arc::clone(&self.tools);
+        let work = async move {
+            let target = round::target(&tools, &round::path_of(&message.sides)?)?;
+            Ok(target.receive_refs().await?.refs.len())
+        };
+        Box::pin(work.into_actor(self))
+    }
+}
+
+/// Does the work, and once more if GitHub takes the credential for worn out although it should be good:
+/// an installation's tokens may be revoked early. Nothing has been written by then.
+async fn with_a_fresh_token<T, F>(tools: &Tools, sides: &TwoSides, work: impl Fn() -> F) -> Result<T, Failure>
+where
+    F: Future<Output = Result<T, Failure>>,
+{
+    let refused = |done: &Result<T, Failure>| done.as_ref().is_err_and(|it| it.code == "upstream_unauthorized");
+    let done = work().await;
+    if !refused(&done) || tools.github.git_authorization(&sides.repository).await?.is_none() {
+        return done;
+    }
+    tools.github.git_authorization_refused(&sides.repository).await?;
+    work().await
 }

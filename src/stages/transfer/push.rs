@@ -16,31 +16,34 @@ use crate::store::{mirrors, tips};
 
 /// How often the bytes that moved are told.
 const TELL_EVERY: Duration = Duration::from_millis(250);
+/// OneDev's pre-receive hook declines a whole push and says so before each ref that it dislikes.
+const ACCUSES: &str = "ERROR PUSHING REF: ";
 
 impl Run<'_> {
-    pub(super) async fn execute(&mut self, plan: &Plan, view: &View) -> Result<(), Failure> {
+    pub(super) async fn execute(&mut self, plan: &Plan, view: &mut View) -> Result<(), Failure> {
         let answers = self.answers(plan, view).await?;
         let first = self.goes_first(plan, view).await?;
         let mut order = plan::schedule(plan, &answers, first.as_ref(), &view.target, Utc::now(), self.sides.proven_at);
-        let stuck = self.stuck.keys().cloned().collect::<BTreeSet<_>>();
-        order.bulk.retain(|it| !stuck.contains(&it.at));
-        order.lone.retain(|it| !stuck.contains(&it.at));
-        let (suspected, bulk) =
-            std::mem::take(&mut order.bulk).into_iter().partition(|it| self.suspects.contains(&it.at));
-        let (suspected, bulk): (Vec<Change>, Vec<Change>) = (suspected, bulk);
-        self.announce(order.first.iter().chain(&bulk).chain(&order.lone).chain(&suspected)).await?;
+        let mut suspected = Vec::new();
+        for group in &mut order.bulk {
+            suspected.extend(group.extract_if(.., |it| self.suspects.contains_key(&it.at)));
+        }
+        self.announce(order.first.iter().chain(order.bulk.iter().flatten()).chain(&order.lone).chain(&suspected))
+            .await?;
+        self.record_keeps(order.standing).await?;
         self.keep(order.keeps, view).await?;
         self.keep(order.tag_keeps, view).await?;
-        let mut there: BTreeSet<Oid> = view.target.values().copied().collect();
         if let Some(change) = order.first {
-            self.put_changes(std::slice::from_ref(&change), &mut there, view).await?;
+            self.put_changes(std::slice::from_ref(&change), view).await?;
         }
         self.free_head(plan, view).await?;
-        for chunk in bulk.chunks(self.batch) {
-            self.put_changes(chunk, &mut there, view).await?;
+        for group in order.bulk.iter().filter(|it| !it.is_empty()) {
+            for chunk in group.chunks(self.batch) {
+                self.put_changes(chunk, view).await?;
+            }
         }
         for change in order.lone.into_iter().chain(suspected) {
-            self.put_changes(std::slice::from_ref(&change), &mut there, view).await?;
+            self.put_changes(std::slice::from_ref(&change), view).await?;
         }
         Ok(())
     }
@@ -63,25 +66,19 @@ impl Run<'_> {
     }
 
     /// Announces one change and pushes it.
-    pub(super) async fn put_announced(
-        &mut self,
-        change: &Change,
-        there: &mut BTreeSet<Oid>,
-        view: &View,
-    ) -> Result<(), Failure> {
+    pub(super) async fn put_announced(&mut self, change: &Change, view: &mut View) -> Result<(), Failure> {
         self.announce(std::iter::once(change)).await?;
-        self.put_changes(std::slice::from_ref(change), there, view).await
+        self.put_changes(std::slice::from_ref(change), view).await
     }
 
     /// One push, and what its report means for each ref.
-    async fn put_changes(&mut self, changes: &[Change], there: &mut BTreeSet<Oid>, view: &View) -> Result<(), Failure> {
-        let wants: BTreeSet<Oid> = changes.iter().filter_map(|it| it.new).filter(|oid| !there.contains(oid)).collect();
-        let commands = changes.iter().map(command).collect();
-        let report = self.push(commands, wants.into_iter().collect(), view).await?;
+    async fn put_changes(&mut self, changes: &[Change], view: &mut View) -> Result<(), Failure> {
+        let wants = view.lacking(changes.iter().filter_map(|it| it.new));
+        let report = self.push(changes.iter().map(command).collect(), wants, view).await?;
         let done: Vec<&Change> = changes.iter().filter(|it| is_done(&report, &it.at)).collect();
         for change in &done {
             self.stats.note(&change.at, change.old, change.new);
-            there.extend(change.new);
+            view.landed(&change.at, change.new);
         }
         if report.callback_failed && done.len() > 1 {
             tracing::warn!(mirror = %self.ticket.mirror, "OneDev's post-receive callback failed: it may not have indexed this push");
@@ -104,25 +101,24 @@ impl Run<'_> {
             self.refuse(change, reason);
             return;
         }
-        let named: Vec<&Change> = failed
-            .iter()
-            .map(|(it, _)| *it)
-            .filter(|it| report.remote_output.contains(&format!("REF: {} ", it.at)))
-            .collect();
+        let named = report.remote_output.lines().filter_map(|line| line.split_once(ACCUSES));
+        let named: BTreeSet<&str> = named.map(|(_, name)| name.trim()).collect();
+        let named: Vec<&Change> =
+            failed.iter().map(|(it, _)| *it).filter(|it| named.contains(it.at.as_str())).collect();
         if !named.is_empty() {
-            self.suspects.extend(named.iter().map(|it| it.at.clone()));
+            self.suspects.extend(named.iter().map(|it| (it.at.clone(), it.old)));
         } else if failed.len() == changes.len() {
             self.batch = (changes.len() / 2).max(1);
         } else {
-            self.suspects.extend(failed.iter().map(|(it, _)| it.at.clone()));
+            self.suspects.extend(failed.iter().map(|(it, _)| (it.at.clone(), it.old)));
         }
     }
 
-    /// A ref was refused though it went alone. The first time it may have been a race that the next
-    /// reading shows; troublesome names and second times are OneDev's last word.
+    /// A ref was refused though it went alone. It may have been a race, which the next reading shows;
+    /// OneDev's last word is a second time from the same old value, and the first for a troublesome name.
     fn refuse(&mut self, change: &Change, reason: &str) {
-        let first_time = self.suspects.insert(change.at.clone());
-        if first_time && !plan::is_troublesome(&change.at) {
+        let again = self.suspects.insert(change.at.clone(), change.old) == Some(change.old);
+        if !again && !plan::is_troublesome(&change.at) {
             return;
         }
         if change.at == change.name && change.new.is_some() {
@@ -133,27 +129,22 @@ impl Run<'_> {
     }
 
     /// Tries the real names of refs that OneDev refused before. True if one was taken this time.
-    pub(super) async fn retry_refused(&mut self, view: &View) -> Result<bool, Failure> {
-        let again: Vec<Change> = self
-            .refused
-            .keys()
-            .filter_map(|name| {
-                let new = view.upstream.get(name)?;
-                let old = view.target.get(name).copied();
-                Some(Change { name: name.clone(), at: name.clone(), old, new: Some(*new), keep: plan::Keep::No })
-            })
-            .filter(|it| it.old.is_none())
-            .collect();
-        let mut there: BTreeSet<Oid> = view.target.values().copied().collect();
+    pub(super) async fn retry_refused(&mut self, view: &mut View) -> Result<bool, Failure> {
         let before = self.refused.len();
-        for change in again {
+        // Somebody may have made it in OneDev by hand.
+        self.refused.retain(|name, _| view.upstream.get(name).is_none_or(|it| view.target.get(name) != Some(it)));
+        let absent = |name: &&RefName| view.upstream.contains_key(*name) && !view.target.contains_key(*name);
+        let again: Vec<RefName> = self.refused.keys().filter(absent).cloned().collect();
+        for name in again {
+            let new = view.upstream.get(&name).copied();
+            let change = Change { name: name.clone(), at: name, old: None, new, keep: plan::Keep::No };
             self.announce(std::iter::once(&change)).await?;
-            let wants = change.new.into_iter().filter(|oid| !there.contains(oid)).collect();
+            let wants = view.lacking(new.into_iter());
             let report = self.push(vec![command(&change)], wants, view).await?;
             if is_done(&report, &change.at) {
                 self.refused.remove(&change.name);
                 self.stats.note(&change.at, None, change.new);
-                there.extend(change.new);
+                view.landed(&change.at, change.new);
                 self.settle_tips(vec![(change.at.clone(), change.new)]).await?;
             }
         }

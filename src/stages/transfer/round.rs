@@ -59,14 +59,16 @@ pub(super) struct Run<'a> {
     pub(super) sides: &'a TwoSides,
     pub(super) upstream: Upstream,
     pub(super) target: Target,
+    /// The project's path, as it is in OneDev.
+    pub(super) path: ProjectPath,
     pub(super) put: RefMap,
     pub(super) intents: BTreeMap<RefName, Option<Oid>>,
     /// Refs whose real name OneDev refused, with its reason: they live under an alias.
     pub(super) refused: BTreeMap<RefName, String>,
     /// Refs that nothing helps: neither the real name nor an alias can be brought level.
     pub(super) stuck: BTreeMap<RefName, String>,
-    /// Refs whose last push failed: they go alone in the next round.
-    pub(super) suspects: BTreeSet<RefName>,
+    /// Refs whose last push failed, and where they stood then: they go alone in the next round.
+    pub(super) suspects: BTreeMap<RefName, Option<Oid>>,
     /// Refs in one push; halved when a push was declined and nobody said over which ref.
     pub(super) batch: usize,
     /// OneDev's default branch, once it was asked: `Some(None)` is unborn.
@@ -82,8 +84,47 @@ pub(super) struct View {
     pub(super) list: Advertisement,
     /// Upstream's managed refs.
     pub(super) upstream: RefMap,
-    /// Every ref of the project.
+    /// Every ref of the project: as read, and then as each push is reported done.
     pub(super) target: RefMap,
+    /// The objects that those refs hold, once somebody asked.
+    held: Option<BTreeSet<Oid>>,
+}
+
+impl View {
+    /// A ref of the project was put, or deleted.
+    pub(super) fn landed(&mut self, at: &RefName, new: Option<Oid>) {
+        match new {
+            Some(oid) => self.target.insert(at.clone(), oid),
+            None => self.target.remove(at),
+        };
+        if let Some(held) = &mut self.held {
+            held.extend(new);
+        }
+    }
+
+    /// Which of these objects the project lacks.
+    pub(super) fn lacking(&mut self, oids: impl Iterator<Item = Oid>) -> Vec<Oid> {
+        let held = self.held.get_or_insert_with(|| self.target.values().copied().collect());
+        let lacking: BTreeSet<Oid> = oids.filter(|it| !held.contains(it)).collect();
+        lacking.into_iter().collect()
+    }
+}
+
+/// The project's side of a transfer.
+pub(super) fn target(tools: &Tools, path: &ProjectPath) -> Result<Target, Failure> {
+    let address = Address {
+        url: tools.onedev.git_url(path),
+        authorization: Some(tools.onedev.git_authorization()),
+        service: "onedev",
+    };
+    Ok(Target::new(tools.http.clone(), address, tools.metrics.clone(), tools.wire)?)
+}
+
+/// A project's path as it is remembered.
+pub(super) fn path_of(sides: &TwoSides) -> Result<ProjectPath, Failure> {
+    sides.path.parse().map_err(|error| {
+        Failure::new("project_path", format!("the project's path cannot be used: {error}"), Retry::Never)
+    })
 }
 
 impl<'a> Run<'a> {
@@ -93,27 +134,21 @@ impl<'a> Run<'a> {
             authorization: tools.github.git_authorization(&sides.repository).await?,
             service: "github",
         };
-        let path: ProjectPath = sides.path.parse().map_err(|error| {
-            Failure::new("project_path", format!("the project's path cannot be used: {error}"), Retry::Never)
-        })?;
-        let target = Address {
-            url: tools.onedev.git_url(&path),
-            authorization: Some(tools.onedev.git_authorization()),
-            service: "onedev",
-        };
+        let path = path_of(sides)?;
         let refused = sides.not_level.iter().filter(|it| it.alias.is_some());
         Ok(Self {
             tools,
             ticket,
             sides,
             upstream: Upstream::new(tools.http.clone(), upstream, tools.metrics.clone(), tools.wire)?,
-            target: Target::new(tools.http.clone(), target, tools.metrics.clone(), tools.wire)?,
+            target: target(tools, &path)?,
+            path,
             bytes: Arc::new(git::Progress::new(&tools.metrics)),
             refused: refused.map(|it| (it.name.clone(), it.reason.clone())).collect(),
             put: RefMap::new(),
             intents: BTreeMap::new(),
             stuck: BTreeMap::new(),
-            suspects: BTreeSet::new(),
+            suspects: BTreeMap::new(),
             batch: usize::MAX,
             default_branch: None,
             announced: false,
@@ -123,31 +158,30 @@ impl<'a> Run<'a> {
 
     pub(super) async fn sync(mut self, depth: Depth) -> Result<Synced, Failure> {
         self.tools.panics.strike("transfer");
-        let mut view = if depth == Depth::Quick {
-            let upstream = self.read_upstream().await?;
-            if self.still_stands(&upstream) {
-                return Ok(self.unchanged(&upstream));
-            }
-            self.view(upstream, self.target.receive_refs().await?)
-        } else {
-            self.read_both().await?
-        };
+        if depth == Depth::Quick {
+            return self.look_quickly().await;
+        }
+        let mut view = self.read_both().await?;
+        if depth != Depth::Full {
+            self.check_name()?;
+        }
         self.load_tips().await?;
-        if self.sides.adopting && self.sides.proven.is_none() {
+        if self.sides.adopting {
             self.take_over(&view).await?;
         }
-        if depth == Depth::Full && self.retry_refused(&view).await? {
+        if depth == Depth::Full && self.retry_refused(&mut view).await? {
             view = self.read_both().await?;
         }
         for _ in 0..MOST_ROUNDS {
-            let plan = self.plan(&view);
+            let mut plan = self.plan(&view);
             self.record(&plan).await?;
-            if plan.changes.iter().all(|it| self.stuck.contains_key(&it.at)) {
+            plan.changes.retain(|it| !self.stuck.contains_key(&it.at));
+            if plan.is_level() {
                 self.settle_head(&view, depth).await?;
                 self.settle_kept(&view).await?;
                 return Ok(self.proof(&view));
             }
-            self.execute(&plan, &view).await?;
+            self.execute(&plan, &mut view).await?;
             view = self.read_both().await?;
         }
         Err(Failure::new(
@@ -193,7 +227,28 @@ impl<'a> Run<'a> {
     }
 
     fn view(&self, list: Advertisement, target: ReceiveAdvertisement) -> View {
-        View { upstream: refs::managed(&list.refs, &self.tools.sync.refs), list, target: target.refs }
+        View { upstream: refs::managed(&list.refs, &self.tools.sync.refs), list, target: target.refs, held: None }
+    }
+
+    /// Upstream alone. A name says nothing about identity, so a change that nobody announced for this
+    /// very repository is not acted upon before GitHub was asked by id.
+    async fn look_quickly(self) -> Result<Synced, Failure> {
+        let upstream = self.read_upstream().await?;
+        self.check_name()?;
+        if self.still_stands(&upstream) {
+            return Ok(self.unchanged(&upstream));
+        }
+        Err(Failure::new("upstream_changed", "upstream changed, and GitHub did not say so", Retry::Backoff))
+    }
+
+    /// GitHub may have led us from the name that we know to another one.
+    fn check_name(&self) -> Result<(), Failure> {
+        let (known, found) = (self.tools.github.git_url(&self.sides.repository), self.upstream.url());
+        if known == found {
+            return Ok(());
+        }
+        let message = format!("{} has another name by now: {}", self.sides.repository, found.path());
+        Err(Failure::new("upstream_redirected", message, Retry::Backoff))
     }
 
     fn still_stands(&self, upstream: &Advertisement) -> bool {
