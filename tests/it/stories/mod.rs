@@ -1,7 +1,17 @@
 //! One file for each thing that happens to mirrors.
 
+mod alias;
 mod crash;
+mod faults;
+mod head;
+mod kept;
+mod naming;
+mod onedev;
 mod panic;
 mod processes;
+mod refs;
 mod secrets;
 mod star;
+mod tools;
+mod unstar;
+mod upstream;
