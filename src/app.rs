@@ -94,6 +94,7 @@ impl App {
             stages: stages.clone(),
             permits,
             lease: config.sync.lease,
+            rule: config.retry.rule(),
             max_bytes: config.sync.max_bytes,
             only,
             worker,

@@ -11,7 +11,8 @@ use tracing::Instrument as _;
 use super::{Tools, lease, routes};
 use crate::domain::ids::MirrorId;
 use crate::domain::job::JobKind;
-use crate::stages::failure::Failure;
+use crate::domain::retry::Retry;
+use crate::stages::failure::{Failure, Verdict};
 use crate::stages::messages::{CountRefs, Ending, Outcome, Record, RollBack, Ticket, TwoSides};
 use crate::store::jobs::Job;
 use crate::store::mirrors;
@@ -46,7 +47,7 @@ async fn drive_claimed(tools: &Tools, job: Job) {
             tracing::warn!("the lease was lost; the work is left to its next holder");
             return;
         }
-        outcome = work(tools, &job, &ticket) => outcome.unwrap_or_else(Outcome::Failed),
+        outcome = work_or_undo(tools, &job, &ticket) => outcome,
     };
     report(&job, &outcome);
     tools.progress.tell(mirror, "record", 0);
@@ -59,11 +60,31 @@ async fn drive_claimed(tools: &Tools, job: Job) {
     };
     let ending = write_down(tools, record).await;
     tools.progress.tell(mirror, if matches!(outcome, Outcome::Failed(_)) { "failed" } else { "done" }, 0);
-    // A job that ended with a failure is dead, or done since there is nothing to try again: upstream is
-    // gone, or larger than it may be.
-    let for_good = matches!(outcome, Outcome::Failed(_)) && matches!(ending, Some(Ending::Dead | Ending::Done));
-    if for_good && job.kind == JobKind::Sync {
-        roll_back(tools, mirror).await;
+    if ending.is_none() {
+        tracing::error!("the outcome is not written down; the lease will run out and the job run again");
+    }
+}
+
+/// Works, and takes back what was made for nothing if that failed for good. Both under the lease, so that
+/// nobody else works on the mirror meanwhile.
+async fn work_or_undo(tools: &Tools, job: &Job, ticket: &Ticket) -> Outcome {
+    let outcome = work(tools, job, ticket).await.unwrap_or_else(Outcome::Failed);
+    if let Outcome::Failed(failure) = &outcome
+        && job.kind == JobKind::Sync
+        && is_final(tools, job, failure)
+    {
+        roll_back(tools, ticket.mirror).await;
+    }
+    outcome
+}
+
+/// Nobody will try it again by himself.
+fn is_final(tools: &Tools, job: &Job, failure: &Failure) -> bool {
+    match (failure.verdict, failure.retry) {
+        (Verdict::CalledOff, _) => false,
+        (Verdict::Gone | Verdict::Paused, _) | (_, Retry::Never) => true,
+        (_, Retry::After(_)) => false,
+        (_, Retry::Backoff) => tools.rule.pause(job.attempts + 1, 0.0).is_none(),
     }
 }
 
@@ -110,7 +131,6 @@ async fn write_down(tools: &Tools, record: impl Fn() -> Record) -> Option<Ending
         tracing::warn!(code = failure.code, again, "the outcome could not be written down: {}", failure.message);
         tokio::time::sleep(Duration::from_millis(50) * again * again).await;
     }
-    tracing::error!("the outcome is not written down; the lease will run out and the job run again");
     None
 }
 

@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::ids::MirrorId;
+use crate::domain::retry::BackoffRule;
 use crate::stages::accept::AcceptActor;
 use crate::stages::describe::DescribeActor;
 use crate::stages::ensure::EnsureActor;
@@ -55,6 +56,8 @@ pub struct Tools {
     pub permits: Arc<Semaphore>,
     /// How long a claim lasts; renewed every third of it.
     pub lease: std::time::Duration,
+    /// How failures are tried again.
+    pub rule: BackoffRule,
     /// Larger upstreams are paused. Bytes.
     pub max_bytes: Option<u64>,
     /// Only jobs of these mirrors are claimed; `None` is all.

@@ -29,8 +29,13 @@ pub(super) async fn sync(tools: &Tools, job: &Job, ticket: &Ticket, mirror: Mirr
             other => return Ok(Outcome::Synced(Box::new(other?))),
         }
     }
-    let sides = prepare(tools, ticket, mirror).await?;
-    Ok(Outcome::Synced(Box::new(transfer(tools, ticket, &sides, Depth::Full).await?)))
+    let sides = prepare(tools, ticket, mirror.clone()).await?;
+    let synced = transfer(tools, ticket, &sides, Depth::Full).await?;
+    if sides.adopting {
+        // It is ours by now, so its settings are too.
+        prepare(tools, ticket, mirror).await?;
+    }
+    Ok(Outcome::Synced(Box::new(synced)))
 }
 
 async fn transfer(
@@ -55,8 +60,8 @@ fn settled_sides(mirror: &Mirror, priority: Priority) -> Option<TwoSides> {
     if fresh && sound && priority < Priority::ASKED { TwoSides::of(mirror) } else { None }
 }
 
-/// Asks GitHub by id, which alone tells who is who, and sees to the project.
-async fn prepare(tools: &Tools, ticket: &Ticket, mirror: Mirror) -> Result<TwoSides, Failure> {
+/// Asks GitHub by id, which alone tells who is who.
+async fn describe(tools: &Tools, ticket: &Ticket, mirror: Mirror) -> Result<(Mirror, Repository), Failure> {
     tools.progress.tell(mirror.id, "describe", 0);
     let describe = Describe::Mirror(ticket.clone(), mirror.github_id);
     let repository = tools.stages.describe.ask(describe, PATIENCE).await??;
@@ -71,7 +76,13 @@ async fn prepare(tools: &Tools, ticket: &Ticket, mirror: Mirror) -> Result<TwoSi
         })
         .await?
         .ok_or_else(|| Failure::new("forgotten", "the mirror was forgotten meanwhile", Retry::Never))?;
-    tools.progress.tell(id, "ensure", 0);
+    Ok((mirror, repository))
+}
+
+/// Asks GitHub, and sees to the project.
+async fn prepare(tools: &Tools, ticket: &Ticket, mirror: Mirror) -> Result<TwoSides, Failure> {
+    let (mirror, repository) = describe(tools, ticket, mirror).await?;
+    tools.progress.tell(mirror.id, "ensure", 0);
     let ensure = Ensure { ticket: ticket.clone(), mirror: mirror.clone(), repository };
     let ensured = tools.stages.ensure.ask(ensure, PATIENCE).await??;
     Ok(TwoSides { adopting: ensured.adopting, ..TwoSides::at(&mirror, ensured.id, ensured.path) })
@@ -111,13 +122,23 @@ fn asks_for_a_closer_look(failure: &Failure) -> bool {
 
 pub(super) async fn verify(tools: &Tools, ticket: &Ticket, mirror: Mirror) -> Result<Outcome, Failure> {
     let Some(sides) = TwoSides::of(&mirror) else { return Ok(Outcome::Nothing) };
-    let comparison = tools.stages.transfer.ask(Compare { ticket: ticket.clone(), sides }, PATIENCE).await??;
+    let compare = |sides| async {
+        let message = Compare { ticket: ticket.clone(), sides };
+        tools.stages.transfer.ask(message, PATIENCE).await?
+    };
+    let comparison = match compare(sides.clone()).await {
+        Err(failure) if asks_for_a_closer_look(&failure) => {
+            let repository = describe(tools, ticket, mirror).await?.1.name;
+            compare(TwoSides { repository, ..sides }).await?
+        }
+        other => other?,
+    };
     Ok(Outcome::Compared(comparison))
 }
 
 /// Only a mirror that is still un-starred goes.
 pub(super) async fn remove(tools: &Tools, mirror: Mirror) -> Result<Outcome, Failure> {
-    if mirror.status == Status::Archived && mirror.unstarred_at.is_some() {
+    if mirror.is_let_go() {
         tools.stages.ensure.ask(Remove { mirror }, PATIENCE).await??;
     }
     Ok(Outcome::Nothing)

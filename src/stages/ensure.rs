@@ -101,7 +101,9 @@ async fn ensure(tools: &Tools, mirror: Mirror, repository: &Repository) -> Resul
         Placement::Conflict(conflict) => return Err(OnedevError::from(conflict).into()),
     };
     if adopting {
+        // Whether it may be taken over the transfer decides; until then nothing of it is changed or remembered.
         refuse_taken(tools, &mirror, project.id).await?;
+        return Ok(Ensured { id: project.id, path: project.path, made, adopting });
     }
     let settings = Settings {
         description: repository.description.as_deref(),
@@ -168,6 +170,10 @@ async fn remove(tools: &Tools, mirror: Mirror) -> Result<(), Failure> {
     tools
         .store
         .write(move |c| {
+            // A star that came in meanwhile asks for a new project, and must not go with the old one.
+            if mirrors::find(c, id)?.is_some_and(|it| !it.is_let_go()) {
+                return mirrors::forget_project(c, id, Utc::now());
+            }
             audit::append(c, &entry, Utc::now())?;
             mirrors::delete(c, id)
         })

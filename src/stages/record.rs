@@ -154,8 +154,7 @@ impl Pen {
             mirrors::record_verified(c, mirror, &comparison.digest, self.now)?;
             return Ok(());
         }
-        let names: Vec<&str> = comparison.differences.iter().take(20).map(|it| it.name.as_str()).collect();
-        let message = format!("{} refs differ from upstream: {}", comparison.differences.len(), names.join(", "));
+        let message = told(comparison);
         mirrors::record_error(c, mirror, ("not_level", &message), 0, Status::Error, self.now)?;
         let job = NewJob::of(JobKind::Sync, mirror, Priority::CHANGED, it.ticket.correlation);
         jobs::enqueue(c, &job, self.now)?;
@@ -251,6 +250,20 @@ impl Pen {
     /// An interval from now, a tenth more or less, so that mirrors made together are not looked at together.
     fn next_look(&self) -> DateTime<Utc> {
         self.now + self.sync.interval.mul_f64(0.9 + 0.2 * self.draw)
+    }
+}
+
+/// The differences in one line, the first of them by name.
+fn told(comparison: &Comparison) -> String {
+    let names: Vec<&str> = comparison.differences.iter().take(20).map(|it| it.name.as_str()).collect();
+    let refs = format!("{} refs differ from upstream: {}", comparison.differences.len(), names.join(", "));
+    let head = comparison.default_branch.as_ref().map(|(upstream, onedev)| {
+        format!("the default branch is {}, upstream's is {upstream}", onedev.as_deref().unwrap_or("unborn"))
+    });
+    match head {
+        Some(head) if names.is_empty() => head,
+        Some(head) => format!("{refs}; {head}"),
+        None => refs,
     }
 }
 

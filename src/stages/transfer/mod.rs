@@ -113,7 +113,7 @@ impl Handler<CountRefs> for TransferActor {
 }
 
 /// Does the work, and once more if GitHub takes the credential for worn out although it should be good:
-/// an installation's tokens may be revoked early. Nothing has been written by then.
+/// an installation's tokens may be revoked early. A run bears to be done twice.
 async fn with_a_fresh_token<T, F>(tools: &Tools, sides: &TwoSides, work: impl Fn() -> F) -> Result<T, Failure>
 where
     F: Future<Output = Result<T, Failure>>,

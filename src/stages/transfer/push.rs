@@ -1,6 +1,6 @@
 //! Carrying out a plan: pushes in an order that OneDev survives, and what its answers mean.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +16,8 @@ use crate::store::{mirrors, tips};
 
 /// How often the bytes that moved are told.
 const TELL_EVERY: Duration = Duration::from_millis(250);
+/// Refusals of one kind in one closer look, after which the rest is left for the next.
+const MOST_RETRIED: usize = 4;
 /// OneDev's pre-receive hook declines a whole push and says so before each ref that it dislikes.
 const ACCUSES: &str = "ERROR PUSHING REF: ";
 
@@ -135,7 +137,14 @@ impl Run<'_> {
         self.refused.retain(|name, _| view.upstream.get(name).is_none_or(|it| view.target.get(name) != Some(it)));
         let absent = |name: &&RefName| view.upstream.contains_key(*name) && !view.target.contains_key(*name);
         let again: Vec<RefName> = self.refused.keys().filter(absent).cloned().collect();
+        // Of many that were refused in one way only a few are tried: OneDev has changed its mind about all or none.
+        let mut tried: BTreeMap<(bool, String), usize> = BTreeMap::new();
         for name in again {
+            let way = (plan::is_troublesome(&name), self.refused.get(&name).cloned().unwrap_or_default());
+            let refusals = tried.entry(way).or_default();
+            if *refusals >= MOST_RETRIED {
+                continue;
+            }
             let new = view.upstream.get(&name).copied();
             let change = Change { name: name.clone(), at: name, old: None, new, keep: plan::Keep::No };
             self.announce(std::iter::once(&change)).await?;
@@ -146,6 +155,8 @@ impl Run<'_> {
                 self.stats.note(&change.at, None, change.new);
                 view.landed(&change.at, change.new);
                 self.settle_tips(vec![(change.at.clone(), change.new)]).await?;
+            } else {
+                *refusals += 1;
             }
         }
         Ok(self.refused.len() < before)

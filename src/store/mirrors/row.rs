@@ -226,6 +226,13 @@ impl MirrorRow {
     }
 }
 
+impl Mirror {
+    /// Un-starred, and not starred again.
+    pub fn is_let_go(&self) -> bool {
+        self.status == Status::Archived && self.unstarred_at.is_some()
+    }
+}
+
 impl TryFrom<UpstreamRow> for Upstream {
     type Error = StoreError;
 

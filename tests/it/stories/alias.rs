@@ -137,6 +137,24 @@ async fn tags_of_blobs_and_trees_do_no_harm(world: World) {
 }
 
 #[actix::test]
+async fn many_refused_names_are_held_together_and_only_a_few_are_tried_again() {
+    let (world, id) = mirrored().await;
+    let tip = world.tip(id, MAIN);
+    for n in 0..12 {
+        world.github().set_ref(id, &format!("refs/tags/v{n}+build"), tip).unwrap();
+    }
+    let mirror = world.pushed(id).await;
+    assert_eq!((mirror.status, mirror.not_level.len(), world.aliases(id).await.len()), (Status::Partial, 12, 12));
+    world.requests();
+    world.sync(id).await;
+    let (_, onedev) = world.requests();
+    let pushes = onedev.iter().filter(|it| it.starts_with("POST") && it.ends_with("receive-pack")).count();
+    assert_eq!(pushes, 4, "{onedev:#?}");
+    assert_eq!(world.mirror(id).await.not_level.len(), 12);
+    world.end().await;
+}
+
+#[actix::test]
 async fn a_push_that_is_declined_without_a_name_is_halved_until_the_ref_is_found() {
     let (world, id) = mirrored().await;
     let tip = world.tip(id, MAIN);

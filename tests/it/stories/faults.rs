@@ -10,9 +10,9 @@ use starkeep::simulator::{Fault, Hold, On, Service, Trigger};
 use super::tools::{MAIN, assert_whole, mirrored, name, world};
 use crate::world::World;
 
-/// A fetch of a pack, not a list of refs.
+/// A fetch of a pack for OneDev: not a list of refs, and not one of the small questions.
 fn pack() -> Trigger {
-    Trigger::next(On::FETCH).body("command=fetch")
+    Trigger::next(On::FETCH).body("thin-pack")
 }
 
 fn list() -> Trigger {
@@ -53,8 +53,7 @@ async fn assert_mended(world: &World, id: GithubId, codes: &[&str]) {
 #[actix::test]
 async fn upstream_dies_in_the_middle_of_a_pack() {
     let (world, id) = moved().await;
-    // The second fetch asks whether `main` went forward; the pack itself is large.
-    world.github().fail(pack().times(4), Fault::CutResponse { after: 60 });
+    world.github().fail(pack().times(2), Fault::CutResponse { after: 60 });
     world.pushed(id).await;
     assert_mended(&world, id, &["upstream_unreachable", "upstream_truncated"]).await;
     world.end().await;
@@ -63,16 +62,28 @@ async fn upstream_dies_in_the_middle_of_a_pack() {
 #[actix::test]
 async fn upstream_sends_garbage_for_a_pack() {
     let (world, id) = moved().await;
-    world.github().fail(pack().times(4), Fault::GarbagePack);
+    world.github().fail(pack().times(2), Fault::GarbagePack);
     world.pushed(id).await;
     assert_mended(&world, id, &["upstream_protocol"]).await;
     world.end().await;
 }
 
 #[actix::test]
+async fn upstream_does_not_answer_whether_a_branch_went_forward_so_its_tip_is_kept() {
+    let (world, id) = mirrored().await;
+    let old = world.tip(id, MAIN);
+    world.github().commit(id, "main", "README", "two").unwrap();
+    world.github().fail(Trigger::next(On::FETCH).body("filter tree:0"), Fault::CutResponse { after: 10 });
+    world.pushed(id).await;
+    world.assert_healthy(id).await;
+    world.assert_keeps(id, &[(MAIN, old, Reason::Overwritten)]).await;
+    world.end().await;
+}
+
+#[actix::test]
 async fn a_pack_whose_end_is_lost_is_not_taken_for_whole() {
     let (world, id) = moved().await;
-    world.github().fail(pack().nth(3).times(3), Fault::CutResponse { after: 100_000 });
+    world.github().fail(pack().times(3), Fault::CutResponse { after: 100_000 });
     world.pushed(id).await;
     assert_mended(&world, id, &["upstream_unreachable", "upstream_truncated"]).await;
     world.end().await;
@@ -82,7 +93,8 @@ async fn a_pack_whose_end_is_lost_is_not_taken_for_whole() {
 async fn a_list_of_refs_without_its_end_prunes_nothing() {
     let (world, id) = moved().await;
     let before = world.refs(id).await;
-    world.github().fail(list(), Fault::LoseFlush);
+    // A server whose first list is strange is asked what it speaks, and once more.
+    world.github().fail(list().times(2), Fault::LoseFlush);
     world.pushed(id).await;
     assert_mended(&world, id, &["upstream_truncated"]).await;
     for (name, _) in before.iter().filter(|(it, _)| it.as_str() != "refs/heads/gone") {
@@ -149,9 +161,9 @@ async fn a_push_without_a_report_is_looked_at_again() {
 async fn what_was_put_by_a_push_of_which_nobody_heard_again_is_known_as_ours() {
     let (world, id) = mirrored().await;
     let second = world.github().commit(id, "main", "README", "two").unwrap();
+    let gate = world.onedev().hold(push(), Hold::Answer);
     world.onedev().fail(push(), Fault::CutResponse { after: 0 });
     // By the time it is tried again, upstream has been forced: the tip in between was put by us.
-    let gate = world.onedev().hold(push(), Hold::Answer);
     let delivery = world.github().push(id, MAIN, None, None).unwrap();
     world.accepted(&delivery).await;
     gate.reached().await;

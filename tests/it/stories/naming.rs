@@ -94,6 +94,7 @@ async fn an_empty_project_may_be_adopted_and_so_may_an_equal_or_an_older_one() {
         let mut world = world();
         world.config.onedev.on_conflict = OnConflict::Adopt;
         let id = world.repository("octo", "hello");
+        world.github().set_description(id, Some("says hello")).unwrap();
         let project = world.onedev().create_project(PATH).unwrap();
         if held != "nothing" {
             world.copy(id, PATH);
@@ -105,6 +106,8 @@ async fn an_empty_project_may_be_adopted_and_so_may_an_equal_or_an_older_one() {
         world.assert_healthy(id).await;
         assert_eq!(mirror.project.unwrap().id.0, project, "{held}");
         assert!(!mirror.made_project);
+        let settled = world.onedev().project(PATH).unwrap();
+        assert_eq!((settled.description.as_deref(), settled.issue_management), (Some("says hello"), false));
         world.assert_keeps(id, &[]).await;
         // What an adopted project held counts as put by us.
         let old = world.tip(id, MAIN);
@@ -123,15 +126,15 @@ async fn a_project_that_holds_what_upstream_lacks_is_never_adopted_however_often
     world.onedev().create_project(PATH).unwrap();
     world.copy(id, PATH);
     world.onedev().commit(PATH, "theirs", "THEIRS", "somebody's work").unwrap();
-    let refs = world.onedev().refs(PATH).unwrap();
+    let theirs = state(&world);
     world.star(id).await;
     for _ in 0..2 {
         let message = world.assert_error(id, "project_conflict").await;
-        assert!(message.contains("refs/heads/theirs"), "{message}");
+        assert!(message.contains("which upstream lacks"), "{message}");
         world.github().force_branch(id, "main").unwrap();
         world.pushed(id).await;
         world.sync(id).await;
-        assert_eq!(world.onedev().refs(PATH).unwrap(), refs);
+        assert_eq!(state(&world), theirs, "neither refs nor settings");
     }
     world.end().await;
 }
@@ -175,13 +178,13 @@ async fn a_project_id_that_onedev_gave_to_another_project_is_not_taken_for_ours(
     let theirs = world.onedev().create_project("somebody").unwrap();
     assert_eq!(theirs, ours, "the id is given again");
     world.onedev().commit("somebody", "trunk", "THEIRS", "theirs").unwrap();
-    let refs = world.onedev().refs("somebody").unwrap();
+    let (refs, head) = (world.onedev().refs("somebody").unwrap(), world.onedev().head("somebody").unwrap());
     world.github().commit(id, "main", "README", "two").unwrap();
     world.pushed(id).await;
     world.assert_healthy(id).await;
     assert_eq!(world.path(id).await, PATH);
     assert_eq!(world.onedev().refs("somebody").unwrap(), refs);
-    assert_eq!(world.onedev().head("somebody").unwrap().target().unwrap().as_str(), "refs/heads/trunk");
+    assert_eq!(world.onedev().head("somebody").unwrap(), head);
     world.end().await;
 }
 }

@@ -1,11 +1,12 @@
 //! Refs that upstream, or somebody in OneDev, made, moved or deleted.
 
+use starkeep::domain::job::JobKind;
 use starkeep::domain::kept::{KEPT, Reason};
 use starkeep::domain::mirror::Status;
 use starkeep::domain::refs::RefMap;
 use starkeep::store::syncs::Outcome;
 
-use super::tools::{MAIN, assert_whole, mirrored, name, world};
+use super::tools::{MAIN, assert_whole, git, mirrored, name, world};
 use crate::world::{World, on_both};
 
 on_both! {
@@ -435,4 +436,27 @@ async fn many_branches_forced_at_once_are_all_kept() {
     }
     assert!(kept.len() <= 40 + 16, "{}", kept.len());
     world.end().await;
+}
+
+on_both! {
+async fn a_verification_finds_what_somebody_moved_and_a_sync_puts_it_right(world: World) {
+    let mut world = world;
+    let id = world.repository("octo", "hello");
+    world.github().commit(id, "topic", "TOPIC", "topic").unwrap();
+    let before = world.star(id).await;
+    world.queue(id, JobKind::Verify).await;
+    world.drain().await;
+    let verified = world.mirror(id).await;
+    assert!(verified.proof.unwrap().verified_at > before.proof.unwrap().verified_at);
+    assert_eq!(world.syncs(id).await.len(), 1, "it was level, so nothing was synced");
+    let path = world.path(id).await;
+    let by_hand = world.onedev().commit(&path, "topic", "HAND", "by hand").unwrap();
+    git(&world.onedev().repo_dir(&path).unwrap(), &["symbolic-ref", "HEAD", "refs/heads/topic"]);
+    world.queue(id, JobKind::Verify).await;
+    world.drain().await;
+    world.assert_healthy(id).await;
+    world.assert_keeps(id, &[("refs/heads/topic", by_hand, Reason::MovedInOnedev)]).await;
+    assert_eq!(world.head(id).await, "main");
+    world.end().await;
+}
 }

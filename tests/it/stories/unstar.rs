@@ -59,6 +59,24 @@ async fn after_the_grace_period_project_and_mirror_go(world: World) {
 }
 
 on_both! {
+async fn a_star_that_comes_in_while_the_project_is_deleted_gets_a_new_one(world: World) {
+    let mut world = world;
+    (world.config.stars.unstar, world.config.stars.delete_after) = (Unstar::Delete, Duration::ZERO);
+    let id = world.repository("octo", "hello");
+    let before = world.star(id).await;
+    let gate = world.onedev().hold(Trigger::next(On::Rest).method("DELETE"), Hold::Arrival);
+    world.accepted(&world.github().unstar(FAN, id).unwrap()).await;
+    gate.reached().await;
+    world.accepted(&world.github().star(FAN, id).unwrap()).await;
+    gate.release();
+    world.drain().await;
+    world.assert_healthy(id).await;
+    assert_eq!(world.mirror(id).await.id, before.id);
+    world.end().await;
+}
+}
+
+on_both! {
 async fn within_the_grace_period_a_new_star_saves_the_project(world: World) {
     let mut world = world;
     world.config.stars.unstar = Unstar::Delete;

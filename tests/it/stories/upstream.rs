@@ -2,7 +2,7 @@
 
 use secrecy::SecretString;
 use starkeep::domain::ids::GithubId;
-use starkeep::domain::job::JobState;
+use starkeep::domain::job::{JobKind, JobState};
 use starkeep::domain::mirror::Status;
 use starkeep::domain::refs::RefMap;
 use starkeep::simulator::{Fault, On, SimulatorOptions, Trigger};
@@ -69,6 +69,20 @@ async fn a_blocked_upstream_is_gone_and_comes_back(world: World) {
     let mirror = world.pushed(id).await;
     world.assert_healthy(id).await;
     assert!(mirror.error.is_none());
+    world.end().await;
+}
+}
+
+on_both! {
+async fn a_verification_of_what_is_gone_says_so(world: World) {
+    let mut world = world;
+    let id = world.repository("octo", "hello");
+    world.star(id).await;
+    let refs = world.refs(id).await;
+    world.github().delete(id).unwrap();
+    world.queue(id, JobKind::Verify).await;
+    world.drain().await;
+    assert_gone(&world, id, "upstream_not_found", &refs).await;
     world.end().await;
 }
 }
