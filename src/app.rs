@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use actix::{Arbiter, ArbiterHandle};
 use anyhow::Context as _;
+use chrono::Utc;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -13,6 +14,8 @@ use uuid::Uuid;
 use crate::config::Config;
 use crate::domain::ids::MirrorId;
 use crate::domain::naming::Naming;
+use crate::domain::outcome::Comparison;
+use crate::domain::repository::{Repository, RepositoryName};
 use crate::git;
 use crate::github::GithubClient;
 use crate::http::{self, Component, ComponentState};
@@ -21,16 +24,21 @@ use crate::orchestrator::{self, Orchestration, Stages};
 use crate::stages::accept::{self, AcceptActor};
 use crate::stages::describe::{self, DescribeActor};
 use crate::stages::ensure::{self, EnsureActor};
+use crate::stages::messages::{Compare, Describe, Ticket, TwoSides};
 use crate::stages::panics::Panics;
 use crate::stages::pool::{PAUSE, Pool, PoolOptions};
-use crate::stages::progress::Progress;
 use crate::stages::record::{self, RecordActor};
 use crate::stages::transfer::{self, TransferActor};
+use crate::store::mirrors::{self, Mirror};
 use crate::store::{ServeLock, Store, jobs};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::progress::Progress;
 
 /// Deliveries in hand at once: as many share one commit of the database.
 const RECEPTIONS: usize = 64;
+
+/// How long a command waits for a free place in a stage.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// What to start.
 #[derive(Clone, Default)]
@@ -99,7 +107,7 @@ impl App {
         let server = if serve { Some(adapters.serve(&config, &stages)?) } else { None };
         Ok(Self {
             orchestration: Orchestration::start(tools, workers, pool),
-            progress: adapters.progress.clone(),
+            progress: adapters.progress,
             store,
             stages,
             metrics,
@@ -116,13 +124,36 @@ impl App {
         self.server.as_ref().map(|(_, address)| *address)
     }
 
+    /// Asks GitHub for a repository by its name.
+    ///
+    /// # Errors
+    /// What GitHub says, or why it could not be asked.
+    pub async fn describe(&self, name: RepositoryName) -> anyhow::Result<Repository> {
+        Ok(self.stages.describe.ask(Describe::Name(name), PATIENCE).await??)
+    }
+
+    /// Reads both sides of a mirror and compares them; level is a proof and recorded as one.
+    ///
+    /// # Errors
+    /// When a side cannot be read, or there is no project yet.
+    pub async fn compare(&self, mirror: &Mirror) -> anyhow::Result<Comparison> {
+        let sides = TwoSides::of(mirror).context("it has no project yet: it was never synced")?;
+        let ticket = Ticket::unqueued(mirror.id);
+        let comparison = self.stages.transfer.ask(Compare { ticket, sides }, PATIENCE).await??;
+        if comparison.is_level() {
+            let (id, digest) = (mirror.id, comparison.digest.clone());
+            self.store.write(move |c| mirrors::record_verified(c, id, &digest, Utc::now())).await?;
+        }
+        Ok(comparison)
+    }
+
     /// Waits until no job is due or running.
     ///
     /// # Errors
     /// When the database cannot be read.
     pub async fn idle(&self) -> anyhow::Result<()> {
         let mut wakeups = self.store.wakeups();
-        while self.store.read(|c| jobs::is_busy(c, chrono::Utc::now())).await? {
+        while self.store.read(|c| jobs::is_busy(c, Utc::now())).await? {
             let _ = tokio::time::timeout(Duration::from_millis(50), wakeups.changed()).await;
         }
         Ok(())
@@ -168,7 +199,7 @@ fn worker_name(serve: bool) -> String {
 async fn take_over(store: &Store) -> anyhow::Result<ServeLock> {
     let lock = store.serve_lock()?;
     if !store.is_postgres() {
-        let freed = store.write(|c| jobs::free_held_by(c, "serve/", chrono::Utc::now())).await?;
+        let freed = store.write(|c| jobs::free_held_by(c, "serve/", Utc::now())).await?;
         if freed > 0 {
             tracing::warn!(jobs = freed, "an earlier run was cut off; its jobs are free again");
         }

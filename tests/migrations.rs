@@ -23,7 +23,7 @@ mod tests {
 
     /// A row for each table that a migration makes, in words that both databases understand. A new
     /// migration adds its own; the test fails for a table without a row.
-    const SAMPLES: [(&str, &str); 3] = [
+    const SAMPLES: [(&str, &str); 4] = [
         (
             "0001_mirrors",
             "INSERT INTO mirrors (id, github_id, owner, name, named_at, source, status, created_at, updated_at) \
@@ -51,6 +51,7 @@ mod tests {
              INSERT INTO watched (login, account_id) VALUES ('octocat', 5);
              INSERT INTO settings (name, value) VALUES ('a', '1');",
         ),
+        ("0004_stars", "INSERT INTO stars (mirror_id, account_id, starred_at) VALUES ('m', 5, 't');"),
     ];
 
     const SQLITE_COLUMNS: &str = "SELECT t.name || '.' || c.name || CASE c.\"notnull\" WHEN 1 THEN '' ELSE '?' END AS text \

@@ -9,7 +9,7 @@ use clap_complete::{Shell, generate};
 ///
 /// # Errors
 /// Only when `out` cannot be written.
-pub fn run(shell: Shell, mut command: Command, out: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn run(shell: Shell, mut command: Command, out: &mut dyn Write) -> io::Result<()> {
     let name = command.get_name().to_owned();
     // The generator panics when it cannot write, so it writes to memory first.
     let mut script = Vec::new();

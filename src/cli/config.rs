@@ -9,7 +9,7 @@ use crate::config::{Config, LoadOptions, Problems, Shown};
 
 /// What to do with the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
-pub enum Action {
+pub(crate) enum Action {
     /// Check all layers and report every problem at once
     Check,
     /// Print the effective configuration, secrets masked, and where each value came from
@@ -21,7 +21,7 @@ pub enum Action {
 ///
 /// # Errors
 /// Only when `out` or `err` cannot be written.
-pub fn run(
+pub(crate) fn run(
     action: Action,
     options: &LoadOptions,
     json: bool,

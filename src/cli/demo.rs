@@ -61,7 +61,10 @@ async fn play(stage: &Stage) -> anyhow::Result<()> {
 }
 
 /// Tells each step as it begins.
-async fn tell(mut steps: tokio::sync::broadcast::Receiver<crate::stages::progress::Step>, store: crate::store::Store) {
+async fn tell(
+    mut steps: tokio::sync::broadcast::Receiver<crate::telemetry::progress::Step>,
+    store: crate::store::Store,
+) {
     while let Ok(step) = steps.recv().await {
         let name = store.read(move |c| mirrors::find(c, step.mirror)).await;
         let name = name.ok().flatten().map_or_else(String::new, |it| it.name.to_string());

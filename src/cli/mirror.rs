@@ -8,20 +8,17 @@ use chrono::Utc;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use uuid::Uuid;
 
-use super::{Given, output};
+use super::{Given, output, serve};
 use crate::app::{App, AppOptions};
 use crate::domain::event::Subject;
 use crate::domain::ids::{CorrelationId, MirrorId};
 use crate::domain::job::{JobKind, Priority};
 use crate::domain::mirror::{Source, Status};
 use crate::domain::repository::{Repository, RepositoryName};
-use crate::stages::messages::Describe;
-use crate::stages::progress::Step;
 use crate::store::Store;
 use crate::store::jobs::{self, NewJob};
 use crate::store::mirrors::{self, Mirror};
-
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::telemetry::progress::Step;
 
 pub(super) async fn run(given: &Given, names: Vec<RepositoryName>) -> anyhow::Result<u8> {
     let config = given.quiet_config()?;
@@ -30,14 +27,22 @@ pub(super) async fn run(given: &Given, names: Vec<RepositoryName>) -> anyhow::Re
         App::start(AppOptions { config: config.clone(), only: Some(Vec::new()), ..AppOptions::default() }).await?;
     let mut chosen = BTreeMap::new();
     for name in names {
-        let repository = finder.stages.describe.ask(Describe::Name(name.clone()), PATIENCE).await??;
+        let repository = finder.describe(name.clone()).await?;
         let mirror = finder.store.write(move |c| queue(c, &repository)).await?;
         chosen.insert(mirror.id, name);
     }
     finder.shut_down().await;
     let only = Some(chosen.keys().copied().collect());
     let app = App::start(AppOptions { config, only, ..AppOptions::default() }).await?;
-    watch(&app, &chosen).await?;
+    let told = tokio::select! {
+        done = watch(&app, &chosen) => done.map(|()| false)?,
+        told = serve::until_told(&app) => told.map(|_| true)?,
+    };
+    if told {
+        app.shut_down().await;
+        output::say("called off; nothing is half-done, and the next run goes on from here");
+        return Ok(1);
+    }
     let ended = outcome(&app.store, chosen.keys().copied().collect()).await?;
     app.shut_down().await;
     print(given, &ended)?;

@@ -95,11 +95,10 @@ impl Given {
     /// The same for a command that talks to a person: only what is amiss is logged.
     fn quiet_config(&self) -> anyhow::Result<Config> {
         let config = Config::load(&self.options)?.config;
-        let log = if config.log.level == Log::default().level {
-            Log { level: "warn".to_owned(), ..config.log.clone() }
-        } else {
-            config.log.clone()
-        };
+        let mut log = config.log.clone();
+        if log.level == Log::default().level {
+            "warn".clone_into(&mut log.level);
+        }
         logging::init(&log, std::io::stderr().is_terminal());
         Ok(config)
     }

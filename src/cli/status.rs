@@ -29,13 +29,9 @@ pub(super) async fn select(store: &Store, names: &[RepositoryName]) -> anyhow::R
         return all(store).await;
     }
     let mut found = Vec::new();
-    for name in names.iter().cloned() {
-        let mirror = store
-            .read({
-                let name = name.clone();
-                move |c| mirrors::by_name(c, &name)
-            })
-            .await?;
+    for name in names {
+        let wanted = name.clone();
+        let mirror = store.read(move |c| mirrors::by_name(c, &wanted)).await?;
         found.push(
             mirror
                 .ok_or_else(|| anyhow::anyhow!("there is no mirror of {name}; `starkeep mirror {name}` makes one"))?,

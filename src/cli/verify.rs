@@ -1,18 +1,12 @@
 //! `starkeep verify`: reads both sides of each mirror now and names every difference.
 
-use std::time::Duration;
-
-use chrono::Utc;
 use serde_json::json;
 
 use super::{Given, output, status};
 use crate::app::{App, AppOptions};
+use crate::domain::outcome::Comparison;
 use crate::domain::repository::RepositoryName;
-use crate::stages::messages::{Compare, Ticket, TwoSides};
-use crate::stages::transfer::Comparison;
-use crate::store::mirrors::{self, Mirror};
-
-const PATIENCE: Duration = Duration::from_secs(600);
+use crate::store::mirrors::Mirror;
 
 pub(super) async fn run(given: &Given, names: Vec<RepositoryName>) -> anyhow::Result<u8> {
     let config = given.quiet_config()?;
@@ -20,7 +14,7 @@ pub(super) async fn run(given: &Given, names: Vec<RepositoryName>) -> anyhow::Re
     let chosen = status::select(&app.store, &names).await?;
     let (mut level, mut report) = (true, Vec::new());
     for mirror in &chosen {
-        let compared = compare(&app, mirror).await;
+        let compared = app.compare(mirror).await;
         level &= matches!(&compared, Ok(it) if it.is_level());
         if given.json {
             report.push(as_json(mirror, &compared));
@@ -33,17 +27,6 @@ pub(super) async fn run(given: &Given, names: Vec<RepositoryName>) -> anyhow::Re
     }
     app.shut_down().await;
     Ok(u8::from(!level))
-}
-
-async fn compare(app: &App, mirror: &Mirror) -> anyhow::Result<Comparison> {
-    let sides = TwoSides::of(mirror).ok_or_else(|| anyhow::anyhow!("it has no project yet: it was never synced"))?;
-    let ticket = Ticket::unqueued(mirror.id);
-    let comparison = app.stages.transfer.ask(Compare { ticket, sides }, PATIENCE).await??;
-    if comparison.is_level() {
-        let (id, digest) = (mirror.id, comparison.digest.clone());
-        app.store.write(move |c| mirrors::record_verified(c, id, &digest, Utc::now())).await?;
-    }
-    Ok(comparison)
 }
 
 fn as_json(mirror: &Mirror, compared: &anyhow::Result<Comparison>) -> serde_json::Value {

@@ -10,6 +10,7 @@ pub mod job;
 pub mod kept;
 pub mod mirror;
 pub mod naming;
+pub mod outcome;
 pub mod plan;
 pub mod policy;
 pub mod refs;

@@ -32,7 +32,7 @@ pub struct TransferOptions {
 /// What is to be moved.
 #[derive(Debug, Clone, Default)]
 pub struct Order {
-    /// Objects that the target lacks ([`super::wants`]); none: no fetch.
+    /// Objects that the target lacks ([`super::wants()`]); none: no fetch.
     pub wants: Vec<Oid>,
     /// Objects that the target has ([`super::haves()`]).
     pub haves: Vec<Oid>,

@@ -63,16 +63,17 @@ impl Room {
             if u64::try_from(length).unwrap_or(u64::MAX) > most {
                 return Err(too_large(most));
             }
-            self.make_room(&mut body, length)?;
+            self.make_room(&mut body, length, most)?;
             body.bytes.extend_from_slice(&chunk);
         }
         Ok(body)
     }
 
     /// Takes as much of the room as `length` bytes need, the vector's spare capacity included.
-    fn make_room(&self, body: &mut Body, length: usize) -> Result<(), Problem> {
+    fn make_room(&self, body: &mut Body, length: usize, most: u64) -> Result<(), Problem> {
         if length > body.bytes.capacity() {
-            let capacity = length.max(body.bytes.capacity().saturating_mul(2));
+            let most = usize::try_from(most).unwrap_or(usize::MAX);
+            let capacity = length.max(body.bytes.capacity().saturating_mul(2).min(most));
             let held = body.place.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
             let more = u32::try_from(capacity.div_ceil(1024).saturating_sub(held)).unwrap_or(u32::MAX);
             let place = Arc::clone(&self.free).try_acquire_many_owned(more).map_err(|_| full())?;

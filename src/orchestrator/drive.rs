@@ -121,7 +121,7 @@ async fn roll_back(tools: &Tools, id: MirrorId) {
         Ok(true) => tracing::info!("the empty project that was made for this mirror is gone again"),
         Ok(false) => {}
         Err::<bool, Failure>(failure) => {
-            tracing::warn!(code = failure.code, "the empty project stays: {}", failure.message)
+            tracing::warn!(code = failure.code, "the empty project stays: {}", failure.message);
         }
     }
 }

@@ -23,10 +23,10 @@ use crate::stages::ensure::EnsureActor;
 use crate::stages::failure::Failure;
 use crate::stages::panics::Panics;
 use crate::stages::pool::{Guard, Pool};
-use crate::stages::progress::Progress;
 use crate::stages::record::RecordActor;
 use crate::stages::transfer::TransferActor;
 use crate::store::{Store, jobs};
+use crate::telemetry::progress::Progress;
 
 pub use supervise::Orchestration;
 

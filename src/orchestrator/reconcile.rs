@@ -1,6 +1,6 @@
 //! What must be put right from time to time: leases that ran out, mirrors that are due, old history.
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::Tools;
@@ -8,12 +8,16 @@ use crate::domain::ids::CorrelationId;
 use crate::domain::job::{JobKind, Priority};
 use crate::stages::failure::Failure;
 use crate::store::jobs::{self, NewJob};
-use crate::store::mirrors;
+use crate::store::{Connection, StoreError, deliveries, mirrors, syncs};
 
 /// Mirrors queued in one go; the rest follows at the next look.
 const DUE_AT_ONCE: u32 = 500;
 /// Ended jobs are kept as history for so long.
-const HISTORY: chrono::Duration = chrono::Duration::days(7);
+const JOBS_KEPT: chrono::Duration = chrono::Duration::days(7);
+/// Deliveries are kept for so long; GitHub re-delivers for three days.
+const DELIVERIES_KEPT: chrono::Duration = chrono::Duration::days(30);
+/// The runs of a mirror are kept for so long, and the latest always.
+const SYNCS_KEPT: chrono::Duration = chrono::Duration::days(90);
 
 pub(super) async fn run(tools: &Tools) -> Result<(), Failure> {
     if tools.stop.is_cancelled() {
@@ -25,8 +29,17 @@ pub(super) async fn run(tools: &Tools) -> Result<(), Failure> {
     }
     if tools.only.is_none() {
         queue_due(tools).await?;
-        tools.store.write(|c| jobs::prune(c, Utc::now() - HISTORY)).await?;
+        tools.store.write(|c| tidy(c, Utc::now())).await?;
     }
+    Ok(())
+}
+
+/// Deliveries whose jobs ended unseen are settled, and what is old goes, a bounded number of rows at each look.
+fn tidy(c: &mut Connection, now: DateTime<Utc>) -> Result<(), StoreError> {
+    deliveries::settle_open(c)?;
+    jobs::prune(c, now - JOBS_KEPT)?;
+    deliveries::prune(c, now - DELIVERIES_KEPT)?;
+    syncs::prune(c, now - SYNCS_KEPT)?;
     Ok(())
 }
 

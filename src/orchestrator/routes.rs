@@ -44,7 +44,7 @@ async fn transfer(
     ticket: &Ticket,
     sides: &TwoSides,
     depth: Depth,
-) -> Result<crate::stages::transfer::Synced, Failure> {
+) -> Result<crate::domain::outcome::Synced, Failure> {
     tools.progress.tell(ticket.mirror, "transfer", 0);
     let message = Transfer { ticket: ticket.clone(), sides: sides.clone(), depth };
     tools.stages.transfer.ask(message, PATIENCE).await?

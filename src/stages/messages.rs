@@ -4,10 +4,10 @@ use actix::Message;
 use tokio_util::sync::CancellationToken;
 
 use super::failure::Failure;
-use super::transfer::{Comparison, Synced};
 use crate::domain::event::Event;
 use crate::domain::ids::{CorrelationId, JobId, MirrorId, ProjectId};
 use crate::domain::mirror::NotLevel;
+use crate::domain::outcome::{Comparison, Synced};
 use crate::domain::repository::{Repository, RepositoryName};
 use crate::store::mirrors::Mirror;
 

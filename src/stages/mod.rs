@@ -13,6 +13,5 @@ pub mod failure;
 pub mod messages;
 pub mod panics;
 pub mod pool;
-pub mod progress;
 pub mod record;
 pub mod transfer;

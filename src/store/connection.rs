@@ -57,6 +57,12 @@ impl Connection {
         matches!(self.db, Backend::Postgres(_))
     }
 
+    /// Tells SQLite, which has no statistics and misjudges partial indexes, which index to go along;
+    /// Postgres knows by itself. To be put after the table's name.
+    pub(super) fn along(&self, index: &str) -> String {
+        if self.is_postgres() { String::new() } else { format!("INDEXED BY {index}") }
+    }
+
     /// Marks that this transaction queued work: waiting workers, of every process, are woken after
     /// its commit. Queueing a job does so by itself.
     pub(super) fn wake(&mut self) {

@@ -168,10 +168,11 @@ impl Store {
         let place = inner.connections.place().await?;
         blocking(move || {
             let _place = place;
-            let (done, queued) = inner.connections.write(work)?;
+            let listening = inner.wakeups.is_listening();
+            let (done, queued) = inner.connections.write(!listening, work)?;
             inner.commits.fetch_add(1, Ordering::Relaxed);
             if queued {
-                inner.wakeups.bump();
+                inner.wakeups.tell();
             }
             Ok(done)
         })

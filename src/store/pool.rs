@@ -78,15 +78,17 @@ impl Connections {
         done
     }
 
-    /// Runs `work` in a transaction, and again while it meets others. Tells whether it queued work.
+    /// Runs `work` in a transaction, and again while it meets others. Tells whether it queued work;
+    /// `notify` says that the transaction itself has to tell other processes.
     pub(super) fn write<T>(
         &self,
+        notify: bool,
         mut work: impl FnMut(&mut Connection) -> Result<T, StoreError>,
     ) -> Result<(T, bool), StoreError> {
         let mut c = self.get()?;
         let mut repeats = 0;
         loop {
-            match once(&mut c, &mut work) {
+            match once(&mut c, notify, &mut work) {
                 Err(error) if error.is_race() && repeats < REPEATS => {
                     std::thread::sleep(PAUSE * (1 << repeats));
                     repeats += 1;
@@ -99,12 +101,13 @@ impl Connections {
 
 fn once<T>(
     c: &mut Connection,
+    notify: bool,
     work: &mut impl FnMut(&mut Connection) -> Result<T, StoreError>,
 ) -> Result<(T, bool), StoreError> {
     c.begin_write()?;
     let done = guarded(|| {
         let done = work(c)?;
-        if c.queued {
+        if c.queued && notify {
             // Sent by Postgres when and only when the transaction commits.
             diesel::sql_query(format!("NOTIFY {CHANNEL}")).execute(&mut c.db)?;
         }

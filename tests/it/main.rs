@@ -1,8 +1,16 @@
 //! Stories: the real service, in this process or as its binary, against the simulated GitHub and
 //! OneDev with real git behind them. Every story that touches the database is told on both.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    unreachable_pub,
+    reason = "tests"
+)]
 
+#[expect(dead_code, reason = "not every test binary needs all of it")]
 #[path = "../support/postgres.rs"]
 mod postgres;
 mod process;

@@ -78,6 +78,18 @@ impl Process {
         self.lines.lock().unwrap().clone()
     }
 
+    /// What it logged, once that holds a text: its pipe is read by another thread.
+    pub fn log_with(&self, text: &str) -> Vec<String> {
+        for _ in 0..1_000 {
+            let log = self.log();
+            if log.iter().any(|line| line.contains(text)) {
+                return log;
+            }
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
+        panic!("it never logged `{text}`: {:#?}", self.log());
+    }
+
     /// SIGKILL: nothing of it runs any more.
     pub fn kill(mut self) {
         self.child.kill().unwrap();

@@ -38,12 +38,11 @@ pub enum Backend {
 
 /// Tells a story on both databases, as the tests `sqlite` and `postgres` of a module of its name.
 macro_rules! on_both {
-    ($(#[$meta:meta])* async fn $name:ident($world:ident: World) $body:block) => {
+    (async fn $name:ident($world:ident: $World:ty) $body:block) => {
         mod $name {
-            #[allow(unused_imports, reason = "not every story needs every import of its file")]
             use super::*;
 
-            async fn story($world: $crate::world::World) $body
+            async fn story($world: $World) $body
 
             #[actix::test]
             async fn sqlite() {

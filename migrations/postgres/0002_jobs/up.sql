@@ -15,6 +15,7 @@ CREATE TABLE deliveries (
     correlation_id TEXT COLLATE "C" NOT NULL
 );
 CREATE INDEX deliveries_by_time ON deliveries (received_at);
+CREATE INDEX deliveries_open ON deliveries (id) WHERE state = 'accepted';
 
 -- The row is the work.
 CREATE TABLE jobs (
@@ -41,10 +42,11 @@ CREATE TABLE jobs (
 CREATE UNIQUE INDEX jobs_one_running ON jobs (mirror_id) WHERE state = 'running';
 CREATE UNIQUE INDEX jobs_one_queued ON jobs (mirror_id, kind) WHERE state = 'queued';
 CREATE INDEX jobs_due ON jobs (priority DESC, run_after, id) WHERE state = 'queued';
+CREATE INDEX jobs_waiting ON jobs (run_after) WHERE state = 'queued';
 CREATE INDEX jobs_leased ON jobs (lease_until) WHERE state = 'running';
 CREATE INDEX jobs_finished ON jobs (finished_at) WHERE finished_at IS NOT NULL;
-CREATE INDEX jobs_by_state ON jobs (state, kind);
-CREATE INDEX jobs_by_mirror ON jobs (mirror_id, id);
+CREATE INDEX jobs_by_kind ON jobs (kind, state);
+CREATE INDEX jobs_by_mirror ON jobs (mirror_id, state, kind);
 
 -- Which jobs carry out a delivery; a coalesced job carries out several.
 CREATE TABLE delivery_jobs (

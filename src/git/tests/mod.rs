@@ -1,6 +1,7 @@
 //! Stories of whole transfers: real git on both sides, over HTTP on loopback, and a network
 //! between them that breaks where a story wants it to.
 
+mod garbage;
 mod network;
 mod people;
 mod questions;

@@ -42,9 +42,10 @@ pub(super) fn oid(text: &str) -> Oid {
     text.parse().unwrap()
 }
 
+/// Longer than any busy machine needs: no story waits for it but those that shorten it.
 pub(super) fn patience() -> Patience {
-    let short = Duration::from_millis(500);
-    Patience { answer: Duration::from_secs(20), stall: short, push: Duration::from_secs(20) }
+    let long = Duration::from_secs(60);
+    Patience { answer: long, stall: long, push: long }
 }
 
 pub(super) fn address(url: &str, service: &'static str) -> Address {
@@ -92,6 +93,13 @@ impl Stage {
         };
         stage.publish();
         stage
+    }
+
+    /// From now on upstream is given up when it pauses for a second.
+    pub(super) fn hurry(&mut self) {
+        let up = address(&self.upstream_proxy.url("up.git"), "github");
+        let patience = Patience { stall: Duration::from_secs(1), ..patience() };
+        self.upstream = Upstream::new(http_client().unwrap(), up, self.metrics.clone(), patience).unwrap();
     }
 
     pub(super) fn path(&self, side: &str) -> PathBuf {

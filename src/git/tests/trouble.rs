@@ -40,8 +40,9 @@ async fn an_upstream_that_breaks_off_leaves_the_target_as_it_was_and_the_next_ru
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upstream_that_falls_silent_is_given_up() {
-    let stage = Stage::new().await;
+    let mut stage = Stage::new().await;
     let order = before_a_big_pack(&stage).await;
+    stage.hurry();
     stage.upstream_proxy.plan(FETCH, Mishap::Stall(500_000), 1);
     let error = stage.relay().transfer(&order).await.unwrap_err();
     assert_eq!(error.code(), "upstream_stalled", "{error}");
@@ -56,6 +57,7 @@ async fn a_stream_that_breaks_off_or_stalls_is_begun_again_through_the_spool() {
         let mut stage = Stage::new().await;
         let order = before_a_big_pack(&stage).await;
         stage.options.stream_above = Some(1);
+        stage.hurry();
         stage.upstream_proxy.plan(FETCH, mishap, 1);
         let done = stage.relay().transfer(&order).await.unwrap();
         assert!(!done.streamed && done.in_file, "{done:?}");

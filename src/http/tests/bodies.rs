@@ -62,10 +62,12 @@ async fn half(house: &House) -> TcpStream {
     stream
 }
 
-async fn rest(mut stream: TcpStream) -> String {
-    let mut text = String::new();
-    let _ = stream.read_to_string(&mut text).await;
-    text
+/// The whole answer, or what came before the connection ended. The server may hold the connection a
+/// little longer, for what is left of the body.
+async fn rest(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    while !bytes.ends_with(b"}") && stream.read_buf(&mut bytes).await.unwrap_or(0) > 0 {}
+    String::from_utf8(bytes).unwrap()
 }
 
 #[actix::test]
@@ -73,7 +75,7 @@ async fn a_body_that_ends_half_way_is_refused() {
     let house = House::new().await;
     let mut stream = half(&house).await;
     stream.shutdown().await.unwrap();
-    let answer = rest(stream).await;
+    let answer = rest(&mut stream).await;
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400"), "{answer}");
     assert_eq!(house.holdings().await, (0, 0, 0));
     drop(half(&house).await);
@@ -86,7 +88,7 @@ async fn a_body_that_stops_half_way_is_not_waited_for_for_ever() {
     let mut plan = Plan::new();
     plan.change = Box::new(|shared| shared.room = Room::of(1 << 20, Duration::from_millis(50)));
     let house = plan.build().await;
-    let answer = rest(half(&house).await).await;
+    let answer = rest(&mut half(&house).await).await;
     assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("urn:starkeep:problem:body_timeout"), "{answer}");
     assert_eq!(house.holdings().await, (0, 0, 0));
 }

@@ -28,10 +28,10 @@ use crate::onedev::OnedevClient;
 use crate::orchestrator::Stages;
 use crate::stages::panics::Panics;
 use crate::stages::pool::{Pool, PoolOptions};
-use crate::stages::progress::Progress;
 use crate::stages::{accept, describe, ensure, record, transfer};
 use crate::store::{Connection, Store, StoreError};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::progress::Progress;
 
 /// The admin token of every house.
 pub(super) const TOKEN: &str = "the-admin-token";

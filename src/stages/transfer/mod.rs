@@ -6,21 +6,22 @@
 
 mod head;
 mod keep;
-mod outcome;
 mod push;
 mod questions;
 mod round;
 
-pub use outcome::{Comparison, Stats, Synced};
 pub use round::Tools;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::{Actor, Context, Handler, ResponseActFuture, WrapFuture as _};
 
 use super::failure::Failure;
 use super::messages::{BothSides, Compare, Look, Ticket, Transfer};
 use super::pool::Guard;
+use crate::domain::outcome::{Comparison, Synced};
+use crate::domain::retry::Retry;
 use round::Run;
 
 /// The actor: one transfer at a time.
@@ -52,7 +53,7 @@ impl Handler<Transfer> for TransferActor {
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => Err(Failure::called_off()),
-                done = tokio::time::timeout(limit, work) => done.unwrap_or_else(|_| Err(outcome::timed_out(limit))),
+                done = tokio::time::timeout(limit, work) => done.unwrap_or_else(|_| Err(timed_out(limit))),
             }
         };
         Box::pin(work.into_actor(self))
@@ -71,7 +72,7 @@ impl Handler<Compare> for TransferActor {
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => Err(Failure::called_off()),
-                done = tokio::time::timeout(limit, work) => done.unwrap_or_else(|_| Err(outcome::timed_out(limit))),
+                done = tokio::time::timeout(limit, work) => done.unwrap_or_else(|_| Err(timed_out(limit))),
             }
         };
         Box::pin(work.into_actor(self))
@@ -87,8 +88,14 @@ impl Handler<Look> for TransferActor {
             let limit = tools.sync.timeout;
             let ticket = Ticket::unqueued(message.mirror);
             let look = async { Run::open(&tools, &ticket, &message.sides).await?.look().await };
-            tokio::time::timeout(limit, look).await.unwrap_or_else(|_| Err(outcome::timed_out(limit)))
+            tokio::time::timeout(limit, look).await.unwrap_or_else(|_| Err(timed_out(limit)))
         };
         Box::pin(work.into_actor(self))
     }
+}
+
+/// The whole transfer took too long.
+fn timed_out(limit: Duration) -> Failure {
+    let message = format!("the sync took longer than sync.timeout ({limit:?}); raise it, or see what is slow");
+    Failure::new("timeout", message, Retry::Backoff)
 }

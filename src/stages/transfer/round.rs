@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-use super::outcome::{Comparison, Stats, Synced};
 use crate::config::sync::{ForeignRefs, Sync};
 use crate::domain::kept;
 use crate::domain::mirror::NotLevel;
 use crate::domain::naming::ProjectPath;
+use crate::domain::outcome::{Comparison, Stats, Synced};
 use crate::domain::plan::{self, Plan, Rules, Sides};
 use crate::domain::refs::{self, Oid, RefMap, RefName};
 use crate::domain::retry::Retry;
@@ -19,9 +19,9 @@ use crate::onedev::OnedevClient;
 use crate::stages::failure::Failure;
 use crate::stages::messages::{BothSides, Depth, Ticket, TwoSides};
 use crate::stages::panics::Panics;
-use crate::stages::progress::Progress;
 use crate::store::{Store, tips};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::progress::Progress;
 
 /// Halving a declined push of 100,000 refs down to the one that OneDev refuses takes 17 rounds.
 const MOST_ROUNDS: usize = 24;

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use diesel::dsl::{count_star, min};
+use diesel::dsl::count_star;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sql_types::{BigInt, Text};
 
 use crate::domain::ids::{JobId, MirrorId};
 use crate::domain::job::{JobKind, JobState};
@@ -78,19 +78,26 @@ pub fn counts(c: &mut Connection) -> Result<BTreeMap<(JobKind, JobState), u64>, 
 /// # Errors
 /// Those of the database.
 pub fn oldest_due(c: &mut Connection, now: DateTime<Utc>) -> Result<BTreeMap<JobKind, DateTime<Utc>>, StoreError> {
-    let rows: Vec<(String, Option<String>)> = jobs::table
-        .filter(jobs::state.eq(JobState::Queued.as_str()))
-        .filter(jobs::run_after.le(time::text(now)))
-        .group_by(jobs::kind)
-        .select((jobs::kind, min(jobs::run_after)))
-        .load(&mut c.db)?;
-    rows.into_iter().filter_map(|(kind, since)| since.map(|it| Ok((kind.parse()?, time::read(&it)?)))).collect()
+    let along = c.along("jobs_waiting");
+    let sql = format!(
+        "SELECT kind, MIN(run_after) AS at FROM jobs {along} WHERE state = 'queued' AND run_after <= $1 GROUP BY kind"
+    );
+    let rows: Vec<Oldest> = diesel::sql_query(sql).bind::<Text, _>(time::text(now)).load(&mut c.db)?;
+    rows.into_iter().map(|it| Ok((it.kind.parse()?, time::read(&it.at)?))).collect()
+}
+
+#[derive(QueryableByName)]
+struct Oldest {
+    #[diesel(sql_type = Text)]
+    kind: String,
+    #[diesel(sql_type = Text)]
+    at: String,
 }
 
 #[derive(QueryableByName)]
 struct Earliest {
-    #[diesel(sql_type = Nullable<Text>)]
-    at: Option<String>,
+    #[diesel(sql_type = Text)]
+    at: String,
 }
 
 /// When the next job can be claimed, as far as the clock decides: jobs whose mirror has one running
@@ -99,11 +106,12 @@ struct Earliest {
 /// # Errors
 /// Those of the database.
 pub fn next_run_after(c: &mut Connection) -> Result<Option<DateTime<Utc>>, StoreError> {
-    let sql = "SELECT MIN(waits.run_after) AS at FROM jobs AS waits WHERE waits.state = 'queued' \
+    let sql = "SELECT waits.run_after AS at FROM jobs AS waits WHERE waits.state = 'queued' \
                AND NOT EXISTS (SELECT 1 FROM jobs AS other \
-                               WHERE other.mirror_id = waits.mirror_id AND other.state = 'running')";
-    let earliest: Earliest = diesel::sql_query(sql).get_result(&mut c.db)?;
-    time::some(earliest.at.as_deref())
+                               WHERE other.mirror_id = waits.mirror_id AND other.state = 'running') \
+               ORDER BY waits.run_after LIMIT 1";
+    let earliest: Option<Earliest> = diesel::sql_query(sql).get_result(&mut c.db).optional()?;
+    earliest.map(|it| time::read(&it.at)).transpose()
 }
 
 /// Deletes `done` and `cancelled` jobs that ended before a time, at most 1,000 at once; says how many.

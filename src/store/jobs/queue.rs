@@ -12,7 +12,7 @@ use crate::store::schema::jobs;
 use crate::store::{deliveries, time};
 
 use super::find::find;
-use super::row::{IdRow, Job, number};
+use super::row::{IdRow, Job, JobRow, number};
 
 /// A job to be queued.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,21 +97,28 @@ fn insert(c: &mut Connection, job: &NewJob, now: DateTime<Utc>) -> Result<Option
     Ok(row.map(|it| JobId(it.id)))
 }
 
-/// Makes the waiting equal job as urgent and as early as this one; `None` when none waits any more.
+/// Leaves it to the equal job that waits, made as urgent and as early as this one if it is not; `None`
+/// when none waits any more.
+///
+/// The row is not locked unless it changes: deliveries of a busy repository would otherwise wait for
+/// each other's commits. Should a worker claim it meanwhile, it still looks at upstream after
+/// whatever this job is queued for.
 fn join(c: &mut Connection, job: &NewJob, now: DateTime<Utc>) -> Result<Option<JobId>, StoreError> {
-    let Some(mirror) = job.mirror else { return Ok(None) };
+    let Some(other) = waiting_equal(c, job.mirror, job.kind)? else { return Ok(None) };
+    let run_after = job.run_after.unwrap_or(now);
+    if other.priority >= job.priority && other.run_after <= run_after {
+        return Ok(Some(other.id));
+    }
     let sql = "UPDATE jobs SET priority = CASE WHEN priority < $1 THEN $1 ELSE priority END, \
                run_after = CASE WHEN run_after > $2 THEN $2 ELSE run_after END, updated_at = $3 \
-               WHERE mirror_id = $4 AND kind = $5 AND state = 'queued' RETURNING id";
-    let row: Option<IdRow> = diesel::sql_query(sql)
+               WHERE id = $4 AND state = 'queued'";
+    let raised = diesel::sql_query(sql)
         .bind::<SmallInt, _>(job.priority.0)
-        .bind::<Text, _>(time::text(job.run_after.unwrap_or(now)))
+        .bind::<Text, _>(time::text(run_after))
         .bind::<Text, _>(time::text(now))
-        .bind::<Text, _>(mirror.to_string())
-        .bind::<Text, _>(job.kind.as_str().to_owned())
-        .get_result(&mut c.db)
-        .optional()?;
-    Ok(row.map(|it| JobId(it.id)))
+        .bind::<BigInt, _>(other.id.0)
+        .execute(&mut c.db)?;
+    Ok((raised == 1).then_some(other.id))
 }
 
 /// How a job that ran goes back into the queue.
@@ -127,7 +134,7 @@ pub(super) struct Again {
 /// comes in; and this one is `cancelled` as overtaken.
 pub(super) fn put_back(c: &mut Connection, job: &Job, again: &Again, now: DateTime<Utc>) -> Result<(), StoreError> {
     c.wake();
-    let Some(other) = waiting_equal(c, job)? else {
+    let Some(other) = waiting_equal(c, job.mirror, job.kind)? else {
         diesel::update(jobs::table.find(job.id.0))
             .set((
                 jobs::state.eq(JobState::Queued.as_str()),
@@ -156,19 +163,16 @@ pub(super) fn put_back(c: &mut Connection, job: &Job, again: &Again, now: DateTi
     close(c, job.id, JobState::Cancelled, Some(("overtaken", "an equal job was queued meanwhile")), now)
 }
 
-fn waiting_equal(c: &mut Connection, job: &Job) -> Result<Option<Job>, StoreError> {
-    let Some(mirror) = job.mirror else { return Ok(None) };
-    let id: Option<i64> = jobs::table
+fn waiting_equal(c: &mut Connection, mirror: Option<MirrorId>, kind: JobKind) -> Result<Option<Job>, StoreError> {
+    let Some(mirror) = mirror else { return Ok(None) };
+    let row: Option<JobRow> = jobs::table
         .filter(jobs::mirror_id.eq(mirror.to_string()))
-        .filter(jobs::kind.eq(job.kind.as_str()))
+        .filter(jobs::kind.eq(kind.as_str()))
         .filter(jobs::state.eq(JobState::Queued.as_str()))
-        .select(jobs::id)
+        .select(JobRow::as_select())
         .first(&mut c.db)
         .optional()?;
-    match id {
-        Some(id) => find(c, JobId(id)),
-        None => Ok(None),
-    }
+    row.map(Job::try_from).transpose()
 }
 
 /// Ends a job, its lease with it.
@@ -216,7 +220,7 @@ pub fn retry(c: &mut Connection, id: JobId, now: DateTime<Utc>) -> Result<Option
     let ended = |it: &Job| matches!(it.state, JobState::Dead | JobState::Cancelled);
     let Some(job) = find(c, id)?.filter(ended) else { return Ok(None) };
     c.wake();
-    let enqueued = match waiting_equal(c, &job)? {
+    let enqueued = match waiting_equal(c, job.mirror, job.kind)? {
         Some(other) => {
             diesel::update(jobs::table.find(other.id.0))
                 .set((

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
+use diesel::sql_types::{Bool, Text};
 
 use crate::domain::ids::MirrorId;
 use crate::domain::job::{JobKind, JobState};
@@ -64,10 +65,19 @@ pub fn cancel_queued(
 /// # Errors
 /// Those of the database.
 pub fn is_busy(c: &mut Connection, now: DateTime<Utc>) -> Result<bool, StoreError> {
-    let running = jobs::state.eq(JobState::Running.as_str());
-    let due = jobs::state.eq(JobState::Queued.as_str()).and(jobs::run_after.le(time::text(now)));
-    let busy: i64 = jobs::table.filter(running.or(due)).count().get_result(&mut c.db)?;
-    Ok(busy > 0)
+    let (leased, waiting) = (c.along("jobs_leased"), c.along("jobs_waiting"));
+    let sql = format!(
+        "SELECT (EXISTS (SELECT 1 FROM jobs {leased} WHERE state = 'running') OR EXISTS ( \
+         SELECT 1 FROM jobs {waiting} WHERE state = 'queued' AND run_after <= $1)) AS busy"
+    );
+    let row: Busy = diesel::sql_query(sql).bind::<Text, _>(time::text(now)).get_result(&mut c.db)?;
+    Ok(row.busy)
+}
+
+#[derive(QueryableByName)]
+struct Busy {
+    #[diesel(sql_type = Bool)]
+    busy: bool,
 }
 
 /// Whether a sync of one of these mirrors runs, or waits without having failed yet.

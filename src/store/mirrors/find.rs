@@ -119,14 +119,15 @@ fn like(text: &str) -> String {
 /// # Errors
 /// Those of the database.
 pub fn due(c: &mut Connection, now: DateTime<Utc>, limit: u32) -> Result<Vec<MirrorId>, StoreError> {
-    let synced: Vec<&str> = Status::ALL.into_iter().filter(|it| it.is_synced()).map(Status::as_str).collect();
+    // Told by what it is not, so that SQLite goes along the index of times and not that of statuses.
+    let held: Vec<&str> = Status::ALL.into_iter().filter(|it| !it.is_synced()).map(Status::as_str).collect();
     let busy = jobs::table
         .filter(jobs::mirror_id.eq(mirrors::id.nullable()))
         .filter(jobs::kind.eq(JobKind::Sync.as_str()))
         .filter(jobs::state.eq_any([JobState::Queued.as_str(), JobState::Running.as_str()]));
     let ids: Vec<String> = mirrors::table
         .filter(mirrors::next_sync_at.le(time::text(now)))
-        .filter(mirrors::status.eq_any(synced))
+        .filter(mirrors::status.ne_all(held))
         .filter(not(exists(busy)))
         .order((mirrors::next_sync_at.asc(), mirrors::id.asc()))
         .limit(i64::from(limit))

@@ -18,6 +18,7 @@ on_both!(
     a_retried_job_takes_its_delivery_along,
     a_coalesced_job_settles_all_it_carries,
     a_job_that_is_overtaken_hands_its_deliveries_over,
+    a_delivery_that_joined_a_job_as_it_ended_is_settled_later,
     nothing_to_do_is_ignored_and_nothing_queued_is_processed,
     deliveries_are_listed_with_their_jobs_and_pruned,
 );
@@ -148,6 +149,19 @@ async fn a_job_that_is_overtaken_hands_its_deliveries_over(bed: Bed) {
     assert_eq!(bed.read(|c| deliveries::jobs_of(c, "one")).await, [second]);
     finish_next(&bed).await;
     assert_eq!((state(&bed, "one").await, state(&bed, "two").await), (State::Processed, State::Processed));
+}
+
+async fn a_delivery_that_joined_a_job_as_it_ended_is_settled_later(bed: Bed) {
+    let job = deliver(&bed, "one", JobKind::Sync).await;
+    finish_next(&bed).await;
+    bed.write(move |c| {
+        deliveries::record(c, &delivery("two"), at(1))?;
+        deliveries::link(c, "two", job)
+    })
+    .await;
+    deliver(&bed, "three", JobKind::Sync).await;
+    assert_eq!(bed.write(deliveries::settle_open).await, 1);
+    assert_eq!((state(&bed, "two").await, state(&bed, "three").await), (State::Processed, State::Accepted));
 }
 
 async fn nothing_to_do_is_ignored_and_nothing_queued_is_processed(bed: Bed) {

@@ -7,7 +7,7 @@ use crate::domain::kept::{KeptRef, Reason};
 use crate::store::audit::{self, NewEntry};
 use crate::store::kept;
 use crate::store::syncs::{self, CHANGES, Outcome, Work};
-use crate::store::{Window, settings, watched};
+use crate::store::{Window, settings, stars, watched};
 
 use super::{Bed, at, branch, correlation, oid, on_both};
 
@@ -18,6 +18,7 @@ on_both!(
     a_kept_ref_is_recorded_once,
     the_audit_log_is_only_added_to,
     a_login_stays_the_account_it_was_first,
+    a_star_is_counted_once_an_account,
     a_setting_is_set_and_set_again,
 );
 
@@ -153,6 +154,22 @@ async fn a_login_stays_the_account_it_was_first(bed: Bed) {
     assert_eq!(bed.read(|c| watched::login_of(c, AccountId(5))).await.as_deref(), Some("octocat"));
     assert_eq!(bed.read(|c| watched::login_of(c, AccountId(6))).await, None);
     assert_eq!(bed.read(watched::list).await.len(), 2);
+}
+
+async fn a_star_is_counted_once_an_account(bed: Bed) {
+    let mirror = bed.mirror(1).await;
+    let counted = bed
+        .write(move |c| {
+            stars::add(c, mirror, AccountId(1), at(1))?;
+            stars::add(c, mirror, AccountId(1), at(2))?;
+            stars::add(c, mirror, AccountId(2), at(3))?;
+            stars::count(c, mirror)
+        })
+        .await;
+    assert_eq!(counted, 2);
+    assert!(bed.write(move |c| stars::remove(c, mirror, AccountId(1))).await);
+    assert!(!bed.write(move |c| stars::remove(c, mirror, AccountId(1))).await);
+    assert_eq!(bed.read(move |c| stars::count(c, mirror)).await, 1);
 }
 
 async fn a_setting_is_set_and_set_again(bed: Bed) {

@@ -1,6 +1,6 @@
 //! The life of a job: queued, coalesced, claimed, lost, ended, and tried again.
 
-use crate::domain::ids::JobId;
+use crate::domain::ids::{JobId, MirrorId};
 use crate::domain::job::{JobKind, JobState, Priority};
 use crate::store::jobs::{self, CRASH_LIMIT, Enqueued, Filter, Job, NewJob};
 use crate::store::{Connection, StoreError, Window, mirrors};
@@ -25,6 +25,7 @@ on_both!(
     only_a_waiting_job_is_called_off,
     lists_counts_and_clocks_tell_the_queue,
     what_ended_long_ago_is_pruned_but_the_dead_stay,
+    several_are_claimed_at_once_of_certain_mirrors_too,
     only_the_kinds_asked_for_are_claimed,
 );
 
@@ -302,6 +303,35 @@ async fn what_ended_long_ago_is_pruned_but_the_dead_stay(bed: Bed) {
     assert_eq!(bed.write(|c| jobs::prune(c, at(50))).await, 1);
     let left = bed.read(|c| jobs::list(c, &Filter::default(), &Window::default())).await;
     assert_eq!(left.items.iter().map(|it| it.id).collect::<Vec<_>>(), [late, dead]);
+}
+
+async fn several_are_claimed_at_once_of_certain_mirrors_too(bed: Bed) {
+    let mut all = Vec::new();
+    for it in 1..=4 {
+        all.push(bed.mirror(it).await);
+        bed.job(JobKind::Sync, all[all.len() - 1], 0).await;
+    }
+    bed.job(JobKind::Verify, all[0], 0).await;
+    let claim = |most, only: Option<Vec<MirrorId>>| {
+        let bed = bed.clone();
+        async move {
+            let claimed = bed.write(move |c| jobs::claim_many(c, "w", at(0), LEASE, most, only.as_deref())).await;
+            claimed.into_iter().filter_map(|it| it.mirror).collect::<Vec<_>>()
+        }
+    };
+    assert!(bed.read(|c| jobs::is_busy(c, at(0))).await);
+    assert_eq!(claim(9, Some(vec![])).await, []);
+    assert_eq!(claim(9, Some(vec![all[2]])).await, [all[2]]);
+    assert_eq!(claim(2, None).await, [all[0], all[1]]);
+    assert_eq!(claim(9, None).await, [all[3]], "the other job of the first waits for its end");
+    let first = all[0];
+    assert!(bed.read(move |c| jobs::is_first_try_open(c, &[first])).await);
+    assert_eq!(bed.write(move |c| jobs::cancel_queued(c, first, JobKind::Verify, at(1))).await, 1);
+    bed.write(|c| jobs::free_held_by(c, "w", at(1))).await;
+    assert!(!bed.read(|c| jobs::is_busy(c, at(0))).await, "none is due before its process was lost");
+    assert!(bed.read(|c| jobs::is_busy(c, at(1))).await);
+    bed.write(move |c| mirrors::delete(c, first)).await;
+    assert!(!bed.read(move |c| jobs::is_first_try_open(c, &[first])).await);
 }
 
 async fn only_the_kinds_asked_for_are_claimed(bed: Bed) {

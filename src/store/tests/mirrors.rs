@@ -22,6 +22,7 @@ on_both!(
     what_github_told_is_kept_beside,
     a_reason_keeps_its_date_until_it_changes,
     counts_and_the_oldest_proof_are_told,
+    a_look_without_a_sync_leaves_what_it_found,
     a_deleted_mirror_takes_everything_with_it,
 );
 
@@ -290,6 +291,29 @@ async fn counts_and_the_oldest_proof_are_told(bed: Bed) {
     assert_eq!(bed.read(mirrors::oldest_verification).await, Some(at(2)));
     bed.write(move |c| mirrors::set_status(c, pending, Status::Gone, at(51))).await;
     assert_eq!(bed.read(move |c| mirrors::find(c, pending)).await.unwrap().status, Status::Gone);
+}
+
+async fn a_look_without_a_sync_leaves_what_it_found(bed: Bed) {
+    let id = bed.mirror(1).await;
+    let project = Project { id: ProjectId(9), path: "p".into(), url: "u".into() };
+    let found = bed
+        .write(move |c| {
+            assert_eq!(mirrors::holder(c, ProjectId(9))?, None);
+            mirrors::set_project(c, id, &project, true, at(1))?;
+            assert_eq!(mirrors::holder(c, ProjectId(9))?, Some(id));
+            mirrors::record_proof(c, id, &proven(1))?;
+            mirrors::record_unchanged(c, id, at(99), at(5))?;
+            let unchanged = mirrors::find(c, id)?.unwrap();
+            assert_eq!((unchanged.last_synced_at, unchanged.next_sync_at), (Some(at(5)), Some(at(99))));
+            assert_eq!(unchanged.proof.unwrap().verified_at, at(1));
+            mirrors::record_error(c, id, ("not_level", "x"), 1, Status::Error, at(6))?;
+            mirrors::record_verified(c, id, "same", at(7))?;
+            mirrors::find(c, id)
+        })
+        .await
+        .unwrap();
+    assert_eq!((found.status, found.error), (Status::Healthy, None));
+    assert_eq!(found.proof.map(|it| (it.digest, it.verified_at)), Some(("same".to_owned(), at(7))));
 }
 
 async fn a_deleted_mirror_takes_everything_with_it(bed: Bed) {

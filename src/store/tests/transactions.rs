@@ -186,6 +186,21 @@ async fn another_process_is_woken_and_again_after_its_connection_was_cut() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn processes_that_all_listen_wake_each_other() {
+    let Some(bed) = Bed::postgres().await else { return };
+    let mirror = bed.mirror(1).await;
+    let other = bed.another().await;
+    let (mut ours, mut theirs) = (bed.store.wakeups(), other.wakeups());
+    soon(ours.changed()).await.unwrap();
+    soon(theirs.changed()).await.unwrap();
+    for _ in 0..5 {
+        theirs.borrow_and_update();
+        queue_one(&bed.store, mirror).await;
+        soon(theirs.changed()).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn cut_connections_are_replaced() {
     let Some(bed) = Bed::postgres().await else { return };
     bed.write(set("a")).await;

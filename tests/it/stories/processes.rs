@@ -7,7 +7,7 @@ use starkeep::domain::job::JobState;
 use starkeep::domain::mirror::Status;
 use starkeep::simulator::{Hold, On, Trigger};
 use starkeep::store::page::Window;
-use starkeep::store::{mirrors, syncs};
+use starkeep::store::{deliveries, mirrors, syncs};
 
 use crate::world::{Backend, FAN, World, on_both};
 
@@ -62,7 +62,7 @@ async fn a_dead_process_is_taken_over_within_its_lease() {
     gate.release();
     world.drain().await;
     world.assert_healthy(id).await;
-    assert!(second.log().iter().any(|line| line.contains("leases had run out")));
+    second.log_with("leases had run out");
 }
 
 on_both! {
@@ -97,4 +97,24 @@ async fn a_second_serve_on_one_sqlite_file_is_refused() {
     let said = String::from_utf8_lossy(&second.stderr).into_owned();
     assert!(said.contains("starkeep.db"), "{said}");
     assert!(world.store().read(mirrors::counts_by_status).await.unwrap().is_empty());
+}
+
+#[actix::test]
+async fn one_correlation_id_leads_from_the_delivery_to_the_proof() {
+    let mut world = World::new(Backend::Sqlite).unwrap();
+    world.attach().await;
+    let id = world.repository("octo", "hello");
+    let process = world.process();
+    let star = world.github().star(FAN, id).unwrap();
+    assert_eq!(star.deliver(&process.webhooks()).await.unwrap().0, 202);
+    world.drain().await;
+    let guid = star.guid.clone();
+    let delivery = world.store().read(move |c| deliveries::find(c, &guid)).await.unwrap().unwrap();
+    let log = process.log_with("proven level");
+    for what in ["/webhooks/github", "proven level"] {
+        let line = log.iter().find(|line| line.contains(what)).unwrap();
+        assert!(line.contains(&delivery.correlation.to_string()), "{line}");
+    }
+    let jobs = world.jobs().await;
+    assert!(jobs.iter().all(|it| it.correlation == delivery.correlation));
 }

@@ -1,12 +1,9 @@
-//! What a transfer reports.
+//! What a sync or a comparison found and moved.
 
-use std::time::Duration;
-
-use crate::domain::mirror::NotLevel;
-use crate::domain::plan::Difference;
-use crate::domain::refs::{Oid, RefName};
-use crate::domain::retry::Retry;
-use crate::stages::failure::Failure;
+use super::kept;
+use super::mirror::NotLevel;
+use super::plan::Difference;
+use super::refs::{Oid, RefName};
 
 /// A sync that ended with a proof.
 #[derive(Debug, Clone)]
@@ -51,7 +48,7 @@ pub struct Stats {
 }
 
 /// So many changes are listed in a sync's history; the counts tell all.
-pub(crate) const MOST_CHANGES: usize = 200;
+pub const MOST_CHANGES: usize = 200;
 
 impl Stats {
     /// Whether anything was written.
@@ -60,13 +57,13 @@ impl Stats {
     }
 
     /// Notes one ref that was pushed.
-    pub(crate) fn note(&mut self, at: &RefName, old: Option<Oid>, new: Option<Oid>) {
+    pub fn note(&mut self, at: &RefName, old: Option<Oid>, new: Option<Oid>) {
         let line = match (old, new) {
             (None, Some(new)) => format!("+{at} {new}"),
             (Some(old), Some(new)) => format!("~{at} {old} {new}"),
             (old, None) => format!("-{at} {}", old.unwrap_or(Oid::ZERO)),
         };
-        let alias = crate::domain::kept::aliased(at).is_some();
+        let alias = kept::aliased(at).is_some();
         match (old, new) {
             (_, Some(_)) if alias => self.aliased += 1,
             (None, Some(_)) => self.created += 1,
@@ -99,10 +96,4 @@ impl Comparison {
     pub fn is_level(&self) -> bool {
         self.differences.is_empty() && self.default_branch.is_none()
     }
-}
-
-/// The whole transfer took too long.
-pub(crate) fn timed_out(limit: Duration) -> Failure {
-    let message = format!("the sync took longer than sync.timeout ({limit:?}); raise it, or see what is slow");
-    Failure::new("timeout", message, Retry::Backoff)
 }
