@@ -165,6 +165,8 @@ impl App {
             server.stop(true).await;
         }
         self.orchestration.shut_down(self.patience).await;
+        // Before their thread ends, or their parent would start others on it for ever.
+        self.stages.close();
         self.transfers.stop();
     }
 }

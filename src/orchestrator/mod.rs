@@ -45,6 +45,18 @@ pub struct Stages {
     pub record: Pool<RecordActor>,
 }
 
+impl Stages {
+    /// Takes no more messages; children that end from now on are not replaced.
+    pub fn close(&self) {
+        let Self { accept, describe, ensure, transfer, record } = self;
+        accept.close();
+        describe.close();
+        ensure.close();
+        transfer.close();
+        record.close();
+    }
+}
+
 /// What the orchestrator works with.
 pub struct Tools {
     /// State.
