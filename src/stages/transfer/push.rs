@@ -82,6 +82,7 @@ impl Run<'_> {
         for change in &done {
             self.stats.note(&change.at, change.old, change.new);
             there.extend(change.new);
+            self.fresh.extend(change.new.filter(|_| self.fresh.len() < git::MAX_HAVES));
         }
         if report.callback_failed && done.len() > 1 {
             tracing::warn!(mirror = %self.ticket.mirror, "OneDev's post-receive callback failed: it may not have indexed this push");
@@ -167,8 +168,9 @@ impl Run<'_> {
         wants: Vec<Oid>,
         view: &View,
     ) -> Result<PushReport, Failure> {
-        let moving: Vec<Oid> = commands.iter().map(|it| it.old).filter(|it| *it != Oid::ZERO).collect();
-        let haves = git::haves(&moving, &view.target, &view.upstream);
+        let moving = commands.iter().map(|it| it.old).filter(|it| *it != Oid::ZERO);
+        let known: Vec<Oid> = moving.take(git::MAX_HAVES / 2).chain(self.fresh.iter().copied()).collect();
+        let haves = git::haves(&known, &view.target, &view.upstream);
         let relay = Relay {
             upstream: &self.upstream,
             target: &self.target,

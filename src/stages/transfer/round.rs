@@ -72,6 +72,8 @@ pub(super) struct Run<'a> {
     /// OneDev's default branch, once it was asked: `Some(None)` is unborn.
     pub(super) default_branch: Option<Option<String>>,
     pub(super) announced: bool,
+    /// The first tips that this run put: OneDev has them and all behind them, whatever the view shows.
+    pub(super) fresh: Vec<Oid>,
     pub(super) bytes: Arc<git::Progress>,
     pub(super) stats: Stats,
 }
@@ -117,6 +119,7 @@ impl<'a> Run<'a> {
             batch: usize::MAX,
             default_branch: None,
             announced: false,
+            fresh: Vec::new(),
             stats: Stats::default(),
         })
     }

@@ -2,6 +2,7 @@
 
 mod commands;
 mod crash;
+mod economy;
 mod panic;
 mod processes;
 mod secrets;
