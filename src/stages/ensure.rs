@@ -112,7 +112,8 @@ async fn ensure(tools: &Tools, mirror: Mirror, repository: &Repository) -> Resul
     };
     projects::settle(&tools.onedev, &project, &settings).await?;
     let ensured = Ensured { id: project.id, path: project.path.clone(), made, adopting };
-    if mirror.project.as_ref().is_none_or(|it| it.id != project.id || it.path != project.path) {
+    // A project that may not be taken over after all is not ours to remember: the transfer decides.
+    if !adopting && mirror.project.as_ref().is_none_or(|it| it.id != project.id || it.path != project.path) {
         remember(tools, &mirror, project, made).await?;
     }
     Ok(ensured)
