@@ -166,12 +166,13 @@ async fn remove(tools: &Tools, mirror: Mirror) -> Result<(), Failure> {
     if let Some(project) = &mirror.project {
         tools.onedev.delete_project(project.id, &path_of(&project.path)?).await?;
     }
-    let (id, entry) = (mirror.id, NewEntry::of("starkeep", "mirror.remove", &mirror.name.to_string()));
+    let (id, let_go, entry) =
+        (mirror.id, mirror.is_let_go(), NewEntry::of("starkeep", "mirror.remove", &mirror.name.to_string()));
     tools
         .store
         .write(move |c| {
             // A star that came in meanwhile asks for a new project, and must not go with the old one.
-            if mirrors::find(c, id)?.is_some_and(|it| !it.is_let_go()) {
+            if let_go && mirrors::find(c, id)?.is_some_and(|it| !it.is_let_go()) {
                 return mirrors::forget_project(c, id, Utc::now());
             }
             audit::append(c, &entry, Utc::now())?;
