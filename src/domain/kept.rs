@@ -68,13 +68,14 @@ pub struct KeptRef {
     pub reason: Reason,
 }
 
-/// `refs/starkeep/kept/<UTC second>-<oid>/<escaped name>`: a folder of its own for each moment and
-/// tip, so that no two kept refs can stand in each other's way as file and folder.
+/// `refs/starkeep/kept/<UTC microsecond>-<oid>/<escaped name>`: a folder of its own for each moment and
+/// tip, so that no two kept refs can stand in each other's way as file and folder. Two refs of one
+/// moment stood side by side, so they cannot either; two moments differ in the folder.
 ///
 /// # Errors
 /// None in practice: an escaped name is always a legal one.
 pub fn kept_name(name: &RefName, oid: Oid, at: DateTime<Utc>) -> Result<RefName, InvalidRefName> {
-    RefName::new(&format!("{KEPT}{}-{}/{}", at.format("%Y%m%dT%H%M%SZ"), oid.short(), escape(name)))
+    RefName::new(&format!("{KEPT}{}-{}/{}", at.format("%Y%m%dT%H%M%S%.6fZ"), oid.short(), escape(name)))
 }
 
 /// `refs/starkeep/alias/<escaped name>`.
@@ -101,7 +102,7 @@ pub fn kept_of(kept: &RefName) -> Option<(RefName, DateTime<Utc>)> {
 pub fn parts(kept: &RefName) -> Option<(DateTime<Utc>, &str)> {
     let (folder, rest) = kept.as_str().strip_prefix(KEPT)?.split_once('/')?;
     let (stamp, _) = folder.split_once('-')?;
-    let at = chrono::NaiveDateTime::parse_from_str(stamp, "%Y%m%dT%H%M%SZ").ok()?.and_utc();
+    let at = chrono::NaiveDateTime::parse_from_str(stamp, "%Y%m%dT%H%M%S%.fZ").ok()?.and_utc();
     Some((at, rest))
 }
 
@@ -159,7 +160,7 @@ mod tests {
     fn a_kept_name_tells_moment_tip_and_ref() {
         let at = DateTime::parse_from_rfc3339("2026-11-20T21:20:00Z").unwrap().to_utc();
         let kept = kept_name(&name("refs/heads/a+b_c"), Oid::from_bytes([0xab; 20]), at).unwrap();
-        assert_eq!(kept.as_str(), "refs/starkeep/kept/20261120T212000Z-abababab/heads/a_2bb__c");
+        assert_eq!(kept.as_str(), "refs/starkeep/kept/20261120T212000.000000Z-abababab/heads/a_2bb__c");
         assert_eq!(kept_of(&kept), Some((name("refs/heads/a+b_c"), at)));
     }
 
