@@ -20,7 +20,7 @@ use crate::git;
 use crate::github::GithubClient;
 use crate::http::{self, Component, ComponentState};
 use crate::onedev::OnedevClient;
-use crate::orchestrator::{self, Orchestration, Stages};
+use crate::orchestrator::{self, Only, Orchestration, Stages};
 use crate::stages::accept::{self, AcceptActor};
 use crate::stages::describe::{self, DescribeActor};
 use crate::stages::ensure::{self, EnsureActor};
@@ -48,7 +48,7 @@ pub struct AppOptions {
     /// Serve HTTP, take the database for this process alone where it cannot be shared, and work on
     /// every mirror. Otherwise this is one command's own run.
     pub serve: bool,
-    /// Work on these mirrors only.
+    /// Work on these mirrors only, and on those of [`App::take_on`].
     pub only: Option<Vec<MirrorId>>,
     /// Planned panics; none in production.
     pub panics: Panics,
@@ -66,6 +66,7 @@ pub struct App {
     pub progress: Progress,
     /// Cancelled when an actor keeps dying: the process should end.
     pub gave_up: CancellationToken,
+    only: Option<Only>,
     orchestration: Orchestration,
     server: Option<(actix_web::dev::ServerHandle, SocketAddr)>,
     patience: Duration,
@@ -81,6 +82,7 @@ impl App {
     /// What is wrong, where, and the mend.
     pub async fn start(options: AppOptions) -> anyhow::Result<Self> {
         let AppOptions { config, serve, only, panics } = options;
+        let only = only.map(Only::from);
         let store = open_store(&config).await?;
         let worker = worker_name(serve);
         let lock = if serve { Some(take_over(&store).await?) } else { None };
@@ -96,7 +98,7 @@ impl App {
             lease: config.sync.lease,
             rule: config.retry.rule(),
             max_bytes: config.sync.max_bytes,
-            only,
+            only: only.clone(),
             worker,
             stop: CancellationToken::new(),
             call_off: CancellationToken::new(),
@@ -113,6 +115,7 @@ impl App {
             stages,
             metrics,
             gave_up,
+            only,
             server,
             patience: config.server.shutdown_timeout,
             transfers,
@@ -123,6 +126,14 @@ impl App {
     /// Where HTTP is served.
     pub fn address(&self) -> Option<SocketAddr> {
         self.server.as_ref().map(|(_, address)| *address)
+    }
+
+    /// Works on these mirrors too, from now on, if it does not work on all anyway.
+    pub fn take_on(&self, mirrors: impl IntoIterator<Item = MirrorId>) {
+        if let Some(only) = &self.only {
+            only.add(mirrors);
+            self.store.wake();
+        }
     }
 
     /// Asks GitHub for a repository by its name.
@@ -166,6 +177,8 @@ impl App {
             server.stop(true).await;
         }
         self.orchestration.shut_down(self.patience).await;
+        // Before their thread ends, or their parent would start others on it for ever.
+        self.stages.close();
         self.transfers.stop();
     }
 }

@@ -20,20 +20,20 @@ use crate::store::jobs::{self, NewJob};
 use crate::store::mirrors::{self, Mirror};
 use crate::telemetry::progress::Step;
 
+/// Another process may have done the work, which tells nothing here: the table is looked at so often.
+const LOOK: Duration = Duration::from_millis(200);
+
 pub(super) async fn run(given: &Given, names: Vec<RepositoryName>) -> anyhow::Result<u8> {
     let config = given.quiet_config()?;
-    // The mirrors must be known before work begins, so that this run works on them alone.
-    let finder =
-        App::start(AppOptions { config: config.clone(), only: Some(Vec::new()), ..AppOptions::default() }).await?;
-    let mut chosen = BTreeMap::new();
-    for name in names {
-        let repository = finder.describe(name.clone()).await?;
-        let mirror = finder.store.write(move |c| queue(c, &repository)).await?;
-        chosen.insert(mirror.id, name);
-    }
-    finder.shut_down().await;
-    let only = Some(chosen.keys().copied().collect());
-    let app = App::start(AppOptions { config, only, ..AppOptions::default() }).await?;
+    // It works on nothing until the mirrors are known, and then on them alone.
+    let app = App::start(AppOptions { config, only: Some(Vec::new()), ..AppOptions::default() }).await?;
+    let chosen = match choose(&app, names).await {
+        Ok(chosen) => chosen,
+        Err(error) => {
+            app.shut_down().await;
+            return Err(error);
+        }
+    };
     let told = tokio::select! {
         done = watch(&app, &chosen) => done.map(|()| false)?,
         told = serve::until_told(&app) => told.map(|_| true)?,
@@ -48,6 +48,16 @@ pub(super) async fn run(given: &Given, names: Vec<RepositoryName>) -> anyhow::Re
     print(given, &ended)?;
     let good = ended.iter().all(|it| matches!(it.status, Status::Healthy | Status::Partial));
     Ok(u8::from(!good))
+}
+
+async fn choose(app: &App, names: Vec<RepositoryName>) -> anyhow::Result<BTreeMap<MirrorId, RepositoryName>> {
+    let mut chosen = BTreeMap::new();
+    for name in names {
+        let repository = app.describe(name.clone()).await?;
+        let mirror = app.store.write(move |c| queue(c, &repository)).await?;
+        chosen.insert(mirror.id, name);
+    }
+    Ok(chosen)
 }
 
 fn queue(c: &mut crate::store::Connection, repository: &Repository) -> Result<Mirror, crate::store::StoreError> {
@@ -66,16 +76,18 @@ fn queue(c: &mut crate::store::Connection, repository: &Repository) -> Result<Mi
 async fn watch(app: &App, chosen: &BTreeMap<MirrorId, RepositoryName>) -> anyhow::Result<()> {
     let mut steps = app.progress.listen();
     let mut bars = Bars::new(chosen);
+    app.take_on(chosen.keys().copied());
     loop {
-        match tokio::time::timeout(Duration::from_millis(200), steps.recv()).await {
-            Ok(Ok(step)) => bars.show(&step),
-            Ok(Err(_)) | Err(_) => {
-                let ids: Vec<MirrorId> = chosen.keys().copied().collect();
-                if !app.store.read(move |c| jobs::is_first_try_open(c, &ids)).await? {
-                    bars.end();
-                    return Ok(());
-                }
+        if let Ok(Ok(step)) = tokio::time::timeout(LOOK, steps.recv()).await {
+            bars.show(&step);
+            if !matches!(step.stage, "done" | "failed") {
+                continue;
             }
+        }
+        let ids: Vec<MirrorId> = chosen.keys().copied().collect();
+        if !app.store.read(move |c| jobs::is_first_try_open(c, &ids)).await? {
+            bars.end();
+            return Ok(());
         }
     }
 }

@@ -9,7 +9,7 @@ mod reconcile;
 mod routes;
 mod supervise;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use actix::{Actor, Context, Handler, Message, ResponseActFuture, WrapFuture as _};
 use chrono::Utc;
@@ -46,6 +46,18 @@ pub struct Stages {
     pub record: Pool<RecordActor>,
 }
 
+impl Stages {
+    /// Takes no more messages; children that end from now on are not replaced.
+    pub fn close(&self) {
+        let Self { accept, describe, ensure, transfer, record } = self;
+        accept.close();
+        describe.close();
+        ensure.close();
+        transfer.close();
+        record.close();
+    }
+}
+
 /// What the orchestrator works with.
 pub struct Tools {
     /// State.
@@ -61,7 +73,7 @@ pub struct Tools {
     /// Larger upstreams are paused. Bytes.
     pub max_bytes: Option<u64>,
     /// Only jobs of these mirrors are claimed; `None` is all.
-    pub only: Option<Vec<MirrorId>>,
+    pub only: Option<Only>,
     /// Who holds the leases: unique to this process.
     pub worker: String,
     /// Cancelled to stop claiming.
@@ -72,6 +84,27 @@ pub struct Tools {
     pub progress: Progress,
     /// Planned panics; none in production.
     pub panics: Panics,
+}
+
+/// The mirrors that a command works on. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct Only(Arc<Mutex<Vec<MirrorId>>>);
+
+impl From<Vec<MirrorId>> for Only {
+    fn from(mirrors: Vec<MirrorId>) -> Self {
+        Self(Arc::new(Mutex::new(mirrors)))
+    }
+}
+
+impl Only {
+    /// Puts more on the list.
+    pub fn add(&self, mirrors: impl IntoIterator<Item = MirrorId>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(mirrors);
+    }
+
+    fn all(&self) -> Vec<MirrorId> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// Claim as many jobs as there are free permits and start them. Answers how many were started.
@@ -130,7 +163,7 @@ async fn claim(tools: &Arc<Tools>) -> Result<usize, Failure> {
         return Ok(0);
     }
     let lease = chrono::TimeDelta::from_std(tools.lease).unwrap_or(chrono::TimeDelta::MAX);
-    let (worker, most, only) = (tools.worker.clone(), permits.len(), tools.only.clone());
+    let (worker, most, only) = (tools.worker.clone(), permits.len(), tools.only.as_ref().map(Only::all));
     let claimed =
         tools.store.write(move |c| jobs::claim_many(c, &worker, Utc::now(), lease, most, only.as_deref())).await?;
     let started = claimed.len();

@@ -3,6 +3,7 @@
 mod alias;
 mod commands;
 mod crash;
+mod economy;
 mod faults;
 mod head;
 mod kept;
