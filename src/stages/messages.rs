@@ -156,9 +156,9 @@ impl TwoSides {
 /// How closely a sync looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Depth {
-    /// Upstream alone, unless it moved.
+    /// Upstream alone. A change is an error, `upstream_changed`, that asks for a closer look.
     Quick,
-    /// Both sides at once: something is known to have changed.
+    /// Both sides at once: GitHub said that this very repository changed.
     Changed,
     /// Both sides, the default branch, and once more what OneDev refused.
     Full,

@@ -326,6 +326,29 @@ async fn a_spool_folder_that_is_not_there_is_told_and_nothing_is_pushed() {
 }
 
 #[actix::test]
+async fn three_mirrors_at_once_before_onedevs_one_slot() {
+    let mut world = world();
+    let ids: Vec<_> = ["a", "b", "c"].iter().map(|it| world.repository("octo", it)).collect();
+    for id in &ids {
+        world.github().commit(*id, "main", "NOISE", &World::noise(300_000)).unwrap();
+    }
+    world.start().await;
+    let gate = world.onedev().hold(push(), Hold::RequestBytes(100));
+    for id in &ids {
+        let star = world.github().star(crate::world::FAN, *id).unwrap();
+        world.accepted(&star).await;
+    }
+    gate.reached().await;
+    gate.release();
+    world.drain().await;
+    for id in ids {
+        world.assert_healthy(id).await;
+        assert_eq!(world.syncs(id).await.len(), 1);
+    }
+    world.end().await;
+}
+
+#[actix::test]
 async fn a_sync_that_takes_too_long_is_given_up() {
     let mut world = world();
     (world.config.retry.max_attempts, world.config.sync.timeout) = (1, Duration::from_millis(300));

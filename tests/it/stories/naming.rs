@@ -1,5 +1,7 @@
 //! Where a mirror's project lies, what stands there already, and taking back what was made for nothing.
 
+use std::time::Duration;
+
 use chrono::Utc;
 use starkeep::config::onedev::{OnConflict, Visibility};
 use starkeep::domain::kept::Reason;
@@ -69,6 +71,22 @@ async fn a_project_that_is_somebodys_is_left_alone_and_the_mirror_goes_beside_it
     assert_eq!(state(&world), theirs);
     world.end().await;
 }
+}
+
+#[actix::test]
+async fn where_both_places_are_taken_nothing_is_touched() {
+    let mut world = world();
+    let theirs = occupied(&world);
+    let id = world.repository("octo", "hello");
+    let second = format!("{PATH}-gh{id}");
+    world.onedev().create_project(&second).unwrap();
+    world.onedev().commit(&second, "main", "THEIRS", "more of somebody's work").unwrap();
+    let refs = world.onedev().refs(&second).unwrap();
+    world.star(id).await;
+    let message = world.assert_error(id, "onedev_conflict").await;
+    assert!(message.contains(&second), "{message}");
+    assert_eq!((state(&world), world.onedev().refs(&second).unwrap()), (theirs, refs));
+    world.end().await;
 }
 
 #[actix::test]
@@ -238,6 +256,29 @@ async fn an_empty_project_where_we_were_about_to_make_one_is_ours(world: World) 
     world.assert_healthy(id).await;
     assert_eq!(mirror.project.unwrap().id.0, project);
     assert!(mirror.made_project);
+    world.end().await;
+}
+}
+
+on_both! {
+async fn the_service_stops_while_the_project_is_made_and_makes_no_second_one(world: World) {
+    let mut world = world;
+    world.config.server.shutdown_timeout = Duration::from_millis(10);
+    let id = world.repository("octo", "hello");
+    world.start().await;
+    let gate = world.onedev().hold(Trigger::next(On::Rest).method("POST").path("/~api/projects").nth(3), Hold::Answer);
+    let star = world.github().star(crate::world::FAN, id).unwrap();
+    world.accepted(&star).await;
+    gate.reached().await;
+    world.stop().await;
+    gate.release();
+    let project = world.onedev().project(PATH).unwrap().id;
+    world.start().await;
+    world.drain().await;
+    world.assert_healthy(id).await;
+    let mirror = world.mirror(id).await;
+    assert!(mirror.project.unwrap().id.0 == project && mirror.made_project);
+    assert_eq!(world.onedev().projects().len(), 3);
     world.end().await;
 }
 }

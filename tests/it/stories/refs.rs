@@ -385,6 +385,7 @@ async fn a_change_that_nobody_announced_is_found_by_the_routine_check() {
     world.github().commit(id, "main", "README", "unannounced").unwrap();
     world.check(id).await;
     world.assert_healthy(id).await;
+    assert!(world.syncs(id).await.iter().all(|it| it.work.error.is_none()), "within one sync");
     world.end().await;
 }
 
