@@ -142,7 +142,7 @@ async fn the_default_branch_becomes_a_folder_and_a_branch_again_and_nothing_is_l
 }
 
 #[actix::test]
-async fn a_folder_of_branches_takes_the_default_branchs_place_among_others() {
+async fn a_folder_of_branches_takes_the_place_of_the_default_branch_among_others() {
     let (world, id) = mirrored().await;
     world.github().commit(id, "other", "OTHER", "other").unwrap();
     world.pushed(id).await;
