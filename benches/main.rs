@@ -9,7 +9,7 @@
 
 #![expect(clippy::print_stdout, reason = "printing is what a benchmark is for")]
 
-#[expect(dead_code, reason = "the tests use all of it")]
+#[expect(dead_code, clippy::panic, clippy::unwrap_used, reason = "made for tests, which use all of it")]
 #[path = "../tests/support/postgres.rs"]
 mod postgres;
 
