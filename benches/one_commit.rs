@@ -36,9 +36,7 @@ async fn measure() -> anyhow::Result<()> {
 
     let (mut ours, mut theirs) = (Samples::default(), Samples::default());
     for round in 0..rounds(15) {
-        let before = stage.simulator.github().tip(id, MAIN)?;
-        let after = stage.simulator.github().commit(id, "main", "NEWS", &format!("round {round}\n"))?;
-        let delivery = stage.simulator.github().push(id, MAIN, before, Some(after))?;
+        let delivery = service.commit(&stage, id, &format!("round {round}"))?;
         // Who goes first finds colder caches: by turns.
         if round % 2 == 0 {
             ours.add_time(service.synced(&delivery).await?);
@@ -55,6 +53,9 @@ async fn measure() -> anyhow::Result<()> {
     line("kept bare clone: git fetch, git push", &theirs.seconds());
     line("starkeep: webhook to proof", &ours.seconds());
     at_most("starkeep / git", ours.median() / theirs.median(), 0.5, times);
+    let delivery = service.commit(&stage, id, "once more")?;
+    let asked = requests(&stage, service.synced(&delivery)).await?;
+    line("requests of one such sync", &format!("{}: {}", asked.len(), asked.join(", ")));
     service.look(&stage).await?;
     app.shut_down().await;
     Ok(())
@@ -100,20 +101,37 @@ impl<'a> Service<'a> {
         }
     }
 
+    /// A new commit upstream, and GitHub's word of it.
+    fn commit(&self, stage: &Stage, id: GithubId, text: &str) -> anyhow::Result<Delivery> {
+        let github = stage.simulator.github();
+        let before = github.tip(id, MAIN)?;
+        let after = github.commit(id, "main", "NEWS", text)?;
+        Ok(github.push(id, MAIN, before, Some(after))?)
+    }
+
     /// A routine look at what has not changed.
     async fn look(&self, stage: &Stage) -> anyhow::Result<()> {
-        stage.simulator.github().clear_requests();
-        stage.simulator.onedev().clear_requests();
-        let mut steps = self.app.progress.listen();
-        let (mirror, now) = (self.mirror, Utc::now());
-        self.app.store.write(move |c| mirrors::schedule(c, mirror, Some(now), now)).await?;
-        while steps.recv().await?.stage != "done" {}
-        let (github, onedev) = (stage.simulator.github().requests(), stage.simulator.onedev().requests());
-        let lines: Vec<String> = github.iter().chain(&onedev).map(|it| it.line()).collect();
+        let looked = async {
+            let mut steps = self.app.progress.listen();
+            let (mirror, now) = (self.mirror, Utc::now());
+            self.app.store.write(move |c| mirrors::schedule(c, mirror, Some(now), now)).await?;
+            while steps.recv().await?.stage != "done" {}
+            Ok(())
+        };
+        let lines = requests(stage, looked).await?;
         line("a look that finds nothing new", &lines.join(", "));
         at_most("its requests", lines.len() as f64, 2.0, |it| format!("{it:.0}"));
         Ok(())
     }
+}
+
+/// What both servers were asked meanwhile.
+async fn requests<T>(stage: &Stage, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<Vec<String>> {
+    stage.simulator.github().clear_requests();
+    stage.simulator.onedev().clear_requests();
+    work.await?;
+    let (github, onedev) = (stage.simulator.github().requests(), stage.simulator.onedev().requests());
+    Ok(github.iter().chain(&onedev).map(|it| it.line()).collect())
 }
 
 async fn send(client: &reqwest::Client, url: &str, delivery: &Delivery) -> anyhow::Result<()> {

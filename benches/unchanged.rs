@@ -212,9 +212,10 @@ impl Git {
     }
 
     fn ask(&self, next: &AtomicUsize) -> anyhow::Result<()> {
+        let git = child::place("git");
         while let Some((from, to)) = self.pairs.get(next.fetch_add(1, Ordering::Relaxed)) {
             for url in [from, to] {
-                let mut command = Command::new("git");
+                let mut command = Command::new(&git);
                 child::plain(&mut command);
                 command.env("GIT_CONFIG_COUNT", "1").env("GIT_CONFIG_KEY_0", "http.extraHeader");
                 let authorization = if url == to { self.authorization.as_str() } else { "" };

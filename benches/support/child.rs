@@ -46,9 +46,16 @@ impl Cost {
     }
 }
 
+/// Where a program is: by its address it is started without a fork, which would copy the tables of
+/// this process's memory and cost more than many a program.
+pub(crate) fn place(name: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).map(|it| it.join(name)).find(|it| it.is_file()).unwrap_or_else(|| name.into())
+}
+
 /// A program with an environment of its own, to be measured.
 pub(crate) fn program(name: impl AsRef<OsStr>, folder: &Path) -> Command {
-    let mut command = Command::new("sh");
+    let mut command = Command::new(place("sh"));
     command.args(["-c", SCRIPT, "sh"]).arg(name).current_dir(folder);
     plain(&mut command);
     command

@@ -117,9 +117,15 @@ impl Stage {
 ///
 /// # Errors
 /// When the mirror is not healthy at the end.
+///
+/// `STARKEEP_BENCH_HOLD=1` stops before it and prints the configuration, for a profiler.
 pub(crate) fn mirror(stage: &Stage, name: &str, folder: &Path, stream_above: &str) -> anyhow::Result<Cost> {
     let more = format!("[sync]\nspool_dir = \"{}\"\nstream_above = \"{stream_above}\"\n", folder.display());
     let config = stage.config_file(folder, &sqlite(folder), &more)?;
+    if std::env::var_os("STARKEEP_BENCH_HOLD").is_some() {
+        println!("starkeep --config {} mirror {OWNER}/{name}: ends with the input", config.display());
+        std::io::copy(&mut std::io::stdin(), &mut std::io::sink())?;
+    }
     let mut command = child::program(env!("CARGO_BIN_EXE_starkeep"), folder);
     command.arg("--config").arg(config).args(["mirror", &format!("{OWNER}/{name}")]);
     child::measure(&mut command, Duration::from_secs(1_800))

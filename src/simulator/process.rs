@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::process::Command;
 
@@ -73,7 +73,7 @@ impl Git {
 
     /// `git <arguments> <repository>`, piped on both ends and killed when dropped.
     pub(crate) fn command(&self, arguments: &[&str], repository: &Path) -> Command {
-        let mut command = Command::new("git");
+        let mut command = Command::new(program());
         command.args(arguments).arg(repository).env_clear().envs(clean_environment());
         let hooks = self.declines.as_ref().map_or(Path::new("/dev/null"), |(hooks, _)| hooks);
         let set = self.config.iter().map(|(key, value)| (key.as_str(), value.as_ref()));
@@ -92,12 +92,24 @@ impl Git {
     }
 }
 
+/// The git on the path. A child with a path of its own is found by a name alone only after a fork,
+/// which copies this process's page tables; by its address it is started without.
+fn program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let mut places = std::env::split_paths(&path).map(|it| it.join("git"));
+        places.find(|it| it.is_file()).unwrap_or_else(|| "git".into())
+    })
+}
+
 /// Whether there is a git to start.
 ///
 /// # Errors
 /// When there is none on the path.
 pub(crate) fn check_git() -> io::Result<()> {
-    let quiet = std::process::Command::new("git").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let quiet =
+        std::process::Command::new(program()).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     quiet.map(drop)
 }
 
