@@ -230,10 +230,19 @@ impl Remote {
             .header(ACCEPT, result_type(service))
     }
 
+    /// A question's answer. A connection that was kept open may be closed by the server at the very
+    /// moment in which it is used again; a question changes nothing, so it is then asked once more.
     async fn answered(&self, request: RequestBuilder) -> Result<Response, WireError> {
         let after = self.patience.answer;
-        match tokio::time::timeout(after, self.counted(request)).await {
-            Ok(answer) => answer,
+        let again = request.try_clone();
+        let asked = async {
+            match (self.sent(request).await, again) {
+                (Err(error), Some(again)) if !error.is_connect() && !error.is_timeout() => self.sent(again).await,
+                (answer, _) => answer,
+            }
+        };
+        match tokio::time::timeout(after, asked).await {
+            Ok(answer) => answer.map_err(|error| self.broken(error)),
             Err(_) => {
                 self.count("timeout");
                 Err(WireError::NoAnswer { side: self.side, after })
@@ -242,20 +251,24 @@ impl Remote {
     }
 
     async fn counted(&self, request: RequestBuilder) -> Result<Response, WireError> {
+        self.sent(request).await.map_err(|error| self.broken(error))
+    }
+
+    async fn sent(&self, request: RequestBuilder) -> Result<Response, reqwest::Error> {
         let mut request = request.header(USER_AGENT, CLIENT_NAME);
         if let Some(value) = &self.authorization {
             request = request.header(AUTHORIZATION, value.clone());
         }
-        match request.send().await {
-            Ok(response) => {
-                self.count(response.status().as_str());
-                Ok(response)
-            }
-            Err(error) => {
-                self.count("error");
-                Err(WireError::Transport { side: self.side, detail: causes(error) })
-            }
+        let answer = request.send().await;
+        match &answer {
+            Ok(response) => self.count(response.status().as_str()),
+            Err(_) => self.count("error"),
         }
+        answer
+    }
+
+    fn broken(&self, error: reqwest::Error) -> WireError {
+        WireError::Transport { side: self.side, detail: causes(error) }
     }
 
     fn count(&self, code: &str) {
