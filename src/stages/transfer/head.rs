@@ -28,9 +28,6 @@ impl Run<'_> {
 
     /// Git refuses to delete the branch that HEAD points at: point it elsewhere first.
     pub(super) async fn free_head(&mut self, plan: &Plan, view: &mut View) -> Result<(), Failure> {
-        if !self.loses_head(plan).await? {
-            return Ok(());
-        }
         let wanted = self.wanted_head(view).filter(|it| view.target.contains_key(it));
         let gone = |name: &RefName| plan.changes.iter().any(|it| &it.at == name && it.new.is_none());
         let stays = || view.target.keys().find(|it| it.branch().is_some() && !gone(it)).cloned();
@@ -57,7 +54,7 @@ impl Run<'_> {
         head.or_else(|| view.upstream.iter().find(|(it, _)| it.branch().is_some()).map(|(_, oid)| oid)).copied()
     }
 
-    async fn loses_head(&mut self, plan: &Plan) -> Result<bool, Failure> {
+    pub(super) async fn loses_head(&mut self, plan: &Plan) -> Result<bool, Failure> {
         let deleted: Vec<&str> =
             plan.changes.iter().filter(|it| it.new.is_none()).filter_map(|it| it.at.branch()).collect();
         if deleted.is_empty() {

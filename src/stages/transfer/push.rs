@@ -35,12 +35,17 @@ impl Run<'_> {
         self.record_keeps(order.standing).await?;
         self.keep(order.keeps, view).await?;
         self.keep(order.tag_keeps, view).await?;
-        if let Some(change) = order.first {
-            self.put_changes(std::slice::from_ref(&change), view).await?;
+        let mut groups: Vec<Vec<Change>> = order.first.into_iter().map(|it| vec![it]).collect();
+        if self.loses_head(plan).await? {
+            self.put_groups(&std::mem::take(&mut groups), view).await?;
+            self.free_head(plan, view).await?;
         }
-        self.free_head(plan, view).await?;
-        for group in order.bulk.iter().filter(|it| !it.is_empty()) {
-            for chunk in group.chunks(self.batch) {
+        groups.extend(order.bulk.into_iter().filter(|it| !it.is_empty()));
+        if self.batch == usize::MAX {
+            self.put_groups(&groups, view).await?;
+        } else {
+            let most = self.batch;
+            for chunk in groups.iter().flat_map(|it| it.chunks(most)) {
                 self.put_changes(chunk, view).await?;
             }
         }
@@ -75,9 +80,26 @@ impl Run<'_> {
 
     /// One push, and what its report means for each ref.
     async fn put_changes(&mut self, changes: &[Change], view: &mut View) -> Result<(), Failure> {
-        let wants = view.lacking(changes.iter().filter_map(|it| it.new));
-        let report = self.push(changes.iter().map(command).collect(), wants, view).await?;
-        let done: Vec<&Change> = changes.iter().filter(|it| is_done(&report, &it.at)).collect();
+        self.put_groups(&[changes.to_vec()], view).await
+    }
+
+    /// One push for each group, one after the other, with one pack: the first push carries the objects of all.
+    async fn put_groups(&mut self, groups: &[Vec<Change>], view: &mut View) -> Result<(), Failure> {
+        if groups.is_empty() {
+            return Ok(());
+        }
+        let wants = view.lacking(groups.iter().flatten().filter_map(|it| it.new));
+        let commands = groups.iter().map(|it| it.iter().map(command).collect()).collect();
+        let reports = self.push_all(commands, wants, view).await?;
+        for (changes, report) in groups.iter().zip(&reports) {
+            self.hear(changes, report, view).await?;
+        }
+        Ok(())
+    }
+
+    /// What a push's report means for each of its refs.
+    async fn hear(&mut self, changes: &[Change], report: &PushReport, view: &mut View) -> Result<(), Failure> {
+        let done: Vec<&Change> = changes.iter().filter(|it| is_done(report, &it.at)).collect();
         for change in &done {
             self.stats.note(&change.at, change.old, change.new);
             view.landed(&change.at, change.new);
@@ -86,7 +108,7 @@ impl Run<'_> {
             tracing::warn!(mirror = %self.ticket.mirror, "OneDev's post-receive callback failed: it may not have indexed this push");
         }
         self.settle_tips(done.iter().map(|it| (it.at.clone(), it.new)).collect()).await?;
-        self.judge(changes, &report);
+        self.judge(changes, report);
         Ok(())
     }
 
@@ -169,7 +191,18 @@ impl Run<'_> {
         wants: Vec<Oid>,
         view: &View,
     ) -> Result<PushReport, Failure> {
-        let moving: Vec<Oid> = commands.iter().map(|it| it.old).filter(|it| *it != Oid::ZERO).collect();
+        Ok(self.push_all(vec![commands], wants, view).await?.pop().unwrap_or_default())
+    }
+
+    /// Several pushes with one pack. There are fewer reports than pushes if the one that carried the
+    /// pack was refused as a whole; the next round sees to the others.
+    async fn push_all(
+        &mut self,
+        pushes: Vec<Vec<Command>>,
+        wants: Vec<Oid>,
+        view: &View,
+    ) -> Result<Vec<PushReport>, Failure> {
+        let moving: Vec<Oid> = pushes.iter().flatten().map(|it| it.old).filter(|it| *it != Oid::ZERO).collect();
         let haves = git::haves(&moving, &view.target, &view.upstream);
         let relay = Relay {
             upstream: &self.upstream,
@@ -182,17 +215,16 @@ impl Run<'_> {
                 max_bytes: self.tools.sync.max_bytes,
             },
         };
-        let order = Order { wants, haves, pushes: vec![Push::plain(commands)] };
+        let order = Order { wants, haves, pushes: pushes.into_iter().map(Push::plain).collect() };
         let Transferred { reports, received, objects, .. } = self.watched(relay.transfer(&order)).await?;
         self.stats.bytes_in += received;
         self.stats.bytes_out += received;
         self.stats.objects += u64::from(objects);
-        let report = reports.into_iter().next().unwrap_or_default();
-        if let Some(unpack) = &report.unpack_failed {
+        if let Some(unpack) = reports.iter().find_map(|it| it.unpack_failed.as_ref()) {
             let message = format!("OneDev could not unpack what was pushed: {unpack}");
             return Err(Failure::new("unpack_failed", message, Retry::Backoff));
         }
-        Ok(report)
+        Ok(reports)
     }
 
     /// Tells how many bytes moved while the work goes on.
