@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use actix_web::web::ServiceConfig;
+use tokio::net::TcpSocket;
 
 use super::record::lock;
 use super::server::ServerThread;
@@ -18,7 +19,15 @@ pub(crate) struct Slot {
     address: SocketAddr,
     workers: usize,
     configure: Configure,
-    thread: Arc<Mutex<Option<ServerThread>>>,
+    state: Arc<Mutex<State>>,
+}
+
+/// What stands at the address.
+enum State {
+    Running(#[expect(dead_code, reason = "it serves until it is dropped")] ServerThread),
+    /// A socket that does not listen: connections are refused, and nobody else is given the port.
+    /// `None` if it could not be had.
+    Down(#[expect(dead_code, reason = "it holds the port until it is dropped")] Option<TcpSocket>),
 }
 
 impl Slot {
@@ -29,7 +38,7 @@ impl Slot {
         let configure: Configure = Arc::new(configure);
         let inner = Arc::clone(&configure);
         let thread = ServerThread::start(workers, move |config| inner(config))?;
-        Ok(Self { address: thread.address(), workers, configure, thread: Arc::new(Mutex::new(Some(thread))) })
+        Ok(Self { address: thread.address(), workers, configure, state: Arc::new(Mutex::new(State::Running(thread))) })
     }
 
     pub(crate) fn url(&self) -> String {
@@ -38,19 +47,31 @@ impl Slot {
 
     /// Stops the server; one that is stopped stays so.
     pub(crate) fn stop(&self) {
-        let running = lock(&self.thread).take();
-        drop(running);
+        let mut state = lock(&self.state);
+        if matches!(*state, State::Running(_)) {
+            *state = State::Down(None);
+            *state = State::Down(reserve(self.address).ok());
+        }
     }
 
     /// Starts it again where it was; one that runs goes on.
     pub(crate) fn restart(&self) -> io::Result<()> {
-        let mut thread = lock(&self.thread);
-        if thread.is_none() {
+        let mut state = lock(&self.state);
+        if matches!(*state, State::Down(_)) {
+            *state = State::Down(None);
             let inner = Arc::clone(&self.configure);
-            *thread = Some(ServerThread::start_at(self.address, self.workers, move |config| inner(config))?);
+            let thread = ServerThread::start_at(self.address, self.workers, move |config| inner(config))?;
+            *state = State::Running(thread);
         }
         Ok(())
     }
+}
+
+fn reserve(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
 }
 
 impl std::fmt::Debug for Slot {

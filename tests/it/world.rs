@@ -26,6 +26,8 @@ use crate::process::Process;
 
 /// Whose stars are watched.
 pub const FAN: &str = "Stargazer";
+/// A job that backs off for a moment is still work to be waited for.
+const SOON: chrono::TimeDelta = chrono::TimeDelta::milliseconds(500);
 /// The admin token of every world.
 pub const ADMIN: &str = "the-admin-token-of-the-tests";
 
@@ -209,7 +211,7 @@ impl World {
     pub async fn drain(&self) {
         let mut wakeups = self.store().wakeups();
         let idle = async {
-            while self.store().read(|c| jobs::is_busy(c, Utc::now())).await.unwrap() {
+            while self.store().read(|c| jobs::is_busy(c, Utc::now() + SOON)).await.unwrap() {
                 let _ = tokio::time::timeout(Duration::from_millis(20), wakeups.changed()).await;
             }
         };
