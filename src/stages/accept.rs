@@ -80,7 +80,8 @@ fn accept(c: &mut Connection, stars: &Stars, message: &Accept, now: DateTime<Utc
         Some(subject) => grant(c, stars, message, wish, subject, now)?,
         None => Vec::new(),
     };
-    if !ignored {
+    // With a job on its way nothing is decided yet.
+    if !ignored && jobs.is_empty() {
         deliveries::settle(c, &message.guid)?;
     }
     Ok(Accepted { reception: if ignored { Reception::Ignored } else { Reception::Accepted }, jobs })

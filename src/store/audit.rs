@@ -9,6 +9,7 @@ use crate::domain::ids::CorrelationId;
 use super::connection::Connection;
 use super::error::StoreError;
 use super::page::{Page, Window};
+use super::prepared::Prepare as _;
 use super::schema::audit;
 use super::{clipped, jobs, time};
 
@@ -115,6 +116,7 @@ pub fn append(c: &mut Connection, it: &NewEntry, now: DateTime<Utc>) -> Result<(
             audit::correlation_id.eq(it.correlation.map(|it| it.to_string())),
             audit::address.eq(it.address.as_deref().map(clipped)),
         ))
+        .prepared()
         .execute(&mut c.db)?;
     Ok(())
 }

@@ -22,6 +22,8 @@ pub struct Connection {
     pub(super) db: Backend,
     /// Whether this transaction queued a job, so that somebody must be woken after its commit.
     pub(super) queued: bool,
+    /// It failed in a way that no next user may inherit.
+    condemned: bool,
 }
 
 /// What a connection is for.
@@ -49,7 +51,7 @@ impl Connection {
             Address::Sqlite(path) => Backend::Sqlite(sqlite(path, purpose)?),
             Address::Postgres(server) => Backend::Postgres(postgres(server, purpose)?),
         };
-        Ok(Self { db, queued: false })
+        Ok(Self { db, queued: false, condemned: false })
     }
 
     /// Whether this is Postgres.
@@ -126,7 +128,12 @@ impl Connection {
 
     /// Whether the connection is of no more use.
     pub(super) fn is_broken(&mut self) -> bool {
-        self.db.is_broken()
+        self.condemned || self.db.is_broken()
+    }
+
+    /// Makes it of no more use.
+    pub(super) fn condemn(&mut self) {
+        self.condemned = true;
     }
 }
 

@@ -17,6 +17,7 @@ use crate::domain::job::UnknownWord;
 use super::connection::Connection;
 use super::error::StoreError;
 use super::page::{Page, Window};
+use super::prepared::Prepare as _;
 use super::schema::{deliveries, delivery_jobs};
 use super::{jobs, time};
 
@@ -183,6 +184,7 @@ fn insert(c: &mut Connection, it: &NewDelivery, now: DateTime<Utc>) -> Result<bo
         .bind::<Text, _>(time::text(now))
         .bind::<Text, _>(body)
         .bind::<Text, _>(it.correlation.to_string())
+        .prepared()
         .execute(&mut c.db)?;
     Ok(made == 1)
 }
@@ -192,6 +194,7 @@ pub(super) fn link(c: &mut Connection, guid: &str, job: JobId) -> Result<(), Sto
     diesel::sql_query("INSERT INTO delivery_jobs (guid, job_id) VALUES ($1, $2) ON CONFLICT (guid, job_id) DO NOTHING")
         .bind::<Text, _>(guid.to_owned())
         .bind::<BigInt, _>(job.0)
+        .prepared()
         .execute(&mut c.db)?;
     Ok(())
 }
@@ -224,7 +227,7 @@ pub(super) fn settle_of(c: &mut Connection, job: JobId) -> Result<(), StoreError
         return Ok(());
     }
     let sql = format!("{SETTLE} AND guid IN (SELECT guid FROM delivery_jobs WHERE job_id = $1)");
-    diesel::sql_query(sql).bind::<BigInt, _>(job.0).execute(&mut c.db)?;
+    diesel::sql_query(sql).bind::<BigInt, _>(job.0).prepared().execute(&mut c.db)?;
     Ok(())
 }
 
@@ -234,7 +237,7 @@ pub(super) fn settle_of(c: &mut Connection, job: JobId) -> Result<(), StoreError
 /// Those of the database.
 pub fn settle(c: &mut Connection, guid: &str) -> Result<(), StoreError> {
     let sql = format!("{SETTLE} AND guid = $1");
-    diesel::sql_query(sql).bind::<Text, _>(guid.to_owned()).execute(&mut c.db)?;
+    diesel::sql_query(sql).bind::<Text, _>(guid.to_owned()).prepared().execute(&mut c.db)?;
     Ok(())
 }
 

@@ -22,6 +22,7 @@ mod migration;
 pub mod mirrors;
 pub mod page;
 mod pool;
+mod prepared;
 mod schema;
 pub mod settings;
 pub mod stars;

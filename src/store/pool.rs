@@ -45,7 +45,8 @@ impl Connections {
             .max_size(size)
             .min_idle(Some(0))
             .connection_timeout(CONNECT_TIMEOUT)
-            .test_on_check_out(true)
+            // The beginning of the transaction is the test.
+            .test_on_check_out(false)
             .error_handler(Box::new(diesel::r2d2::NopErrorHandler))
             .build_unchecked(Opener { address, purpose });
         let places = Arc::new(Semaphore::new(usize::try_from(size).unwrap_or(1)));
@@ -68,10 +69,29 @@ impl Connections {
         })
     }
 
+    /// A connection in a transaction. One that was cut off while it lay in the pool shows it by failing
+    /// here, and is replaced: at worst all of them, after a restart of the server.
+    fn begun(&self, begin: fn(&mut Connection) -> Result<(), StoreError>) -> Result<Pooled, StoreError> {
+        let mut left = self.pool.max_size();
+        loop {
+            let mut c = self.get()?;
+            match begin(&mut c) {
+                Ok(()) => return Ok(c),
+                Err(error) => {
+                    let was_cut_off = c.is_postgres();
+                    c.condemn();
+                    if !was_cut_off || left == 0 {
+                        return Err(error);
+                    }
+                }
+            }
+            left -= 1;
+        }
+    }
+
     /// Runs queries on one view of the data.
     pub(super) fn read<T>(&self, work: impl FnOnce(&mut Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let mut c = self.get()?;
-        c.begin_read()?;
+        let mut c = self.begun(Connection::begin_read)?;
         let done = guarded(|| work(&mut c));
         // There is nothing to keep; a connection that cannot even roll back is thrown away by the pool.
         c.rollback().or_else(|e| if done.is_ok() { Err(e) } else { Ok(()) })?;
@@ -85,13 +105,14 @@ impl Connections {
         notify: bool,
         mut work: impl FnMut(&mut Connection) -> Result<T, StoreError>,
     ) -> Result<(T, bool), StoreError> {
-        let mut c = self.get()?;
+        let mut c = self.begun(Connection::begin_write)?;
         let mut repeats = 0;
         loop {
             match once(&mut c, notify, &mut work) {
                 Err(error) if error.is_race() && repeats < REPEATS => {
                     std::thread::sleep(PAUSE * (1 << repeats));
                     repeats += 1;
+                    c.begin_write()?;
                 }
                 done => return done,
             }
@@ -99,12 +120,12 @@ impl Connections {
     }
 }
 
+/// Runs `work` in the transaction that was begun, and ends it.
 fn once<T>(
     c: &mut Connection,
     notify: bool,
     work: &mut impl FnMut(&mut Connection) -> Result<T, StoreError>,
 ) -> Result<(T, bool), StoreError> {
-    c.begin_write()?;
     let done = guarded(|| {
         let done = work(c)?;
         if c.queued && notify {

@@ -8,6 +8,7 @@ use crate::domain::ids::{AccountId, MirrorId};
 
 use super::connection::Connection;
 use super::error::StoreError;
+use super::prepared::Prepare as _;
 use super::schema::stars;
 use super::time;
 
@@ -22,6 +23,7 @@ pub fn add(c: &mut Connection, mirror: MirrorId, account: AccountId, now: DateTi
         .bind::<Text, _>(mirror.to_string())
         .bind::<BigInt, _>(account.0)
         .bind::<Text, _>(time::text(now))
+        .prepared()
         .execute(&mut c.db)?;
     Ok(())
 }

@@ -16,6 +16,7 @@ use crate::domain::job::UnknownWord;
 use super::connection::Connection;
 use super::error::StoreError;
 use super::page::{Page, Window};
+use super::prepared::Prepare as _;
 use super::schema::syncs;
 use super::{clipped, jobs, mirrors, time};
 
@@ -213,6 +214,7 @@ pub fn start(
         .filter(syncs::outcome.eq(Outcome::Running.as_str()));
     diesel::update(open)
         .set((syncs::outcome.eq(Outcome::CutOff.as_str()), syncs::finished_at.eq(Some(time::text(now)))))
+        .prepared()
         .execute(&mut c.db)?;
     let sql = "INSERT INTO syncs (mirror_id, job_id, correlation_id, started_at, outcome, engine) \
                VALUES ($1, $2, $3, $4, 'running', $5) RETURNING id";
@@ -222,6 +224,7 @@ pub fn start(
         .bind::<Text, _>(correlation.to_string())
         .bind::<Text, _>(time::text(now))
         .bind::<Text, _>(engine.to_owned())
+        .prepared()
         .get_result(&mut c.db)?;
     Ok(SyncId(row.id))
 }
@@ -257,6 +260,7 @@ pub fn finish(
             syncs::error_message.eq(work.error.as_ref().map(|it| clipped(&it.1))),
             syncs::changes.eq(changes),
         ))
+        .prepared()
         .execute(&mut c.db)?;
     Ok(ended == 1)
 }

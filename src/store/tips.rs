@@ -15,6 +15,7 @@ use crate::domain::refs::{Oid, RefMap, RefName};
 use super::connection::Connection;
 use super::error::StoreError;
 use super::mirrors::oid;
+use super::prepared::Prepare as _;
 use super::schema::tips;
 
 /// What is about to be put: an oid, or `None` for a deletion.
@@ -117,6 +118,10 @@ fn each<'a>(
     } else {
         "SELECT $1 AS mirror, value->>0 AS name, value->>1 AS oid FROM json_each($2) WHERE true"
     };
-    diesel::sql_query(statement(rows)).bind::<Text, _>(mirror.to_string()).bind::<Text, _>(json).execute(&mut c.db)?;
+    diesel::sql_query(statement(rows))
+        .bind::<Text, _>(mirror.to_string())
+        .bind::<Text, _>(json)
+        .prepared()
+        .execute(&mut c.db)?;
     Ok(())
 }

@@ -8,6 +8,7 @@ use crate::domain::ids::{JobId, MirrorId};
 use crate::domain::job::{JobKind, JobState};
 use crate::store::connection::{Connection, Undone};
 use crate::store::error::StoreError;
+use crate::store::prepared::Prepare as _;
 use crate::store::schema::jobs;
 use crate::store::time;
 
@@ -122,6 +123,7 @@ pub fn renew(
         jobs::table.find(id.0).filter(jobs::state.eq(JobState::Running.as_str())).filter(jobs::leased_by.eq(worker));
     let renewed = diesel::update(held)
         .set((jobs::lease_until.eq(Some(time::text(until))), jobs::updated_at.eq(time::text(now))))
+        .prepared()
         .execute(&mut c.db)?;
     Ok(renewed == 1)
 }
@@ -188,6 +190,7 @@ pub(super) fn locked(c: &mut Connection, id: JobId) -> Result<Option<Job>, Store
     if c.is_postgres() {
         diesel::sql_query("SELECT id FROM jobs WHERE id = $1 FOR UPDATE")
             .bind::<diesel::sql_types::BigInt, _>(id.0)
+            .prepared()
             .execute(&mut c.db)?;
     }
     find(c, id)

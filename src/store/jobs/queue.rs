@@ -8,6 +8,7 @@ use crate::domain::ids::{CorrelationId, JobId, MirrorId};
 use crate::domain::job::{JobKind, JobState, Priority};
 use crate::store::connection::Connection;
 use crate::store::error::StoreError;
+use crate::store::prepared::Prepare as _;
 use crate::store::schema::jobs;
 use crate::store::{deliveries, time};
 
@@ -92,6 +93,7 @@ fn insert(c: &mut Connection, job: &NewJob, now: DateTime<Utc>) -> Result<Option
         .bind::<Text, _>(job.correlation.to_string())
         .bind::<Nullable<Text>, _>(job.delivery.clone())
         .bind::<Text, _>(time::text(now))
+        .prepared()
         .get_result(&mut c.db)
         .optional()?;
     Ok(row.map(|it| JobId(it.id)))
@@ -117,6 +119,7 @@ fn join(c: &mut Connection, job: &NewJob, now: DateTime<Utc>) -> Result<Option<J
         .bind::<Text, _>(time::text(run_after))
         .bind::<Text, _>(time::text(now))
         .bind::<BigInt, _>(other.id.0)
+        .prepared()
         .execute(&mut c.db)?;
     Ok((raised == 1).then_some(other.id))
 }
@@ -147,6 +150,7 @@ pub(super) fn put_back(c: &mut Connection, job: &Job, again: &Again, now: DateTi
                 jobs::error_message.eq(again.error.as_ref().map(|it| it.1.clone())),
                 jobs::updated_at.eq(time::text(now)),
             ))
+            .prepared()
             .execute(&mut c.db)?;
         return Ok(());
     };
@@ -158,6 +162,7 @@ pub(super) fn put_back(c: &mut Connection, job: &Job, again: &Again, now: DateTi
             jobs::run_after.eq(time::text(other.run_after.max(again.run_after))),
             jobs::updated_at.eq(time::text(now)),
         ))
+        .prepared()
         .execute(&mut c.db)?;
     deliveries::hand_over(c, job.id, other.id)?;
     close(c, job.id, JobState::Cancelled, Some(("overtaken", "an equal job was queued meanwhile")), now)
@@ -193,6 +198,7 @@ pub(super) fn close(
             jobs::updated_at.eq(time::text(now)),
             jobs::finished_at.eq(Some(time::text(now))),
         ))
+        .prepared()
         .execute(&mut c.db)?;
     deliveries::settle_of(c, id)
 }

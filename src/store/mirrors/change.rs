@@ -12,6 +12,7 @@ use crate::domain::refs::Oid;
 use crate::domain::repository::{Repository, RepositoryName};
 use crate::store::connection::Connection;
 use crate::store::error::StoreError;
+use crate::store::prepared::Prepare as _;
 use crate::store::schema::{mirrors, upstreams};
 use crate::store::{clipped, time};
 
@@ -68,6 +69,7 @@ pub fn ensure(
         .bind::<Text, _>(at)
         .bind::<Text, _>(source.as_str().to_owned())
         .bind::<Text, _>(Status::Pending.as_str().to_owned())
+        .prepared()
         .execute(&mut c.db)?;
     let mirror = by_github_id(c, subject.id)?.ok_or_else(|| gone(subject.id))?;
     Ok((mirror, made == 1))
@@ -146,6 +148,7 @@ pub fn set_description(
             upstreams::pushed_at.eq(time::some_text(it.pushed_at)),
             upstreams::described_at.eq(time::text(now)),
         ))
+        .prepared()
         .execute(&mut c.db)?;
     set_name(c, id, &it.name, now)
 }

@@ -7,6 +7,7 @@ use crate::domain::ids::{MirrorId, ProjectId};
 use crate::domain::mirror::Status;
 use crate::store::connection::Connection;
 use crate::store::error::StoreError;
+use crate::store::prepared::Prepare as _;
 use crate::store::schema::{mirrors, upstreams};
 use crate::store::time;
 
@@ -32,6 +33,7 @@ pub fn record_unchanged(
             mirrors::error_since.eq(None::<String>),
             mirrors::updated_at.eq(time::text(now)),
         ))
+        .prepared()
         .execute(&mut c.db)?;
     Ok(changed == 1)
 }

@@ -14,8 +14,10 @@ mod standing;
 /// Updates columns of one mirror, `updated_at` with them; says whether the mirror was there.
 macro_rules! update {
     ($c:expr, $id:expr, $now:expr, [$($filter:expr),*], $($change:expr),+ $(,)?) => {
-        diesel::update(mirrors::table.filter(mirrors::id.eq($id.to_string()))$(.filter($filter))*)
-            .set(($($change,)+ mirrors::updated_at.eq(time::text($now))))
+        $crate::store::prepared::Prepare::prepared(
+            diesel::update(mirrors::table.filter(mirrors::id.eq($id.to_string()))$(.filter($filter))*)
+                .set(($($change,)+ mirrors::updated_at.eq(time::text($now)))),
+        )
             .execute(&mut $c.db)
             .map(|rows| rows == 1)
             .map_err(StoreError::from)
