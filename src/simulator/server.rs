@@ -4,8 +4,9 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::mpsc;
+use std::sync::{Arc, Weak, mpsc};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer, rt, web};
@@ -17,7 +18,12 @@ pub(crate) struct ServerThread {
     address: SocketAddr,
     handle: ServerHandle,
     thread: Option<JoinHandle<()>>,
+    /// Held by every worker, which may outlive the server's thread by a moment.
+    workers: Weak<()>,
 }
+
+/// How long workers that were told to stop are waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 impl ServerThread {
     /// Starts on a port that the system picks.
@@ -36,11 +42,17 @@ impl ServerThread {
         let listener = TcpListener::bind(address)?;
         let address = listener.local_addr()?;
         let (started, starting) = mpsc::channel();
+        let alive = Arc::new(());
+        let workers_alive = Arc::downgrade(&alive);
+        let configure = move |config: &mut web::ServiceConfig| {
+            config.app_data(web::Data::from(Arc::clone(&alive)));
+            configure(config);
+        };
         let thread = std::thread::Builder::new()
             .name(format!("simulator-{}", address.port()))
             .spawn(move || rt::System::new().block_on(run(listener, workers, configure, started)))?;
         let handle = starting.recv().map_err(|_| io::Error::other("the server's thread ended at once"))??;
-        Ok(Self { address, handle, thread: Some(thread) })
+        Ok(Self { address, handle, thread: Some(thread), workers: workers_alive })
     }
 
     /// Where it listens.
@@ -83,6 +95,10 @@ impl Drop for ServerThread {
         if let Some(thread) = self.thread.take() {
             // A panic in there has been printed by its own hook.
             let _ended = thread.join();
+        }
+        let since = Instant::now();
+        while self.workers.strong_count() > 0 && since.elapsed() < PATIENCE {
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 }

@@ -2,14 +2,18 @@
 //! again.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use actix_web::web::ServiceConfig;
 use tokio::net::TcpSocket;
 
 use super::record::lock;
 use super::server::ServerThread;
+
+/// How long an address that is to be given up is waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 type Configure = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
 
@@ -50,7 +54,13 @@ impl Slot {
         let mut state = lock(&self.state);
         if matches!(*state, State::Running(_)) {
             *state = State::Down(None);
-            *state = State::Down(reserve(self.address).ok());
+            // A program that is being started just now may hold the old socket for a moment longer.
+            patiently(|| match TcpStream::connect_timeout(&self.address, PATIENCE) {
+                Ok(_) => Err(io::Error::from(io::ErrorKind::AddrInUse)),
+                Err(_) => Ok(()),
+            })
+            .ok();
+            *state = State::Down(patiently(|| reserve(self.address)).ok());
         }
     }
 
@@ -59,11 +69,26 @@ impl Slot {
         let mut state = lock(&self.state);
         if matches!(*state, State::Down(_)) {
             *state = State::Down(None);
-            let inner = Arc::clone(&self.configure);
-            let thread = ServerThread::start_at(self.address, self.workers, move |config| inner(config))?;
+            let thread = patiently(|| {
+                let inner = Arc::clone(&self.configure);
+                ServerThread::start_at(self.address, self.workers, move |config| inner(config))
+            })?;
             *state = State::Running(thread);
         }
         Ok(())
+    }
+}
+
+/// Tries again while the address is still in use, for a while.
+fn patiently<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let since = Instant::now();
+    loop {
+        match attempt() {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && since.elapsed() < PATIENCE => {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            done => return done,
+        }
     }
 }
 
