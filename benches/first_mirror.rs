@@ -53,13 +53,15 @@ fn measure(shape: Shape, rounds: usize) -> anyhow::Result<()> {
     let stage = Stage::set()?;
     let id = stage.upstream(shape.name, &repository)?;
     let (mut plain, mut streamed, mut spooled) = (Way::default(), Way::default(), Way::default());
-    let (mut receive, mut download, mut pack) = (Samples::default(), Samples::default(), 0);
+    let (mut receive, mut at_once) = (Samples::default(), Samples::default());
+    let (mut download, mut pack) = (Samples::default(), 0);
     for _ in 0..rounds {
         by_git(&stage, shape.name, &mut plain)?;
         by_starkeep(&stage, shape.name, STREAMED, &mut streamed)?;
-        let (time, bytes) = by_hand(&stage, &repository)?;
+        let (time, bytes) = by_hand(&stage, &repository, true)?;
         receive.add_time(time);
         pack = bytes;
+        at_once.add_time(by_hand(&stage, &repository, false)?.0);
         by_starkeep(&stage, shape.name, SPOOLED, &mut spooled)?;
         download.add_time(raw::download(&stage.upstream_url(shape.name), &repository)?.0);
     }
@@ -68,12 +70,14 @@ fn measure(shape: Shape, rounds: usize) -> anyhow::Result<()> {
     plain.print("git clone --mirror and git push --mirror");
     streamed.print("starkeep mirror, streamed");
     spooled.print("starkeep mirror, spooled");
-    line("receive-pack, fed from a file", &receive.seconds());
+    line("receive-pack, fed from a file, the default branch alone first", &receive.seconds());
+    line("receive-pack, fed from a file, all refs at once", &at_once.seconds());
     line("the pack alone, thrown away", &download.seconds());
     let git = plain.wall.median();
     at_most("streamed / git", streamed.wall.median() / git, 0.55, times);
     at_most("spooled / git", spooled.wall.median() / git, 0.55, times);
-    at_most("streamed / receive-pack alone", streamed.wall.median() / receive.median(), 1.10, times);
+    at_most("streamed / receive-pack", streamed.wall.median() / receive.median(), 1.10, times);
+    line("streamed / receive-pack, all refs at once", &times(streamed.wall.median() / at_once.median()));
     let both = receive.median() + download.median();
     at_most("spooled / (download + receive-pack)", spooled.wall.median() / both, 1.10, times);
     for (name, way) in [("streamed", &streamed), ("spooled", &spooled)] {
@@ -101,9 +105,9 @@ fn by_starkeep(stage: &Stage, name: &str, stream_above: &str, way: &mut Way) -> 
     stage.clear(&stage::mirrored_path(name))
 }
 
-fn by_hand(stage: &Stage, repository: &Path) -> anyhow::Result<(Duration, u64)> {
+fn by_hand(stage: &Stage, repository: &Path, default_branch_first: bool) -> anyhow::Result<(Duration, u64)> {
     let to = stage.project("plain/fed")?;
-    let done = raw::upload(&to, &stage.authorization(), repository)?;
+    let done = raw::upload(&to, &stage.authorization(), repository, default_branch_first)?;
     stage.clear("plain/fed")?;
     Ok(done)
 }

@@ -86,6 +86,9 @@ impl App {
         let store = open_store(&config).await?;
         let worker = worker_name(serve);
         let lock = if serve { Some(take_over(&store).await?) } else { None };
+        if serve {
+            store.warm_up();
+        }
         let metrics = Metrics::new().context("the metrics could not be registered")?;
         let adapters = Adapters::new(&config, &store, &metrics, &panics)?;
         let (gave_up, transfers) = (CancellationToken::new(), Arbiter::new());

@@ -69,26 +69,48 @@ pub(crate) fn download(url: &str, repository: &Path) -> anyhow::Result<(Duration
     Ok((time, bytes))
 }
 
-/// receive-pack fed from the repository's own pack: every ref is made.
+/// receive-pack fed from the repository's own pack, which makes every ref: all in one push, or as a
+/// new project of OneDev needs it, the default branch alone and then the rest.
 ///
 /// # Errors
 /// As [`post`]; when the server refuses the pack.
-pub(crate) fn upload(url: &str, authorization: &str, repository: &Path) -> anyhow::Result<(Duration, u64)> {
-    let mut commands = Vec::new();
-    let mut capabilities = "\0 report-status quiet";
-    for line in data::run(repository, &["for-each-ref", "--format=%(objectname) %(refname)"])?.lines() {
-        let command = format!("{} {line}{capabilities}", "0".repeat(40));
-        commands.extend_from_slice(format!("{:04x}{command}", command.len() + 4).as_bytes());
-        capabilities = "";
-    }
-    commands.extend_from_slice(b"0000");
+pub(crate) fn upload(
+    url: &str,
+    authorization: &str,
+    repository: &Path,
+    default_branch_first: bool,
+) -> anyhow::Result<(Duration, u64)> {
+    let refs = data::run(repository, &["for-each-ref", "--format=%(objectname) %(refname)"])?;
+    let (first, rest): (Vec<&str>, Vec<&str>) =
+        refs.lines().partition(|it| !default_branch_first || it.ends_with(" refs/heads/main"));
     let packs = std::fs::read_dir(repository.join("objects/pack"))?.flatten().map(|it| it.path());
     let pack =
         packs.into_iter().find(|it| it.extension().is_some_and(|it| it == "pack")).context("there is no pack")?;
     let mut pack = std::fs::File::open(pack)?;
     let size = pack.metadata()?.len();
+    let mut time = push(url, authorization, &first, &mut pack, size)?;
+    if !rest.is_empty() {
+        time += push(url, authorization, &rest, &mut EMPTY_PACK.as_slice(), EMPTY_PACK.len() as u64)?;
+    }
+    Ok((time, size))
+}
+
+/// A pack without objects.
+const EMPTY_PACK: [u8; 32] =
+    *b"PACK\0\0\0\x02\0\0\0\0\x02\x9d\x08\x82\x3b\xd8\xa8\xea\xb5\x10\xad\x6a\xc7\x5c\x82\x3c\xfd\x3e\xd3\x1e";
+
+/// One push that makes refs.
+fn push(url: &str, authorization: &str, refs: &[&str], pack: &mut dyn Read, size: u64) -> anyhow::Result<Duration> {
+    let mut commands = Vec::new();
+    let mut capabilities = "\0 report-status quiet";
+    for line in refs {
+        let command = format!("{} {line}{capabilities}", "0".repeat(40));
+        commands.extend_from_slice(format!("{:04x}{command}", command.len() + 4).as_bytes());
+        capabilities = "";
+    }
+    commands.extend_from_slice(b"0000");
     let headers = [("Authorization", authorization), ("Content-Type", "application/x-git-receive-pack-request")];
-    let answer = post(&format!("{url}/git-receive-pack"), &headers, &commands, Some((&mut pack, size)))?;
+    let answer = post(&format!("{url}/git-receive-pack"), &headers, &commands, Some((pack, size)))?;
     anyhow::ensure!(answer.2.contains("ok refs/") && !answer.2.contains("ng refs/"), "refused: {}", answer.2);
-    Ok((answer.0, size))
+    Ok(answer.0)
 }

@@ -20,7 +20,7 @@ pub enum Ancestry {
     Unknown,
 }
 
-/// Whether `old` is reachable from `new` (or is it). Two small requests the first time, then one.
+/// Whether `old` is reachable from `new` (or is it). One small request.
 pub async fn is_ancestor(upstream: &Upstream, old: Oid, new: Oid) -> Ancestry {
     if old == new {
         return Ancestry::Yes;
@@ -38,8 +38,8 @@ pub async fn is_ancestor(upstream: &Upstream, old: Oid, new: Oid) -> Ancestry {
 /// How many objects `old` needs beyond those of `new`. The pack itself is not read, save an empty
 /// one, whose connection is used again.
 async fn objects_missing(upstream: &Upstream, old: Oid, new: Oid) -> Result<u32, WireError> {
-    let without_trees = upstream.can_filter().await?;
-    let options = FetchOptions { thin: false, tips_only: false, without_trees };
+    // Leaving trees out makes a "no" cheaper for upstream, which is not worth a request of its own.
+    let options = FetchOptions { thin: false, tips_only: false, without_trees: upstream.is_known_to_filter() };
     let mut pack = upstream.fetch(&[old], &[new], options).await?;
     if pack.objects() == 0 {
         while pack.next().await?.is_some() {}

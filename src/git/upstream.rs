@@ -100,6 +100,11 @@ impl Upstream {
         }
     }
 
+    /// As [`Upstream::can_filter`], as far as it is known without a request.
+    pub(crate) fn is_known_to_filter(&self) -> bool {
+        matches!(self.dialect(), Dialect::TwoOffering(offered) if offered.feature("fetch", "filter"))
+    }
+
     /// Whether packs can be asked for without trees and blobs. One request, once.
     ///
     /// # Errors

@@ -180,6 +180,18 @@ impl Store {
         .await
     }
 
+    /// Opens every connection to a server before it is needed, in the background: the first burst of
+    /// deliveries would otherwise wait for all of them. What fails here shows when it is needed.
+    pub fn warm_up(&self) {
+        if !self.is_postgres() {
+            return;
+        }
+        for _ in 0..pool::POSTGRES {
+            let store = self.clone();
+            tokio::spawn(async move { store.read(|c| settings::get(c, "probe")).await.map(drop) });
+        }
+    }
+
     /// Brings the schema up to date; gives the names of the migrations that were run. Several
     /// processes may call it at once.
     ///

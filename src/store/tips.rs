@@ -1,8 +1,8 @@
 //! Where each managed ref was last put by us, and what is about to be put.
 //!
 //! An intent is committed before the push goes out. After a crash a ref that stands where we meant to
-//! put it is known as ours, and one that stands elsewhere as moved by somebody. Fifty thousand refs
-//! go in one statement, as a JSON array that the database takes apart.
+//! put it is known as ours, and one that stands elsewhere as moved by somebody. Some thousand refs go in
+//! one statement, as a JSON array that the database takes apart.
 
 use std::collections::BTreeMap;
 
@@ -100,6 +100,9 @@ pub fn replace_all(c: &mut Connection, mirror: MirrorId, put: &RefMap) -> Result
     })
 }
 
+/// Refs in one statement. The database holds the array twice while it takes it apart.
+const AT_ONCE: usize = 5_000;
+
 /// Runs one statement over a query that gives `(mirror, name, oid)` for each pair.
 fn each<'a>(
     c: &mut Connection,
@@ -111,17 +114,20 @@ fn each<'a>(
     if pairs.is_empty() {
         return Ok(());
     }
-    let json = serde_json::to_string(&pairs).map_err(|e| StoreError::Refused(e.to_string()))?;
     // `WHERE true` keeps SQLite from reading ON CONFLICT as part of a join.
     let rows = if c.is_postgres() {
         "SELECT $1 AS mirror, pair->>0 AS name, pair->>1 AS oid FROM json_array_elements($2::json) AS pair WHERE true"
     } else {
         "SELECT $1 AS mirror, value->>0 AS name, value->>1 AS oid FROM json_each($2) WHERE true"
     };
-    diesel::sql_query(statement(rows))
-        .bind::<Text, _>(mirror.to_string())
-        .bind::<Text, _>(json)
-        .prepared()
-        .execute(&mut c.db)?;
+    let statement = statement(rows);
+    for some in pairs.chunks(AT_ONCE) {
+        let json = serde_json::to_string(some).map_err(|e| StoreError::Refused(e.to_string()))?;
+        diesel::sql_query(&statement)
+            .bind::<Text, _>(mirror.to_string())
+            .bind::<Text, _>(json)
+            .prepared()
+            .execute(&mut c.db)?;
+    }
     Ok(())
 }

@@ -60,12 +60,14 @@ impl Run<'_> {
         let intents: Vec<(RefName, Option<Oid>)> = changes.map(|it| (it.at.clone(), it.new)).collect();
         self.intents.extend(intents.iter().cloned());
         let (mirror, announced) = (self.ticket.mirror, std::mem::replace(&mut self.announced, true));
+        let landed = std::mem::take(&mut self.landed);
         self.tools
             .store
             .write(move |c| {
                 if !announced {
                     mirrors::set_syncing(c, mirror, Utc::now())?;
                 }
+                tips::settle(c, mirror, &landed)?;
                 tips::intend(c, mirror, &intents)
             })
             .await?;
@@ -92,13 +94,13 @@ impl Run<'_> {
         let commands = groups.iter().map(|it| it.iter().map(command).collect()).collect();
         let reports = self.push_all(commands, wants, view).await?;
         for (changes, report) in groups.iter().zip(&reports) {
-            self.hear(changes, report, view).await?;
+            self.hear(changes, report, view);
         }
         Ok(())
     }
 
     /// What a push's report means for each of its refs.
-    async fn hear(&mut self, changes: &[Change], report: &PushReport, view: &mut View) -> Result<(), Failure> {
+    fn hear(&mut self, changes: &[Change], report: &PushReport, view: &mut View) {
         let done: Vec<&Change> = changes.iter().filter(|it| is_done(report, &it.at)).collect();
         for change in &done {
             self.stats.note(&change.at, change.old, change.new);
@@ -107,9 +109,8 @@ impl Run<'_> {
         if report.callback_failed && done.len() > 1 {
             tracing::warn!(mirror = %self.ticket.mirror, "OneDev's post-receive callback failed: it may not have indexed this push");
         }
-        self.settle_tips(done.iter().map(|it| (it.at.clone(), it.new)).collect()).await?;
+        self.land(done.iter().map(|it| (it.at.clone(), it.new)).collect());
         self.judge(changes, report);
-        Ok(())
     }
 
     /// What a refused ref does in the next round: goes alone, in smaller company, or under its alias.

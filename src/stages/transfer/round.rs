@@ -74,6 +74,8 @@ pub(super) struct Run<'a> {
     /// OneDev's default branch, once it was asked: `Some(None)` is unborn.
     pub(super) default_branch: Option<Option<String>>,
     pub(super) announced: bool,
+    /// Refs that were pushed and not yet written down as such.
+    pub(super) landed: Vec<(RefName, Option<Oid>)>,
     pub(super) bytes: Arc<git::Progress>,
     pub(super) stats: Stats,
 }
@@ -152,6 +154,7 @@ impl<'a> Run<'a> {
             batch: usize::MAX,
             default_branch: None,
             announced: false,
+            landed: Vec::new(),
             stats: Stats::default(),
         })
     }
@@ -161,11 +164,11 @@ impl<'a> Run<'a> {
         if depth == Depth::Quick {
             return self.look_quickly().await;
         }
-        let mut view = self.read_both().await?;
+        let (mut view, tips) = tokio::try_join!(self.read_both(), self.tips())?;
+        (self.put, self.intents) = tips;
         if depth != Depth::Full {
             self.check_name()?;
         }
-        self.load_tips().await?;
         if self.sides.adopting {
             self.take_over(&view).await?;
         }
@@ -182,7 +185,10 @@ impl<'a> Run<'a> {
                 return Ok(self.proof(&view));
             }
             self.execute(&plan, &mut view).await?;
-            view = self.read_both().await?;
+            // Fifty thousand refs each: they need not be there beside the next ones.
+            drop((plan, view));
+            let landed = std::mem::take(&mut self.landed);
+            (view, ()) = tokio::try_join!(self.read_both(), self.write_tips(landed))?;
         }
         Err(Failure::new(
             "never_level",
@@ -192,8 +198,8 @@ impl<'a> Run<'a> {
     }
 
     pub(super) async fn compare(mut self) -> Result<Comparison, Failure> {
-        let view = self.read_both().await?;
-        self.load_tips().await?;
+        let (view, tips) = tokio::try_join!(self.read_both(), self.tips())?;
+        (self.put, self.intents) = tips;
         let refused = self.refused.keys().cloned().collect();
         let differences = plan::differences(&self.compared(&view, &refused), &self.rules());
         let differences = differences
@@ -269,10 +275,10 @@ impl<'a> Run<'a> {
         }
     }
 
-    async fn load_tips(&mut self) -> Result<(), Failure> {
+    /// What was last put, and what was about to be.
+    async fn tips(&self) -> Result<(RefMap, tips::Intents), Failure> {
         let mirror = self.ticket.mirror;
-        (self.put, self.intents) = self.tools.store.read(move |c| tips::load(c, mirror)).await?;
-        Ok(())
+        Ok(self.tools.store.read(move |c| tips::load(c, mirror)).await?)
     }
 
     fn rules(&self) -> Rules<'_> {
@@ -303,13 +309,28 @@ impl<'a> Run<'a> {
 
     /// These refs were seen to stand so: they are ours, and no intent is open for them.
     pub(super) async fn settle_tips(&mut self, seen: Vec<(RefName, Option<Oid>)>) -> Result<(), Failure> {
-        for (at, oid) in &seen {
+        self.settle(&seen);
+        self.write_tips(seen).await
+    }
+
+    /// These refs were just pushed. That is written down while both sides are read again, or with the
+    /// next intent; until then the intent tells that they are ours.
+    pub(super) fn land(&mut self, seen: Vec<(RefName, Option<Oid>)>) {
+        self.settle(&seen);
+        self.landed.extend(seen);
+    }
+
+    fn settle(&mut self, seen: &[(RefName, Option<Oid>)]) {
+        for (at, oid) in seen {
             self.intents.remove(at);
             match oid {
                 Some(oid) => self.put.insert(at.clone(), *oid),
                 None => self.put.remove(at),
             };
         }
+    }
+
+    async fn write_tips(&self, seen: Vec<(RefName, Option<Oid>)>) -> Result<(), Failure> {
         let mirror = self.ticket.mirror;
         self.tools.store.write(move |c| tips::settle(c, mirror, &seen)).await?;
         Ok(())

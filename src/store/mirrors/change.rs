@@ -58,21 +58,24 @@ pub fn ensure(
     now: DateTime<Utc>,
 ) -> Result<(Mirror, bool), StoreError> {
     let at = time::text(now);
-    let id = MirrorId(new_id(now)).to_string();
+    let id = MirrorId(new_id(now));
     let sql = "INSERT INTO mirrors (id, github_id, owner, name, named_at, source, status, next_sync_at, created_at, \
                updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $5, $5, $5) ON CONFLICT (github_id) DO NOTHING";
     let made = diesel::sql_query(sql)
-        .bind::<Text, _>(id)
+        .bind::<Text, _>(id.to_string())
         .bind::<BigInt, _>(subject.id.0)
         .bind::<Text, _>(subject.name.owner().to_owned())
         .bind::<Text, _>(subject.name.name().to_owned())
-        .bind::<Text, _>(at)
+        .bind::<Text, _>(at.clone())
         .bind::<Text, _>(source.as_str().to_owned())
         .bind::<Text, _>(Status::Pending.as_str().to_owned())
         .prepared()
         .execute(&mut c.db)?;
+    if made == 1 {
+        return Ok((Mirror::fresh(id, subject, source, time::read(&at)?), true));
+    }
     let mirror = by_github_id(c, subject.id)?.ok_or_else(|| gone(subject.id))?;
-    Ok((mirror, made == 1))
+    Ok((mirror, false))
 }
 
 /// Somebody deleted it between two of our statements: worth running again.

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use diesel::{Queryable, Selectable};
 use uuid::Uuid;
 
+use crate::domain::event::Subject;
 use crate::domain::ids::{GithubId, MirrorId, ProjectId};
 use crate::domain::mirror::{NotLevel, Source, Status};
 use crate::domain::refs::Oid;
@@ -65,6 +66,39 @@ pub struct Mirror {
     pub created_at: DateTime<Utc>,
     /// When its row last changed.
     pub updated_at: DateTime<Utc>,
+}
+
+impl Mirror {
+    /// As it stands when it has just become known.
+    pub(super) fn fresh(id: MirrorId, subject: &Subject, source: Source, now: DateTime<Utc>) -> Self {
+        Self {
+            id,
+            github_id: subject.id,
+            name: subject.name.clone(),
+            source,
+            status: Status::Pending,
+            paused_from: None,
+            project: None,
+            intended_path: None,
+            made_project: false,
+            first_proof_at: None,
+            default_branch: None,
+            head: None,
+            ref_count: None,
+            upstream: None,
+            proof: None,
+            onedev_digest: None,
+            not_level: Vec::new(),
+            attempts: 0,
+            error: None,
+            unstarred_at: None,
+            last_synced_at: None,
+            last_changed_at: None,
+            next_sync_at: Some(now),
+            created_at: now,
+            updated_at: now,
+        }
+    }
 }
 
 /// The OneDev project that holds a mirror. OneDev re-uses ids, so the id is believed only together

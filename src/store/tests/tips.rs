@@ -5,7 +5,7 @@ use crate::store::tips;
 
 use super::{Bed, branch, oid, on_both};
 
-on_both!(an_intent_stands_beside_the_tip_until_it_is_settled, fifty_thousand_refs_go_in_one_statement);
+on_both!(an_intent_stands_beside_the_tip_until_it_is_settled, fifty_thousand_refs_go_in_one_transaction);
 
 async fn an_intent_stands_beside_the_tip_until_it_is_settled(bed: Bed) {
     let (mirror, other) = (bed.mirror(1).await, bed.mirror(2).await);
@@ -50,7 +50,7 @@ async fn an_intent_stands_beside_the_tip_until_it_is_settled(bed: Bed) {
     assert_eq!(theirs, [(main, oid(9))].into(), "another mirror's tips are its own");
 }
 
-async fn fifty_thousand_refs_go_in_one_statement(bed: Bed) {
+async fn fifty_thousand_refs_go_in_one_transaction(bed: Bed) {
     let mirror = bed.mirror(1).await;
     let many: Vec<(RefName, _)> = (0..50_000)
         .map(|it| (branch(&format!("topic/{it:05}")), Some(oid(u8::try_from(it % 250).unwrap() + 1))))

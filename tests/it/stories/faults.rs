@@ -73,7 +73,7 @@ async fn upstream_does_not_answer_whether_a_branch_went_forward_so_its_tip_is_ke
     let (world, id) = mirrored().await;
     let old = world.tip(id, MAIN);
     world.github().commit(id, "main", "README", "two").unwrap();
-    world.github().fail(Trigger::next(On::FETCH).body("filter tree:0"), Fault::CutResponse { after: 10 });
+    world.github().fail(Trigger::next(On::FETCH).body(&format!("want {old}")), Fault::CutResponse { after: 10 });
     world.pushed(id).await;
     world.assert_healthy(id).await;
     world.assert_keeps(id, &[(MAIN, old, Reason::Overwritten)]).await;
