@@ -4,6 +4,7 @@
 //! actor: what changes from call to call is an argument. Everything else in the crate may import
 //! this module; it imports nothing of the crate.
 
+pub mod brake;
 pub mod event;
 pub mod ids;
 pub mod job;
@@ -11,6 +12,7 @@ pub mod kept;
 pub mod mirror;
 pub mod naming;
 pub mod outcome;
+pub mod part;
 pub mod plan;
 pub mod policy;
 pub mod refs;
