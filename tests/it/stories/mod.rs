@@ -17,4 +17,5 @@ mod secrets;
 mod star;
 mod tools;
 mod unstar;
+mod unusual;
 mod upstream;
