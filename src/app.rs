@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::domain::ids::MirrorId;
 use crate::domain::naming::Naming;
 use crate::domain::outcome::Comparison;
+use crate::domain::part::PartId;
 use crate::domain::repository::{Repository, RepositoryName};
 use crate::git;
 use crate::github::GithubClient;
@@ -30,7 +31,7 @@ use crate::stages::pool::{PAUSE, Pool, PoolOptions};
 use crate::stages::record::{self, RecordActor};
 use crate::stages::transfer::{self, TransferActor};
 use crate::store::mirrors::{self, Mirror};
-use crate::store::{ServeLock, Store, jobs};
+use crate::store::{ServeLock, Store, jobs, parts};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::progress::Progress;
 
@@ -101,6 +102,7 @@ impl App {
             lease: config.sync.lease,
             rule: config.retry.rule(),
             max_bytes: config.sync.max_bytes,
+            wiki: config.sync.wiki,
             only: only.clone(),
             worker,
             stop: CancellationToken::new(),
@@ -160,6 +162,27 @@ impl App {
             self.store.write(move |c| mirrors::record_verified(c, id, &digest, Utc::now())).await?;
         }
         Ok(comparison)
+    }
+
+    /// The same for the mirror's wiki; `None` where there is no copy of one.
+    ///
+    /// # Errors
+    /// When a side cannot be read.
+    pub async fn compare_wiki(&self, mirror: &Mirror) -> anyhow::Result<Option<Comparison>> {
+        let id = PartId::wiki(mirror.id);
+        let Some(wiki) = self.store.read(move |c| parts::find(c, id)).await? else { return Ok(None) };
+        let Some(sides) = TwoSides::of_wiki(mirror, &wiki) else { return Ok(None) };
+        let ticket = Ticket::unqueued(mirror.id);
+        let comparison = match self.stages.transfer.ask(Compare { ticket, sides }, PATIENCE).await? {
+            // Its copy stays, and there is nothing to compare it with.
+            Err(failure) if failure.code == transfer::ABSENT => return Ok(None),
+            compared => compared?,
+        };
+        if comparison.is_level() {
+            let digest = comparison.digest.clone();
+            self.store.write(move |c| parts::record_verified(c, id, &digest, Utc::now())).await?;
+        }
+        Ok(Some(comparison))
     }
 
     /// Waits until no job is due or running.

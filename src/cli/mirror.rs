@@ -14,11 +14,12 @@ use crate::domain::event::Subject;
 use crate::domain::ids::{CorrelationId, MirrorId};
 use crate::domain::job::{JobKind, Priority};
 use crate::domain::mirror::{Source, Status};
+use crate::domain::part::PartId;
 use crate::domain::repository::{Repository, RepositoryName};
 use crate::store::audit::{self, NewEntry};
 use crate::store::jobs::{self, NewJob};
 use crate::store::mirrors::{self, Mirror};
-use crate::store::{Connection, Store, StoreError};
+use crate::store::{Connection, Store, StoreError, parts};
 use crate::telemetry::progress::Step;
 
 /// Another process may have done the work, which tells nothing here: the table is looked at so often.
@@ -74,7 +75,11 @@ fn queue(c: &mut Connection, repository: &Repository, allow_mass_delete: bool) -
     }
     let correlation = CorrelationId(Uuid::now_v7());
     let job = NewJob::of(JobKind::Sync, mirror.id, Priority::ASKED, correlation);
-    jobs::enqueue(c, &job.allowing_mass_delete(allow_mass_delete), now)?;
+    let job = job.allowing_mass_delete(allow_mass_delete);
+    jobs::enqueue(c, &job, now)?;
+    if parts::find(c, PartId::wiki(mirror.id))?.is_some() {
+        jobs::enqueue(c, &NewJob { kind: JobKind::Wiki, ..job }, now)?;
+    }
     if allow_mass_delete {
         let mut entry = NewEntry::of("cli", "mirror.sync", &mirror.name.to_string());
         entry.detail = serde_json::json!({ "mirror": mirror.id, "allow_mass_delete": true });

@@ -2,20 +2,23 @@
 
 use super::{Given, output};
 use crate::app;
+use crate::domain::part::{PartId, PartState};
 use crate::domain::repository::RepositoryName;
 use crate::store::Store;
 use crate::store::mirrors::{self, Filter, Mirror};
 use crate::store::page::Window;
+use crate::store::parts::{self, PartRecord};
 
 pub(super) async fn run(given: &Given, repository: Option<RepositoryName>) -> anyhow::Result<u8> {
     let config = given.quiet_config()?;
     let store = app::open_store(&config).await?;
     let names: Vec<RepositoryName> = repository.into_iter().collect();
     let found = select(&store, &names).await?;
+    let found = with_wikis(&store, found).await?;
     match (given.json, names.is_empty()) {
-        (true, true) => output::json(&found.iter().map(Mirror::to_json).collect::<Vec<_>>())?,
-        (true, false) => found.iter().try_for_each(|it| output::json(&it.to_json()))?,
-        (false, _) => found.iter().for_each(|it| output::line(&row(it))),
+        (true, true) => output::json(&found.iter().map(as_json).collect::<Vec<_>>())?,
+        (true, false) => found.iter().try_for_each(|it| output::json(&as_json(it)))?,
+        (false, _) => found.iter().for_each(|(mirror, wiki)| output::line(&row(mirror, wiki.as_ref()))),
     }
     if found.is_empty() && !given.json {
         output::say("there is no mirror yet");
@@ -53,8 +56,25 @@ async fn all(store: &Store) -> anyhow::Result<Vec<Mirror>> {
     }
 }
 
+type Shown = (Mirror, Option<PartRecord>);
+
+async fn with_wikis(store: &Store, found: Vec<Mirror>) -> anyhow::Result<Vec<Shown>> {
+    let shown = store.read(move |c| {
+        found.into_iter().map(|it| parts::find(c, PartId::wiki(it.id)).map(|wiki| (it, wiki))).collect()
+    });
+    Ok(shown.await?)
+}
+
+fn as_json((mirror, wiki): &Shown) -> serde_json::Value {
+    let mut shown = mirror.to_json();
+    if let Some(fields) = shown.as_object_mut() {
+        fields.insert("wiki".to_owned(), wiki.as_ref().map(PartRecord::to_json).into());
+    }
+    shown
+}
+
 /// One line: name, status, refs, when proven, where; a second one for an error.
-fn row(mirror: &Mirror) -> String {
+fn row(mirror: &Mirror, wiki: Option<&PartRecord>) -> String {
     let proven = mirror
         .proof
         .as_ref()
@@ -72,6 +92,13 @@ fn row(mirror: &Mirror) -> String {
     }
     if let Some(error) = &mirror.error {
         text.push_str(&format!("\n    {}: {}", error.code, error.message));
+    }
+    if let Some(wiki) = wiki.filter(|it| !matches!(it.state, PartState::Absent | PartState::Pending)) {
+        let place = wiki.project.as_ref().map_or("-", |it| it.url.as_str());
+        text.push_str(&format!("\n    wiki: {}, {} refs  {place}", wiki.state, wiki.ref_count.unwrap_or(0)));
+        if let Some(error) = &wiki.error {
+            text.push_str(&format!("\n        {}: {}", error.code, error.message));
+        }
     }
     text
 }

@@ -5,6 +5,7 @@ use serde_json::json;
 use super::{Given, output, status};
 use crate::app::{App, AppOptions};
 use crate::domain::outcome::Comparison;
+use crate::domain::part::Part;
 use crate::domain::repository::RepositoryName;
 use crate::store::mirrors::Mirror;
 
@@ -14,12 +15,15 @@ pub(super) async fn run(given: &Given, names: Vec<RepositoryName>) -> anyhow::Re
     let chosen = status::select(&app.store, &names).await?;
     let (mut level, mut report) = (true, Vec::new());
     for mirror in &chosen {
-        let compared = app.compare(mirror).await;
-        level &= matches!(&compared, Ok(it) if it.is_level());
-        if given.json {
-            report.push(as_json(mirror, &compared));
-        } else {
-            output::line(&as_text(mirror, &compared));
+        let code = (Part::Code, app.compare(mirror).await);
+        let wiki = app.compare_wiki(mirror).await.transpose().map(|it| (Part::Wiki, it));
+        for (part, compared) in std::iter::once(code).chain(wiki) {
+            level &= matches!(&compared, Ok(it) if it.is_level());
+            if given.json {
+                report.push(as_json(mirror, part, &compared));
+            } else {
+                output::line(&as_text(mirror, part, &compared));
+            }
         }
     }
     if given.json {
@@ -29,12 +33,13 @@ pub(super) async fn run(given: &Given, names: Vec<RepositoryName>) -> anyhow::Re
     Ok(u8::from(!level))
 }
 
-fn as_json(mirror: &Mirror, compared: &anyhow::Result<Comparison>) -> serde_json::Value {
+fn as_json(mirror: &Mirror, part: Part, compared: &anyhow::Result<Comparison>) -> serde_json::Value {
     let name = mirror.name.to_string();
     match compared {
-        Err(error) => json!({ "repository": name, "level": false, "error": error.to_string() }),
+        Err(error) => json!({ "repository": name, "part": part, "level": false, "error": error.to_string() }),
         Ok(it) => json!({
             "repository": name,
+            "part": part,
             "level": it.is_level(),
             "digest": it.digest,
             "ref_count": it.ref_count,
@@ -45,8 +50,11 @@ fn as_json(mirror: &Mirror, compared: &anyhow::Result<Comparison>) -> serde_json
     }
 }
 
-fn as_text(mirror: &Mirror, compared: &anyhow::Result<Comparison>) -> String {
-    let name = &mirror.name;
+fn as_text(mirror: &Mirror, part: Part, compared: &anyhow::Result<Comparison>) -> String {
+    let name = match part {
+        Part::Code => mirror.name.to_string(),
+        Part::Wiki => format!("{} (wiki)", mirror.name),
+    };
     match compared {
         Err(error) => format!("{name}: could not be compared: {error}"),
         Ok(it) if it.is_level() => format!("{name}: level, {} refs, digest {}", it.ref_count, it.digest),

@@ -38,6 +38,10 @@ pub struct Sync {
     pub keep_overwritten: bool,
     /// Larger upstreams are paused. Bytes.
     pub max_bytes: Option<u64>,
+    /// Mirror wikis too.
+    pub wiki: bool,
+    /// How often a wiki is looked at when nothing says that it changed.
+    pub wiki_interval: Duration,
 }
 
 /// What happens to foreign refs.
@@ -66,6 +70,8 @@ impl Default for Sync {
             stall_timeout: Duration::from_secs(60),
             keep_overwritten: true,
             max_bytes: None,
+            wiki: true,
+            wiki_interval: Duration::from_secs(86_400),
         }
     }
 }
@@ -86,6 +92,8 @@ impl Section for Sync {
             stall_timeout,
             keep_overwritten,
             max_bytes,
+            wiki,
+            wiki_interval,
         } = &mut it;
         values.set("sync.workers", workers, number);
         values.set("sync.lease", lease, duration::parse);
@@ -99,6 +107,8 @@ impl Section for Sync {
         values.set("sync.stall_timeout", stall_timeout, duration::parse);
         values.set("sync.keep_overwritten", keep_overwritten, flag);
         values.set_option("sync.max_bytes", max_bytes, size::parse);
+        values.set("sync.wiki", wiki, flag);
+        values.set("sync.wiki_interval", wiki_interval, duration::parse);
         it
     }
 
@@ -116,6 +126,8 @@ impl Section for Sync {
             stall_timeout,
             keep_overwritten: _,
             max_bytes,
+            wiki: _,
+            wiki_interval,
         } = self;
         let (tick, second) = (Duration::from_millis(1), Duration::from_secs(1));
         let (hour, day) = (second * 3600, second * 86_400);
@@ -123,6 +135,7 @@ impl Section for Sync {
         problems.extend(counting("sync.workers", *workers as u64, 1, 1024));
         problems.extend(lasting("sync.lease", *lease, second, hour));
         problems.extend(lasting("sync.interval", *interval, second, day * 365));
+        problems.extend(lasting("sync.wiki_interval", *wiki_interval, second, day * 365));
         problems.extend(lasting("sync.timeout", *timeout, tick, day * 7));
         problems.extend(lasting("sync.stall_timeout", *stall_timeout, tick, day));
         problems.extend(sized("sync.spool_memory", *spool_memory, 1, 1 << 40));

@@ -68,6 +68,11 @@ pub enum Event {
         /// Where.
         repository: Subject,
     },
+    /// Pages of the wiki changed.
+    WikiChanged {
+        /// Of which repository.
+        repository: Subject,
+    },
     /// The repository itself changed.
     Changed {
         /// Which, under its new name.
@@ -91,6 +96,7 @@ impl Event {
             Self::Ping => "ping",
             Self::Starred { .. } | Self::Unstarred { .. } => "star",
             Self::Pushed { .. } => "push",
+            Self::WikiChanged { .. } => "gollum",
             Self::Changed { .. } => "repository",
             Self::Other { name, .. } => name,
         }
@@ -99,7 +105,7 @@ impl Event {
     /// GitHub's `action`.
     pub fn action(&self) -> Option<&str> {
         match self {
-            Self::Ping | Self::Pushed { .. } => None,
+            Self::Ping | Self::Pushed { .. } | Self::WikiChanged { .. } => None,
             Self::Starred { .. } => Some("created"),
             Self::Unstarred { .. } => Some("deleted"),
             Self::Changed { change, .. } => Some(match change {
@@ -121,6 +127,7 @@ impl Event {
             Self::Starred { repository, .. }
             | Self::Unstarred { repository, .. }
             | Self::Pushed { repository }
+            | Self::WikiChanged { repository }
             | Self::Changed { repository, .. } => Some(repository),
             Self::Ping | Self::Other { .. } => None,
         }

@@ -10,19 +10,22 @@ pub enum JobKind {
     Sync,
     /// Compare both sides without changing either.
     Verify,
+    /// Bring the wiki level with upstream's, if there is one, and prove it.
+    Wiki,
     /// Delete the project of an un-starred mirror once its grace period is over.
     Remove,
 }
 
 impl JobKind {
     /// Every kind, for metrics and tests.
-    pub const ALL: [Self; 3] = [Self::Sync, Self::Verify, Self::Remove];
+    pub const ALL: [Self; 4] = [Self::Sync, Self::Verify, Self::Wiki, Self::Remove];
 
     /// The word in the database, the API and the metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Sync => "sync",
             Self::Verify => "verify",
+            Self::Wiki => "wiki",
             Self::Remove => "remove",
         }
     }

@@ -31,6 +31,9 @@ const LONGEST_ESCAPE: usize = 2;
 /// `-gh` and the digits of the greatest id.
 const LONGEST_SUFFIX: usize = 3 + 19;
 
+/// The project of a mirror's wiki, below the mirror's own.
+const WIKI: &str = "wiki";
+
 /// Words that OneDev keeps for its own pages and site assets. It compares them with case; here case is
 /// ignored, since paths are found without it.
 const RESERVED: [&str; 11] = [
@@ -83,6 +86,22 @@ impl ProjectPath {
     /// The path as OneDev writes it, `github/octocat/hello-world`.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Where the wiki of the mirror at this path goes.
+    ///
+    /// # Errors
+    /// [`InvalidProjectPath`] where that would be too long; the naming rule leaves room for it.
+    pub fn wiki(&self) -> Result<Self, InvalidProjectPath> {
+        format!("{self}/{WIKI}").parse()
+    }
+
+    /// The second choice for it, `wiki-gh<id>`.
+    ///
+    /// # Errors
+    /// [`InvalidProjectPath`] where that would be too long.
+    pub fn suffixed_wiki(&self, id: GithubId) -> Result<Self, InvalidProjectPath> {
+        format!("{self}/{WIKI}-gh{id}").parse()
     }
 
     /// Whether this project lies in `ancestor`, at any depth. A path is not below itself.
@@ -307,7 +326,7 @@ impl Naming {
             });
             1 + parts.sum::<usize>() + LONGEST_ESCAPE
         };
-        self.root.as_str().len() + self.segments.iter().map(segment).sum::<usize>() + LONGEST_SUFFIX
+        self.root.as_str().len() + self.segments.iter().map(segment).sum::<usize>() + LONGEST_SUFFIX + WIKI.len() + 1
     }
 }
 

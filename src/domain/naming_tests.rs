@@ -96,11 +96,11 @@ fn a_template_that_could_go_wrong_is_refused_with_the_mend() {
 
 #[test]
 fn a_root_that_leaves_no_room_is_refused_before_anything_starts() {
-    let longest_root = LONGEST_PATH - (1 + 39 + 2) - (1 + 100 + 2) - 22;
+    let longest_root = LONGEST_PATH - (1 + 39 + 2) - (1 + 100 + 2) - 22 - "/wiki".len();
     let naming = Naming::parse("{owner}/{name}", &"r".repeat(longest_root)).unwrap();
     let name = RepositoryName::new(&format!("-{}-gh1", "o".repeat(34)), &format!(".{}.git", "n".repeat(95))).unwrap();
     let longest = naming.suffixed(&name, GithubId(i64::MAX));
-    assert_eq!(longest.as_str().len(), LONGEST_PATH);
+    assert_eq!(longest.wiki().unwrap().as_str().len(), LONGEST_PATH);
     let error = Naming::parse("{owner}/{name}", &"r".repeat(longest_root + 1)).unwrap_err();
     assert_eq!(error, InvalidNaming::TooLong { longest: LONGEST_PATH + 1 });
 }

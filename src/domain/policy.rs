@@ -19,6 +19,8 @@ pub enum Wish {
         /// Names, flags or the default branch may have changed.
         describe: bool,
     },
+    /// Look at the mirror's wiki, if there is a mirror.
+    Wiki,
     /// Nothing.
     Nothing,
 }
@@ -29,6 +31,7 @@ pub fn wish(event: &Event, watched: bool) -> Wish {
         Event::Starred { .. } if watched => Wish::Keep,
         Event::Unstarred { .. } if watched => Wish::LetGo,
         Event::Pushed { .. } => Wish::Sync { describe: false },
+        Event::WikiChanged { .. } => Wish::Wiki,
         Event::Changed { change, .. } => match change {
             RepositoryChange::Renamed
             | RepositoryChange::Transferred
@@ -46,7 +49,7 @@ pub fn wish(event: &Event, watched: bool) -> Wish {
 pub fn priority(kind: JobKind, fresh: bool) -> Priority {
     match (kind, fresh) {
         (JobKind::Sync, true) => Priority::FRESH,
-        (JobKind::Sync | JobKind::Verify, _) => Priority::CHANGED,
+        (JobKind::Sync | JobKind::Verify | JobKind::Wiki, _) => Priority::CHANGED,
         (JobKind::Remove, _) => Priority::ROUTINE,
     }
 }

@@ -153,6 +153,15 @@ impl GithubClient {
         url
     }
 
+    /// The address of the wiki's repository, which need not be there: `…/owner/name.wiki.git`.
+    pub fn wiki_url(&self, name: &RepositoryName) -> Url {
+        let mut url = self.inner.git.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().push(name.owner()).push(&format!("{}.wiki.git", name.name()));
+        }
+        url
+    }
+
     /// The value of the `Authorization` header for reading `name` by git over HTTPS, or `None` without
     /// a credential. To be sent to the host of [`Self::git_url`] only. Good for at least five minutes
     /// (one, while GitHub mints no new token).

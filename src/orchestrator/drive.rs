@@ -8,9 +8,10 @@ use chrono::Utc;
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument as _;
 
-use super::{Tools, lease, routes};
+use super::{Tools, lease, routes, wiki};
 use crate::domain::ids::MirrorId;
 use crate::domain::job::JobKind;
+use crate::domain::part::PartId;
 use crate::domain::retry::Retry;
 use crate::stages::failure::{Failure, Verdict};
 use crate::stages::messages::{CountRefs, Ending, Outcome, Record, RollBack, Ticket, TwoSides};
@@ -70,10 +71,13 @@ async fn drive_claimed(tools: &Tools, job: Job) {
 async fn work_or_undo(tools: &Tools, job: &Job, ticket: &Ticket) -> Outcome {
     let outcome = work(tools, job, ticket).await.unwrap_or_else(Outcome::Failed);
     if let Outcome::Failed(failure) = &outcome
-        && job.kind == JobKind::Sync
         && is_final(tools, job, failure)
     {
-        roll_back(tools, ticket.mirror).await;
+        match job.kind {
+            JobKind::Sync => roll_back(tools, ticket.mirror).await,
+            JobKind::Wiki => wiki::roll_back(tools, PartId::wiki(ticket.mirror)).await,
+            JobKind::Verify | JobKind::Remove => {}
+        }
     }
     outcome
 }
@@ -94,6 +98,7 @@ async fn work(tools: &Tools, job: &Job, ticket: &Ticket) -> Result<Outcome, Fail
     match job.kind {
         JobKind::Sync => routes::sync(tools, job, ticket, mirror).await,
         JobKind::Verify => routes::verify(tools, ticket, mirror).await,
+        JobKind::Wiki => wiki::sync(tools, job, ticket, mirror).await,
         JobKind::Remove => routes::remove(tools, mirror).await,
     }
 }
@@ -114,6 +119,7 @@ fn report(job: &Job, outcome: &Outcome) {
             "proven level"
         ),
         Outcome::Compared(it) => tracing::info!(differences = it.differences.len(), "compared"),
+        Outcome::Absent => tracing::info!("upstream has no wiki"),
         Outcome::Nothing => tracing::info!("nothing to do"),
         Outcome::Failed(failure) if failure.verdict == (Verdict::Held { told: true }) => {
             tracing::info!(code = failure.code, "still waits for an admin");

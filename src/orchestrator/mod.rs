@@ -8,6 +8,7 @@ mod lease;
 mod reconcile;
 mod routes;
 mod supervise;
+mod wiki;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -72,6 +73,8 @@ pub struct Tools {
     pub rule: BackoffRule,
     /// Larger upstreams are paused. Bytes.
     pub max_bytes: Option<u64>,
+    /// Mirror wikis too.
+    pub wiki: bool,
     /// Only jobs of these mirrors are claimed; `None` is all.
     pub only: Option<Only>,
     /// Who holds the leases: unique to this process.

@@ -4,11 +4,12 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::Tools;
-use crate::domain::ids::CorrelationId;
+use crate::domain::ids::{CorrelationId, MirrorId};
 use crate::domain::job::{JobKind, Priority};
+use crate::domain::part::Part;
 use crate::stages::failure::Failure;
 use crate::store::jobs::{self, NewJob};
-use crate::store::{Connection, StoreError, deliveries, mirrors, syncs};
+use crate::store::{Connection, StoreError, deliveries, mirrors, parts, syncs};
 
 /// Mirrors queued in one go; the rest follows at the next look.
 const DUE_AT_ONCE: u32 = 500;
@@ -45,6 +46,16 @@ fn tidy(c: &mut Connection, now: DateTime<Utc>) -> Result<(), StoreError> {
 
 async fn queue_due(tools: &Tools) -> Result<(), Failure> {
     let due = tools.store.read(|c| mirrors::due(c, Utc::now(), DUE_AT_ONCE)).await?;
+    queue(tools, JobKind::Sync, due).await?;
+    if tools.wiki {
+        let of = |c: &mut Connection| parts::due(c, Part::Wiki, JobKind::Wiki, Utc::now(), DUE_AT_ONCE);
+        let due = tools.store.read(of).await?;
+        queue(tools, JobKind::Wiki, due).await?;
+    }
+    Ok(())
+}
+
+async fn queue(tools: &Tools, kind: JobKind, due: Vec<MirrorId>) -> Result<(), Failure> {
     if due.is_empty() {
         return Ok(());
     }
@@ -52,7 +63,7 @@ async fn queue_due(tools: &Tools) -> Result<(), Failure> {
         .store
         .write(move |c| {
             due.iter().try_for_each(|mirror| {
-                let job = NewJob::of(JobKind::Sync, *mirror, Priority::ROUTINE, CorrelationId(Uuid::now_v7()));
+                let job = NewJob::of(kind, *mirror, Priority::ROUTINE, CorrelationId(Uuid::now_v7()));
                 jobs::enqueue(c, &job, Utc::now()).map(drop)
             })
         })

@@ -2,8 +2,8 @@
 
 use chrono::Utc;
 
-use super::Tools;
 use super::drive::PATIENCE;
+use super::{Tools, wiki};
 use crate::domain::job::Priority;
 use crate::domain::mirror::Status;
 use crate::domain::policy::{self, DEEP_CHECK};
@@ -40,7 +40,7 @@ pub(super) async fn sync(tools: &Tools, job: &Job, ticket: &Ticket, mirror: Mirr
     Ok(Outcome::Synced(Box::new(synced)))
 }
 
-async fn transfer(
+pub(super) async fn transfer(
     tools: &Tools,
     ticket: &Ticket,
     sides: &TwoSides,
@@ -63,7 +63,7 @@ fn settled_sides(mirror: &Mirror, priority: Priority) -> Option<TwoSides> {
 }
 
 /// Asks GitHub by id, which alone tells who is who.
-async fn describe(tools: &Tools, ticket: &Ticket, mirror: Mirror) -> Result<(Mirror, Repository), Failure> {
+pub(super) async fn describe(tools: &Tools, ticket: &Ticket, mirror: Mirror) -> Result<(Mirror, Repository), Failure> {
     tools.progress.tell(mirror.id, "describe", 0);
     let describe = Describe::Mirror(ticket.clone(), mirror.github_id);
     let repository = tools.stages.describe.ask(describe, PATIENCE).await??;
@@ -77,8 +77,12 @@ async fn describe(tools: &Tools, ticket: &Ticket, mirror: Mirror) -> Result<(Mir
             mirrors::find(c, id)
         })
         .await?
-        .ok_or_else(|| Failure::new("forgotten", "the mirror was forgotten meanwhile", Retry::Never))?;
+        .ok_or_else(forgotten)?;
     Ok((mirror, repository))
+}
+
+pub(super) fn forgotten() -> Failure {
+    Failure::new("forgotten", "the mirror was forgotten meanwhile", Retry::Never)
 }
 
 /// Asks GitHub, and sees to the project.
@@ -87,6 +91,7 @@ async fn prepare(tools: &Tools, ticket: &Ticket, mirror: Mirror) -> Result<TwoSi
     tools.progress.tell(mirror.id, "ensure", 0);
     let ensure = Ensure { ticket: ticket.clone(), mirror: mirror.clone(), repository };
     let ensured = tools.stages.ensure.ask(ensure, PATIENCE).await??;
+    wiki::settle(tools, &mirror).await;
     Ok(TwoSides { adopting: ensured.adopting, ..TwoSides::at(&mirror, ensured.id, ensured.path) })
 }
 
@@ -109,7 +114,7 @@ fn check_bounds(tools: &Tools, repository: &Repository) -> Result<(), Failure> {
 
 /// Upstream or the project may not be where it was, or not what it was: git cannot tell, GitHub's and
 /// OneDev's REST can. Without a credential GitHub's git says 401 for a repository that is not there.
-fn asks_for_a_closer_look(failure: &Failure) -> bool {
+pub(super) fn asks_for_a_closer_look(failure: &Failure) -> bool {
     matches!(
         failure.code,
         "upstream_changed"
@@ -128,6 +133,7 @@ pub(super) async fn verify(tools: &Tools, ticket: &Ticket, mirror: Mirror) -> Re
         let message = Compare { ticket: ticket.clone(), sides };
         tools.stages.transfer.ask(message, PATIENCE).await?
     };
+    wiki::verify(tools, ticket, &mirror).await?;
     let comparison = match compare(sides.clone()).await {
         Err(failure) if asks_for_a_closer_look(&failure) => {
             let repository = describe(tools, ticket, mirror).await?.1.name;

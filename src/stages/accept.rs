@@ -89,7 +89,9 @@ fn accept(c: &mut Connection, stars: &Stars, message: &Accept, now: DateTime<Utc
 
 /// What is asked of a mirror that does not exist is asked of nobody.
 fn granted(c: &mut Connection, wish: Wish, message: &Accept) -> Result<Wish, StoreError> {
-    let (Wish::Sync { .. } | Wish::LetGo, Some(subject)) = (wish, message.event.subject()) else { return Ok(wish) };
+    let (Wish::Sync { .. } | Wish::Wiki | Wish::LetGo, Some(subject)) = (wish, message.event.subject()) else {
+        return Ok(wish);
+    };
     Ok(if mirrors::by_github_id(c, subject.id)?.is_some() { wish } else { Wish::Nothing })
 }
 
@@ -133,6 +135,17 @@ fn grant(
         Wish::Nothing => Ok(Vec::new()),
         Wish::Keep => keep(c, message, subject, now),
         Wish::LetGo => let_go(c, stars, message, subject, now),
+        Wish::Wiki => {
+            let Some(mirror) = mirrors::by_github_id(c, subject.id)? else { return Ok(Vec::new()) };
+            if mirror.name != subject.name {
+                mirrors::doubt_description(c, mirror.id)?;
+            }
+            // The first proof of the code asks for the first look at the wiki.
+            if !mirror.status.is_synced() || mirror.proof.is_none() {
+                return Ok(Vec::new());
+            }
+            queue(c, message, &mirror, JobKind::Wiki, Priority::CHANGED, now)
+        }
         Wish::Sync { describe } => {
             let Some(mirror) = mirrors::by_github_id(c, subject.id)? else { return Ok(Vec::new()) };
             if describe {
@@ -184,6 +197,7 @@ fn let_go(
     }
     mirrors::unstar(c, mirror.id, now)?;
     jobs::cancel_queued(c, mirror.id, JobKind::Sync, now)?;
+    jobs::cancel_queued(c, mirror.id, JobKind::Wiki, now)?;
     note(c, message, "unstar", &mirror, now)?;
     if stars.unstar != Unstar::Delete {
         return Ok(Vec::new());

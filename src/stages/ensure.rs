@@ -3,13 +3,15 @@
 //! Where a project is about to be made is committed first, so that an empty project found there after
 //! a crash is known as ours.
 
+mod wiki;
+
 use std::sync::Arc;
 
 use actix::{Actor, Context, Handler, ResponseActFuture, WrapFuture as _};
 use chrono::Utc;
 
 use super::failure::Failure;
-use super::messages::{Ensure, Ensured, Remove, RollBack};
+use super::messages::{Ensure, EnsureWiki, Ensured, Remove, RollBack, RollBackWiki};
 use super::panics::Panics;
 use super::pool::Guard;
 use crate::config::onedev::{OnConflict, Visibility};
@@ -62,6 +64,24 @@ impl Handler<Ensure> for EnsureActor {
     fn handle(&mut self, message: Ensure, _: &mut Self::Context) -> Self::Result {
         let tools = Arc::clone(&self.tools);
         Box::pin(async move { ensure(&tools, message.mirror, &message.repository).await }.into_actor(self))
+    }
+}
+
+impl Handler<EnsureWiki> for EnsureActor {
+    type Result = ResponseActFuture<Self, Result<Ensured, Failure>>;
+
+    fn handle(&mut self, message: EnsureWiki, _: &mut Self::Context) -> Self::Result {
+        let tools = Arc::clone(&self.tools);
+        Box::pin(async move { wiki::ensure(&tools, &message.mirror, &message.wiki).await }.into_actor(self))
+    }
+}
+
+impl Handler<RollBackWiki> for EnsureActor {
+    type Result = ResponseActFuture<Self, Result<bool, Failure>>;
+
+    fn handle(&mut self, message: RollBackWiki, _: &mut Self::Context) -> Self::Result {
+        let tools = Arc::clone(&self.tools);
+        Box::pin(async move { wiki::roll_back(&tools, message.wiki).await }.into_actor(self))
     }
 }
 
@@ -163,6 +183,7 @@ async fn roll_back(tools: &Tools, mirror: Mirror) -> Result<bool, Failure> {
 }
 
 async fn remove(tools: &Tools, mirror: Mirror) -> Result<(), Failure> {
+    wiki::remove(tools, &mirror).await?;
     if let Some(project) = &mirror.project {
         tools.onedev.delete_project(project.id, &path_of(&project.path)?).await?;
     }

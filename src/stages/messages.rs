@@ -8,8 +8,10 @@ use crate::domain::event::Event;
 use crate::domain::ids::{CorrelationId, JobId, MirrorId, ProjectId};
 use crate::domain::mirror::NotLevel;
 use crate::domain::outcome::{Comparison, Synced};
+use crate::domain::part::Part;
 use crate::domain::repository::{Repository, RepositoryName};
 use crate::store::mirrors::Mirror;
+use crate::store::parts::PartRecord;
 
 /// Goes with every message of one job.
 #[derive(Debug, Clone)]
@@ -129,6 +131,8 @@ pub struct TwoSides {
     pub not_level: Vec<NotLevel>,
     /// The project is somebody's and is taken over only if it holds nothing that upstream lacks.
     pub adopting: bool,
+    /// Which part of the mirror this is.
+    pub part: Part,
     /// An admin lets this sync delete and overwrite as much as upstream says.
     pub allow_mass_delete: bool,
     /// An earlier sync was held back for that, and somebody was told.
@@ -147,9 +151,33 @@ impl TwoSides {
             default_branch: mirror.default_branch.clone(),
             not_level: mirror.not_level.clone(),
             adopting: false,
+            part: Part::Code,
             allow_mass_delete: false,
             held: mirror.held_since.is_some(),
         }
+    }
+
+    /// The sides of a mirror's wiki whose project stands at a given place.
+    pub fn of_wiki_at(mirror: &Mirror, wiki: &PartRecord, project: ProjectId, path: String) -> Self {
+        Self {
+            repository: mirror.name.clone(),
+            project,
+            path,
+            proven: wiki.proof.as_ref().map(|it| it.digest.clone()),
+            proven_at: wiki.proof.as_ref().map(|it| it.verified_at),
+            default_branch: wiki.default_branch.clone(),
+            not_level: wiki.not_level.clone(),
+            adopting: false,
+            part: Part::Wiki,
+            allow_mass_delete: false,
+            held: wiki.held_since.is_some(),
+        }
+    }
+
+    /// The sides of a mirror's wiki that has a project.
+    pub fn of_wiki(mirror: &Mirror, wiki: &PartRecord) -> Option<Self> {
+        let project = wiki.project.as_ref()?;
+        Some(Self::of_wiki_at(mirror, wiki, project.id, project.path.clone()))
     }
 
     /// The sides of a mirror that has a project.
@@ -192,6 +220,16 @@ pub struct Compare {
     pub sides: TwoSides,
 }
 
+/// Does upstream have a wiki with anything in it?
+#[derive(Debug, Message)]
+#[rtype(result = "Result<bool, Failure>")]
+pub struct SeekWiki {
+    /// The job.
+    pub ticket: Ticket,
+    /// Whose.
+    pub repository: RepositoryName,
+}
+
 /// Read both sides' refs as they stand now.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<BothSides, Failure>")]
@@ -217,6 +255,24 @@ pub struct BothSides {
     pub upstream: crate::domain::refs::RefMap,
     /// OneDev's: every ref, starkeep's own ones too.
     pub onedev: crate::domain::refs::RefMap,
+}
+
+/// See to the project of a mirror's wiki. The mirror's own must be there.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Ensured, Failure>")]
+pub struct EnsureWiki {
+    /// The mirror as it stands in the database.
+    pub mirror: Mirror,
+    /// Its wiki as it stands in the database.
+    pub wiki: PartRecord,
+}
+
+/// Take back the empty project that was made for a wiki whose first sync failed for good.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<bool, Failure>")]
+pub struct RollBackWiki {
+    /// The wiki as it stands in the database.
+    pub wiki: PartRecord,
 }
 
 /// Take back the empty project that was made for a mirror whose first sync failed for good.
@@ -258,6 +314,8 @@ pub enum Outcome {
     Synced(Box<Synced>),
     /// Compared, nothing written.
     Compared(Comparison),
+    /// Upstream has no wiki, or none any more.
+    Absent,
     /// There was nothing to do, or nothing is left to write down.
     Nothing,
     /// It failed.

@@ -1,5 +1,7 @@
 //! The last stage: writes down how a job ended, all of it in one transaction.
 
+mod wiki;
+
 use std::sync::Arc;
 
 use actix::{Actor, Context, Handler, ResponseActFuture, WrapFuture as _};
@@ -13,13 +15,13 @@ use crate::config::sync::Sync;
 use crate::domain::job::{JobKind, Priority};
 use crate::domain::mirror::Status;
 use crate::domain::outcome::{Comparison, Stats, Synced};
+use crate::domain::part::{Part, PartId};
 use crate::domain::policy;
 use crate::domain::retry::{BackoffRule, Retry};
-use crate::store::audit::NewEntry;
 use crate::store::jobs::{self, NewJob};
-use crate::store::mirrors::{self, Proven};
+use crate::store::mirrors;
 use crate::store::syncs::{self, Outcome as SyncOutcome, Work};
-use crate::store::{Connection, Store, StoreError, audit};
+use crate::store::{Connection, Store, StoreError, parts};
 use crate::telemetry::metrics::Metrics;
 
 /// What the stage works with.
@@ -78,7 +80,7 @@ fn count(tools: &Tools, message: &Record) {
         Outcome::Failed(failure) if failure.verdict == Verdict::CalledOff => "cut_off",
         Outcome::Failed(failure) if matches!(failure.verdict, Verdict::Held { .. }) => "held",
         Outcome::Failed(_) => "failed",
-        Outcome::Compared(_) | Outcome::Nothing => return,
+        Outcome::Compared(_) | Outcome::Absent | Outcome::Nothing => return,
     };
     tools.metrics.syncs.with_label_values(&[outcome, "relay"]).inc();
     if let Outcome::Synced(it) = &message.outcome {
@@ -102,8 +104,11 @@ struct Pen {
 
 impl Pen {
     fn record(&self, c: &mut Connection, it: &Record) -> Result<Ending, StoreError> {
+        if it.job.kind == JobKind::Wiki {
+            return self.wiki(c, it);
+        }
         match &it.outcome {
-            Outcome::Nothing => self.finish(c, it),
+            Outcome::Nothing | Outcome::Absent => self.finish(c, it),
             Outcome::Synced(synced) => {
                 self.synced(c, it, synced)?;
                 self.finish(c, it)
@@ -124,28 +129,23 @@ impl Pen {
         let next = self.next_look();
         let mirror = it.ticket.mirror;
         if synced.both_read {
-            let proven = Proven {
-                digest: synced.digest.clone(),
-                onedev_digest: Some(synced.digest.clone()),
-                head: synced.head,
-                ref_count: i64::try_from(synced.ref_count).unwrap_or(i64::MAX),
-                default_branch: synced.default_branch.clone(),
-                not_level: synced.not_level.clone(),
-                status: if synced.not_level.is_empty() { Status::Healthy } else { Status::Partial },
-                changed: synced.stats.changed(),
-                verified_at: self.now,
-                next_sync_at: Some(next),
-            };
-            mirrors::record_proof(c, mirror, &proven)?;
+            mirrors::record_proof(c, mirror, &self.proven(synced, Some(next)))?;
+            self.begin_wiki(c, it)?;
         } else {
             mirrors::record_unchanged(c, mirror, next, self.now)?;
         }
-        let outcome = match (synced.stats.changed(), synced.not_level.is_empty()) {
-            (_, false) => SyncOutcome::Partial,
-            (true, true) => SyncOutcome::Changed,
-            (false, true) => SyncOutcome::Unchanged,
-        };
+        let outcome = outcome_of(synced);
         self.history(c, it, outcome, &synced.stats, Some(&synced.digest), None)
+    }
+
+    /// The first look at the wiki follows the first proof.
+    fn begin_wiki(&self, c: &mut Connection, it: &Record) -> Result<(), StoreError> {
+        let mirror = it.ticket.mirror;
+        if self.sync.wiki && parts::begin(c, PartId::wiki(mirror), self.now)? {
+            let job = NewJob::of(JobKind::Wiki, mirror, Priority::ROUTINE, it.ticket.correlation);
+            jobs::enqueue(c, &job, self.now)?;
+        }
+        Ok(())
     }
 
     /// A comparison that found all level is a proof; one that did not asks for a sync.
@@ -164,10 +164,7 @@ impl Pen {
 
     fn failed(&self, c: &mut Connection, it: &Record, failure: &Failure) -> Result<Ending, StoreError> {
         if failure.verdict == Verdict::CalledOff {
-            self.history(c, it, SyncOutcome::CutOff, &Stats::default(), None, Some(failure))?;
-            let postponed =
-                jobs::postpone(c, it.job.id, &it.worker, self.now, false, Some(error_of(failure)), self.now)?;
-            return Ok(if postponed { Ending::Postponed } else { Ending::Lost });
+            return self.called_off(c, it, failure);
         }
         self.history(c, it, SyncOutcome::Failed, &Stats::default(), None, Some(failure))?;
         let mirror = it.ticket.mirror;
@@ -195,6 +192,12 @@ impl Pen {
         }
     }
 
+    fn called_off(&self, c: &mut Connection, it: &Record, failure: &Failure) -> Result<Ending, StoreError> {
+        self.history(c, it, SyncOutcome::CutOff, &Stats::default(), None, Some(failure))?;
+        let postponed = jobs::postpone(c, it.job.id, &it.worker, self.now, false, Some(error_of(failure)), self.now)?;
+        Ok(if postponed { Ending::Postponed } else { Ending::Lost })
+    }
+
     /// It waits for an admin. That is audited once; the looks that follow find the same and say nothing.
     fn held(&self, c: &mut Connection, it: &Record, failure: &Failure, told: bool) -> Result<Ending, StoreError> {
         let mirror = it.ticket.mirror;
@@ -202,12 +205,7 @@ impl Pen {
         mirrors::schedule(c, mirror, Some(self.next_look()), self.now)?;
         if !told {
             mirrors::hold(c, mirror, self.now)?;
-            let name = mirrors::find(c, mirror)?.map_or_else(|| mirror.to_string(), |it| it.name.to_string());
-            let mut entry = NewEntry::of("starkeep", "mirror.hold", &name);
-            entry.outcome = failure.code.to_owned();
-            entry.detail = serde_json::json!({ "mirror": mirror, "message": failure.message });
-            entry.correlation = Some(it.ticket.correlation);
-            audit::append(c, &entry, self.now)?;
+            self.tell_of_hold(c, it, failure)?;
         }
         self.finish(c, it)
     }
@@ -226,10 +224,7 @@ impl Pen {
     }
 
     fn bury(&self, c: &mut Connection, it: &Record, failure: &Failure) -> Result<Ending, StoreError> {
-        let mut entry = NewEntry::of("starkeep", &format!("job.{}", it.job.kind), &it.ticket.mirror.to_string());
-        entry.outcome = failure.code.to_owned();
-        entry.correlation = Some(it.ticket.correlation);
-        audit::append(c, &entry, self.now)?;
+        self.tell_of_death(c, it, failure)?;
         // A dead job is no reason never to look again: the routine check will.
         mirrors::schedule(c, it.ticket.mirror, Some(self.now + policy::DEEP_CHECK), self.now)?;
         Ok(if jobs::bury(c, it.job.id, &it.worker, error_of(failure), self.now)? { Ending::Dead } else { Ending::Lost })
@@ -244,9 +239,11 @@ impl Pen {
         digest: Option<&str>,
         failure: Option<&Failure>,
     ) -> Result<(), StoreError> {
-        if it.job.kind != JobKind::Sync {
-            return Ok(());
-        }
+        let part = match it.job.kind {
+            JobKind::Sync => Part::Code,
+            JobKind::Wiki => Part::Wiki,
+            JobKind::Verify | JobKind::Remove => return Ok(()),
+        };
         let work = Work {
             bytes_in: stats.bytes_in,
             bytes_out: stats.bytes_out,
@@ -260,8 +257,8 @@ impl Pen {
             error: failure.map(|it| (it.code.to_owned(), it.message.clone())),
             changes: stats.changes.iter().map(|it| it.clone().into()).collect(),
         };
-        let (mirror, job) = (it.ticket.mirror, Some(it.job.id));
-        let run = syncs::start(c, mirror, job, it.ticket.correlation, "relay", it.started_at)?;
+        let (of, job) = (PartId { mirror: it.ticket.mirror, part }, Some(it.job.id));
+        let run = syncs::start(c, of, job, it.ticket.correlation, "relay", it.started_at)?;
         syncs::finish(c, run, outcome, &work, self.now)?;
         Ok(())
     }
@@ -269,6 +266,14 @@ impl Pen {
     /// An interval from now, a tenth more or less, so that mirrors made together are not looked at together.
     fn next_look(&self) -> DateTime<Utc> {
         self.now + self.sync.interval.mul_f64(0.9 + 0.2 * self.draw)
+    }
+}
+
+fn outcome_of(synced: &Synced) -> SyncOutcome {
+    match (synced.stats.changed(), synced.not_level.is_empty()) {
+        (_, false) => SyncOutcome::Partial,
+        (true, true) => SyncOutcome::Changed,
+        (false, true) => SyncOutcome::Unchanged,
     }
 }
 

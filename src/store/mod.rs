@@ -21,6 +21,7 @@ mod lock;
 mod migration;
 pub mod mirrors;
 pub mod page;
+pub mod parts;
 mod pool;
 mod prepared;
 mod schema;

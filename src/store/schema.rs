@@ -225,4 +225,5 @@ diesel::table! {
 }
 
 diesel::joinable!(upstreams -> mirrors (mirror_id));
-diesel::allow_tables_to_appear_in_same_query!(mirrors, upstreams, jobs);
+diesel::joinable!(parts -> mirrors (mirror_id));
+diesel::allow_tables_to_appear_in_same_query!(mirrors, upstreams, parts, jobs);

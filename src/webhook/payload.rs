@@ -54,6 +54,7 @@ pub fn parse(event_name: &str, body: &[u8]) -> Result<Event, PayloadError> {
     let needed = match event_name {
         "ping" => object(body).map(|Ping {}| Event::Ping),
         "push" => object(body).map(|Push { repository }| Event::Pushed { repository: repository.0.into() }),
+        "gollum" => object(body).map(|Push { repository }| Event::WikiChanged { repository: repository.0.into() }),
         "star" => star(body),
         "repository" => repository(body),
         _ => return Ok(other(event_name, body)),

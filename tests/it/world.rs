@@ -98,6 +98,8 @@ impl World {
         config.server.bind.set_port(0);
         config.server.webhook_rate_per_minute = 0;
         config.server.shutdown_timeout = Duration::from_secs(30);
+        // A job of its own for each mirror, which the stories of wikis ask for.
+        config.sync.wiki = false;
         // Backing off is tested where it is decided; here it only takes time.
         (config.retry.base, config.retry.cap) = (Duration::from_millis(1), Duration::from_millis(20));
         Some(Self { simulator, config, panics: Panics::default(), folder, app: None, store: None, _database: database })

@@ -11,12 +11,13 @@ use super::query::{Query, mirror_id, no_mirror};
 use crate::domain::ids::MirrorId;
 use crate::domain::job::{JobKind, Priority};
 use crate::domain::mirror::Status;
+use crate::domain::part::PartId;
 use crate::http::auth::Admin;
 use crate::http::problem::Problem;
 use crate::http::shared::Shared;
 use crate::store::jobs::{Job, NewJob};
 use crate::store::mirrors::{self, Mirror};
-use crate::store::{Connection, StoreError, audit, jobs};
+use crate::store::{Connection, StoreError, audit, jobs, parts};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -129,10 +130,14 @@ fn queue(
     match kind {
         JobKind::Verify if mirror.project.is_none() => return Ok(Asked::NoProject),
         JobKind::Sync if !mirror.status.is_synced() => return Ok(Asked::NotNow(mirror.status)),
-        JobKind::Sync | JobKind::Verify | JobKind::Remove => {}
+        JobKind::Sync | JobKind::Verify | JobKind::Wiki | JobKind::Remove => {}
     }
     let job = NewJob::of(kind, id, Priority::ASKED, admin.correlation).allowing_mass_delete(wish.allow_mass_delete);
     let queued = jobs::enqueue(c, &job, now)?;
+    if kind == JobKind::Sync && parts::find(c, PartId::wiki(id))?.is_some() {
+        // Who asks for a sync asks for all of the mirror.
+        jobs::enqueue(c, &NewJob { kind: JobKind::Wiki, ..job }, now)?;
+    }
     let mut detail = json!({ "mirror": id, "job": queued.id, "joined": queued.coalesced });
     if let (true, Some(detail)) = (wish.allow_mass_delete, detail.as_object_mut()) {
         detail.insert("allow_mass_delete".to_owned(), true.into());

@@ -5,9 +5,10 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::mirrors::find;
+use super::mirrors::{find, part};
 use super::query::{Query, mirror_id};
 use super::{ErrorView, page};
+use crate::domain::part::{Part, PartId};
 use crate::http::auth::Admin;
 use crate::http::problem::Problem;
 use crate::http::shared::Shared;
@@ -18,6 +19,7 @@ use crate::store::{kept, syncs};
 #[derive(Serialize)]
 struct SyncView {
     id: i64,
+    part: Part,
     job: Option<i64>,
     correlation_id: String,
     started_at: DateTime<Utc>,
@@ -38,6 +40,7 @@ impl From<Sync> for SyncView {
         let work = it.work;
         Self {
             id: it.id.0,
+            part: it.part,
             job: it.job.map(|it| it.0),
             correlation_id: it.correlation.to_string(),
             started_at: it.started_at,
@@ -69,11 +72,12 @@ pub(super) async fn syncs(_: Admin, shared: web::Data<Shared>, request: HttpRequ
     Ok(page(found, SyncView::from))
 }
 
-/// `GET /mirrors/{id}/kept`: the newest first.
+/// `GET /mirrors/{id}/kept?part=code|wiki`: the newest first.
 pub(super) async fn kept(_: Admin, shared: web::Data<Shared>, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let (_, window) = Query::list(&request, &[])?;
-    let mirror = find(&shared, mirror_id(&request)?).await?;
-    let found = shared.store.read(move |c| kept::list(c, mirror.id, &window)).await?;
+    let (query, window) = Query::list(&request, &["part"])?;
+    let part = part(&query)?;
+    let of = PartId { mirror: find(&shared, mirror_id(&request)?).await?.id, part };
+    let found = shared.store.read(move |c| kept::list(c, of, &window)).await?;
     Ok(page(found, |it| {
         json!({
             "ref": it.name,

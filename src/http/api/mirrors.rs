@@ -6,10 +6,12 @@ use super::page;
 use super::query::{Query, mirror_id, no_mirror};
 use crate::domain::ids::MirrorId;
 use crate::domain::mirror::{Source, Status};
+use crate::domain::part::{Part, PartId};
 use crate::http::auth::Admin;
 use crate::http::problem::Problem;
 use crate::http::shared::Shared;
 use crate::store::mirrors::{self, Filter, Mirror};
+use crate::store::parts;
 
 /// `GET /mirrors?status=&source=&q=`: in the order in which they became known.
 pub(super) async fn list(_: Admin, shared: web::Data<Shared>, request: HttpRequest) -> Result<HttpResponse, Problem> {
@@ -28,6 +30,24 @@ pub(super) async fn one(_: Admin, shared: web::Data<Shared>, request: HttpReques
     Query::read(&request, &[])?;
     let mirror = find(&shared, mirror_id(&request)?).await?;
     Ok(HttpResponse::Ok().json(mirror.to_json()))
+}
+
+/// `GET /mirrors/{id}/wiki`: where the wiki stands; 404 before anybody looked for one.
+pub(super) async fn wiki(_: Admin, shared: web::Data<Shared>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    Query::read(&request, &[])?;
+    let id = PartId::wiki(find(&shared, mirror_id(&request)?).await?.id);
+    let wiki = shared.store.read(move |c| parts::find(c, id)).await?;
+    Ok(HttpResponse::Ok().json(wiki.ok_or_else(no_wiki)?.to_json()))
+}
+
+/// Nobody looked for a wiki yet.
+pub(super) fn no_wiki() -> Problem {
+    Problem::not_found("wiki_unknown", "nobody looked for this mirror's wiki yet; sync.wiki may be off")
+}
+
+/// The part that a call is about: the code, unless `?part=wiki`.
+pub(super) fn part(query: &Query) -> Result<Part, Problem> {
+    Ok(query.word("part", &Part::ALL.map(Part::as_str))?.unwrap_or_default())
 }
 
 /// One mirror.

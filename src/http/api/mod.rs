@@ -37,6 +37,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .service(reading("/mirrors/{id}/syncs", history::syncs))
         .service(reading("/mirrors/{id}/kept", history::kept))
         .service(reading("/mirrors/{id}/refs", refs::refs))
+        .service(reading("/mirrors/{id}/wiki", mirrors::wiki))
         .service(reading("/jobs", jobs::list))
         .service(reading("/jobs/{id}", jobs::one))
         .service(web::resource("/jobs/{id}/retry").route(web::post().to(jobs::retry)))

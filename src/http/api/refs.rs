@@ -8,16 +8,17 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 
 use super::change::no_project;
-use super::mirrors::find;
+use super::mirrors::{find, no_wiki, part};
 use super::page;
 use super::query::{Query, mirror_id};
 use crate::domain::kept::{ALIAS, KEPT};
+use crate::domain::part::{Part, PartId};
 use crate::domain::refs::{Oid, RefName};
 use crate::http::auth::Admin;
 use crate::http::problem::Problem;
 use crate::http::shared::Shared;
 use crate::stages::messages::{BothSides, Look, TwoSides};
-use crate::store::{Page, StoreError, Window};
+use crate::store::{Page, StoreError, Window, parts};
 
 /// How long a place in the stage that reads refs is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -52,13 +53,21 @@ enum State {
     Alias,
 }
 
-/// `GET /mirrors/{id}/refs`: both sides are read anew for every page. Upstream's side holds the managed
+/// `GET /mirrors/{id}/refs?part=code|wiki`: both sides are read anew for every page. Upstream's side holds the managed
 /// refs, OneDev's side all of them. In the order of their names.
 pub(super) async fn refs(_: Admin, shared: web::Data<Shared>, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let (_, window) = Query::list(&request, &[])?;
+    let (query, window) = Query::list(&request, &["part"])?;
+    let part = part(&query)?;
     let after = after(&window)?;
     let mirror = find(&shared, mirror_id(&request)?).await?;
-    let sides = TwoSides::of(&mirror).ok_or_else(no_project)?;
+    let sides = match part {
+        Part::Code => TwoSides::of(&mirror).ok_or_else(no_project)?,
+        Part::Wiki => {
+            let id = PartId::wiki(mirror.id);
+            let wiki = shared.store.read(move |c| parts::find(c, id)).await?.ok_or_else(no_wiki)?;
+            TwoSides::of_wiki(&mirror, &wiki).ok_or_else(no_project)?
+        }
+    };
     let asked =
         tokio::time::timeout(LIMIT, shared.stages.transfer.ask(Look { mirror: mirror.id, sides }, PATIENCE)).await;
     let late = |_| Problem::unavailable("look_slow", "GitHub or OneDev did not answer in time; come again", PATIENCE);

@@ -67,6 +67,7 @@ fn find(
         _ => refusal(StatusCode::NOT_FOUND, "Repository not found."),
     };
     let bare = path.strip_suffix(".git").unwrap_or(path);
+    let (bare, wiki) = bare.strip_suffix(".wiki").map_or((bare, false), |it| (it, true));
     let (owner, name) = bare.split_once('/').ok_or_else(missing)?;
     let Some(repo) = state.current(owner, name) else {
         let moved =
@@ -94,12 +95,17 @@ fn find(
     if pushes && repo.archived {
         return Err(refusal(StatusCode::FORBIDDEN, "This repository was archived so it is read-only."));
     }
-    Ok((repo.id, repo.folder.clone()))
+    if !wiki {
+        return Ok((repo.id, repo.folder.clone()));
+    }
+    // A wiki without a page is not there, whatever `has_wiki` says.
+    let folder = state.wiki_folder(repo.id);
+    if folder.is_dir() { Ok((repo.id, folder)) } else { Err(missing()) }
 }
 
 fn redirect(request: &HttpRequest, full_name: &str, old: &str, call: GitCall) -> Box<HttpResponse> {
     let host = request.headers().get("host").and_then(|it| it.to_str().ok()).unwrap_or("localhost");
-    let suffix = if old.ends_with(".git") { ".git" } else { "" };
+    let suffix = [".wiki.git", ".git"].into_iter().find(|it| old.ends_with(it)).unwrap_or_default();
     let rest = match call {
         GitCall::Advertise(service) => format!("info/refs?service={}", service.name()),
         GitCall::Exchange(service) => service.name().to_owned(),

@@ -14,6 +14,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod webhooks;
+mod wiki;
 
 use std::io;
 use std::path::Path;

@@ -185,11 +185,20 @@ impl State {
         Ok(())
     }
 
+    /// Where the wiki of a repository lies, if there is one.
+    pub(crate) fn wiki_folder(&self, id: GithubId) -> PathBuf {
+        self.root.join(format!("{id}.wiki.git"))
+    }
+
     /// Forgets a repository and every name that led to it.
     pub(crate) fn remove(&mut self, id: GithubId) -> Result<(), SimulatorError> {
         let repo = self.repositories.remove(&id).ok_or_else(|| SimulatorError::Unknown(format!("repository {id}")))?;
         self.former.retain(|_, it| *it != id);
         std::fs::remove_dir_all(repo.folder)?;
+        match std::fs::remove_dir_all(self.wiki_folder(id)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
         Ok(())
     }
 

@@ -6,12 +6,13 @@ use chrono::Utc;
 
 use super::round::{Run, View};
 use crate::domain::kept::{self, KeptRef, Reason};
+use crate::domain::part::Part;
 use crate::domain::refs::{Oid, RefName};
 use crate::domain::retry::Retry;
 use crate::git::{self, Ancestry, Command};
 use crate::stages::failure::Failure;
 use crate::store::kept as table;
-use crate::store::{mirrors, tips};
+use crate::store::{mirrors, parts, tips};
 
 impl Run<'_> {
     /// Makes kept refs, all in one push with an empty pack: their objects are there.
@@ -40,14 +41,14 @@ impl Run<'_> {
         if keeps.is_empty() {
             return Ok(());
         }
-        let (mirror, now) = (self.ticket.mirror, Utc::now());
-        self.tools.store.write(move |c| table::insert(c, mirror, &keeps, now)).await?;
+        let (of, now) = (self.of(), Utc::now());
+        self.tools.store.write(move |c| table::insert(c, of, &keeps, now)).await?;
         Ok(())
     }
 
     /// Kept refs that a run made and could not write down, since it was cut off, are written down now.
     pub(super) async fn settle_kept(&self, view: &View) -> Result<(), Failure> {
-        let mirror = self.ticket.mirror;
+        let of = self.of();
         let standing: Vec<KeptRef> = view
             .target
             .iter()
@@ -61,7 +62,7 @@ impl Run<'_> {
         if standing.is_empty() {
             return Ok(());
         }
-        let known: BTreeSet<RefName> = self.tools.store.read(move |c| table::names(c, mirror)).await?;
+        let known: BTreeSet<RefName> = self.tools.store.read(move |c| table::names(c, of)).await?;
         self.record_keeps(standing.into_iter().filter(|it| !known.contains(&it.kept)).collect()).await
     }
 
@@ -86,14 +87,17 @@ impl Run<'_> {
         }
         let url = self.tools.onedev.page_url(&self.path).to_string();
         let project = mirrors::Project { id: self.sides.project, path: self.sides.path.clone(), url };
-        let (mirror, held) = (self.ticket.mirror, managed.clone());
+        let (of, held) = (self.of(), managed.clone());
         self.tools
             .store
             .write(move |c| {
                 // Whatever an earlier project held is of no meaning here.
-                tips::clear_intents(c, mirror)?;
-                tips::replace_all(c, mirror, &held)?;
-                mirrors::set_project(c, mirror, &project, false, Utc::now())
+                tips::clear_intents(c, of)?;
+                tips::replace_all(c, of, &held)?;
+                match of.part {
+                    Part::Code => mirrors::set_project(c, of.mirror, &project, false, Utc::now()),
+                    Part::Wiki => parts::set_project(c, of, &project, false, Utc::now()),
+                }
             })
             .await?;
         self.intents.clear();

@@ -10,8 +10,10 @@ mod keep;
 mod push;
 mod questions;
 mod round;
+mod wiki;
 
 pub use round::Tools;
+pub use wiki::ABSENT;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,9 +21,10 @@ use std::time::Duration;
 use actix::{Actor, Context, Handler, ResponseActFuture, WrapFuture as _};
 
 use super::failure::Failure;
-use super::messages::{BothSides, Compare, CountRefs, Look, Ticket, Transfer, TwoSides};
+use super::messages::{BothSides, Compare, CountRefs, Look, SeekWiki, Ticket, Transfer};
 use super::pool::Guard;
 use crate::domain::outcome::{Comparison, Synced};
+use crate::domain::repository::RepositoryName;
 use crate::domain::retry::Retry;
 use round::Run;
 
@@ -51,7 +54,7 @@ impl Handler<Transfer> for TransferActor {
             let limit = tools.sync.timeout;
             let cancel = message.ticket.cancel.clone();
             let Transfer { ticket, sides, depth } = &message;
-            let work = with_a_fresh_token(&tools, sides, || async {
+            let work = with_a_fresh_token(&tools, &sides.repository, || async {
                 Run::open(&tools, ticket, sides).await?.sync(*depth).await
             });
             tokio::select! {
@@ -73,8 +76,9 @@ impl Handler<Compare> for TransferActor {
             let limit = tools.sync.timeout;
             let cancel = message.ticket.cancel.clone();
             let Compare { ticket, sides } = &message;
-            let work =
-                with_a_fresh_token(&tools, sides, || async { Run::open(&tools, ticket, sides).await?.compare().await });
+            let work = with_a_fresh_token(&tools, &sides.repository, || async {
+                Run::open(&tools, ticket, sides).await?.compare().await
+            });
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => Err(Failure::called_off()),
@@ -100,6 +104,25 @@ impl Handler<Look> for TransferActor {
     }
 }
 
+impl Handler<SeekWiki> for TransferActor {
+    type Result = ResponseActFuture<Self, Result<bool, Failure>>;
+
+    fn handle(&mut self, message: SeekWiki, _: &mut Self::Context) -> Self::Result {
+        let tools = Arc::clone(&self.tools);
+        let work = async move {
+            let limit = tools.sync.timeout;
+            let cancel = message.ticket.cancel.clone();
+            let work = with_a_fresh_token(&tools, &message.repository, || wiki::is_there(&tools, &message.repository));
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => Err(Failure::called_off()),
+                done = tokio::time::timeout(limit, work) => done.unwrap_or_else(|_| Err(timed_out(limit))),
+            }
+        };
+        Box::pin(work.into_actor(self))
+    }
+}
+
 impl Handler<CountRefs> for TransferActor {
     type Result = ResponseActFuture<Self, Result<usize, Failure>>;
 
@@ -115,16 +138,20 @@ impl Handler<CountRefs> for TransferActor {
 
 /// Does the work, and once more if GitHub takes the credential for worn out although it should be good:
 /// an installation's tokens may be revoked early. A run bears to be done twice.
-async fn with_a_fresh_token<T, F>(tools: &Tools, sides: &TwoSides, work: impl Fn() -> F) -> Result<T, Failure>
+async fn with_a_fresh_token<T, F>(
+    tools: &Tools,
+    repository: &RepositoryName,
+    work: impl Fn() -> F,
+) -> Result<T, Failure>
 where
     F: Future<Output = Result<T, Failure>>,
 {
     let refused = |done: &Result<T, Failure>| done.as_ref().is_err_and(|it| it.code == "upstream_unauthorized");
     let done = work().await;
-    if !refused(&done) || tools.github.git_authorization(&sides.repository).await?.is_none() {
+    if !refused(&done) || tools.github.git_authorization(repository).await?.is_none() {
         return done;
     }
-    tools.github.git_authorization_refused(&sides.repository).await?;
+    tools.github.git_authorization_refused(repository).await?;
     work().await
 }
 

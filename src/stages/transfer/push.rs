@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::Utc;
 
 use super::round::{Run, View};
+use crate::domain::part::Part;
 use crate::domain::plan::{self, Change, Plan};
 use crate::domain::refs::{Oid, RefName};
 use crate::domain::retry::Retry;
@@ -59,16 +60,16 @@ impl Run<'_> {
     async fn announce(&mut self, changes: impl Iterator<Item = &Change>) -> Result<(), Failure> {
         let intents: Vec<(RefName, Option<Oid>)> = changes.map(|it| (it.at.clone(), it.new)).collect();
         self.intents.extend(intents.iter().cloned());
-        let (mirror, announced) = (self.ticket.mirror, std::mem::replace(&mut self.announced, true));
+        let (of, announced) = (self.of(), std::mem::replace(&mut self.announced, true));
         let landed = std::mem::take(&mut self.landed);
         self.tools
             .store
             .write(move |c| {
-                if !announced {
-                    mirrors::set_syncing(c, mirror, Utc::now())?;
+                if !announced && of.part == Part::Code {
+                    mirrors::set_syncing(c, of.mirror, Utc::now())?;
                 }
-                tips::settle(c, mirror, &landed)?;
-                tips::intend(c, mirror, &intents)
+                tips::settle(c, of, &landed)?;
+                tips::intend(c, of, &intents)
             })
             .await?;
         Ok(())

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
+use super::wiki;
 use crate::config::policy::Policy;
 use crate::config::sync::{ForeignRefs, Sync};
 use crate::domain::kept;
 use crate::domain::mirror::NotLevel;
 use crate::domain::naming::ProjectPath;
 use crate::domain::outcome::{Comparison, Stats, Synced};
+use crate::domain::part::PartId;
 use crate::domain::plan::{self, Plan, Rules, Sides};
 use crate::domain::refs::{self, Oid, RefMap, RefName};
 use crate::domain::retry::Retry;
@@ -61,6 +63,8 @@ pub(super) struct Run<'a> {
     pub(super) ticket: &'a Ticket,
     pub(super) sides: &'a TwoSides,
     pub(super) upstream: Upstream,
+    /// Upstream is read without a credential.
+    anonymous: bool,
     pub(super) target: Target,
     /// The project's path, as it is in OneDev.
     pub(super) path: ProjectPath,
@@ -134,18 +138,15 @@ pub(super) fn path_of(sides: &TwoSides) -> Result<ProjectPath, Failure> {
 
 impl<'a> Run<'a> {
     pub(super) async fn open(tools: &'a Tools, ticket: &'a Ticket, sides: &'a TwoSides) -> Result<Self, Failure> {
-        let upstream = Address {
-            url: tools.github.git_url(&sides.repository),
-            authorization: tools.github.git_authorization(&sides.repository).await?,
-            service: "github",
-        };
+        let (upstream, anonymous) = wiki::upstream(tools, &sides.repository, sides.part).await?;
         let path = path_of(sides)?;
         let refused = sides.not_level.iter().filter(|it| it.alias.is_some());
         Ok(Self {
             tools,
             ticket,
             sides,
-            upstream: Upstream::new(tools.http.clone(), upstream, tools.metrics.clone(), tools.wire)?,
+            upstream,
+            anonymous,
             target: target(tools, &path)?,
             path,
             bytes: Arc::new(git::Progress::new(&tools.metrics)),
@@ -160,6 +161,11 @@ impl<'a> Run<'a> {
             landed: Vec::new(),
             stats: Stats::default(),
         })
+    }
+
+    /// What is synced: whose tips and kept refs these are.
+    pub(super) fn of(&self) -> PartId {
+        PartId { mirror: self.ticket.mirror, part: self.sides.part }
     }
 
     pub(super) async fn sync(mut self, depth: Depth) -> Result<Synced, Failure> {
@@ -229,7 +235,7 @@ impl<'a> Run<'a> {
 
     async fn read_upstream(&self) -> Result<Advertisement, Failure> {
         let prefixes: Vec<&str> = self.tools.sync.refs.iter().map(refs::RefPattern::prefix).collect();
-        Ok(self.upstream.ls_refs(&prefixes).await?)
+        self.upstream.ls_refs(&prefixes).await.map_err(|error| wiki::told(error, self.sides.part, self.anonymous))
     }
 
     /// Both sides, at once.
@@ -256,7 +262,8 @@ impl<'a> Run<'a> {
 
     /// GitHub may have led us from the name that we know to another one.
     fn check_name(&self) -> Result<(), Failure> {
-        let (known, found) = (self.tools.github.git_url(&self.sides.repository), self.upstream.url());
+        let known = wiki::address(self.tools, &self.sides.repository, self.sides.part);
+        let found = self.upstream.url();
         if known == found {
             return Ok(());
         }
@@ -284,8 +291,8 @@ impl<'a> Run<'a> {
 
     /// What was last put, and what was about to be.
     async fn tips(&self) -> Result<(RefMap, tips::Intents), Failure> {
-        let mirror = self.ticket.mirror;
-        Ok(self.tools.store.read(move |c| tips::load(c, mirror)).await?)
+        let of = self.of();
+        Ok(self.tools.store.read(move |c| tips::load(c, of)).await?)
     }
 
     fn rules(&self) -> Rules<'_> {
@@ -338,8 +345,8 @@ impl<'a> Run<'a> {
     }
 
     async fn write_tips(&self, seen: Vec<(RefName, Option<Oid>)>) -> Result<(), Failure> {
-        let mirror = self.ticket.mirror;
-        self.tools.store.write(move |c| tips::settle(c, mirror, &seen)).await?;
+        let of = self.of();
+        self.tools.store.write(move |c| tips::settle(c, of, &seen)).await?;
         Ok(())
     }
 

@@ -80,7 +80,7 @@ struct Busy {
     busy: bool,
 }
 
-/// Whether a sync of one of these mirrors runs, or waits without having failed yet.
+/// Whether a sync of one of these mirrors, or of its wiki, runs, or waits without having failed yet.
 ///
 /// # Errors
 /// Those of the database.
@@ -90,7 +90,7 @@ pub fn is_first_try_open(c: &mut Connection, mirrors: &[MirrorId]) -> Result<boo
     let fresh = jobs::state.eq(JobState::Queued.as_str()).and(jobs::attempts.eq(0));
     let open: i64 = jobs::table
         .filter(jobs::mirror_id.eq_any(ids))
-        .filter(jobs::kind.eq(JobKind::Sync.as_str()))
+        .filter(jobs::kind.eq_any([JobKind::Sync.as_str(), JobKind::Wiki.as_str()]))
         .filter(running.or(fresh))
         .count()
         .get_result(&mut c.db)?;

@@ -9,7 +9,7 @@ use crate::domain::mirror::Status;
 use crate::store::connection::Connection;
 use crate::store::error::StoreError;
 use crate::store::schema::mirrors;
-use crate::store::time;
+use crate::store::{parts, time};
 
 use super::find::find;
 use super::update;
@@ -68,6 +68,7 @@ pub fn pause(c: &mut Connection, id: MirrorId, now: DateTime<Utc>) -> Result<boo
 /// Those of the database.
 pub fn resume(c: &mut Connection, id: MirrorId, now: DateTime<Utc>) -> Result<bool, StoreError> {
     let Some(mirror) = find(c, id)?.filter(|it| it.status == Status::Paused) else { return Ok(false) };
+    parts::schedule_all(c, id, now)?;
     let status = match mirror.paused_from {
         None | Some(Status::Syncing | Status::Paused) => Status::Pending,
         Some(other) => other,
@@ -105,6 +106,9 @@ pub fn unstar(c: &mut Connection, id: MirrorId, now: DateTime<Utc>) -> Result<bo
 /// # Errors
 /// Those of the database.
 pub fn restar(c: &mut Connection, id: MirrorId, now: DateTime<Utc>) -> Result<bool, StoreError> {
+    if find(c, id)?.is_some_and(|it| it.status == Status::Archived) {
+        parts::schedule_all(c, id, now)?;
+    }
     update!(
         c,
         id,

@@ -6,6 +6,7 @@ mod deliveries;
 mod history;
 mod jobs;
 mod mirrors;
+mod parts;
 #[path = "../../../tests/support/postgres.rs"]
 mod postgres;
 mod races;

@@ -47,6 +47,7 @@ fn a_push_tells_where_even_if_nothing_moved() {
     let push =
         json!({"ref": "refs/heads/main", "before": zero, "after": zero, "repository": repository_of(42, "octo/hello")});
     assert_eq!(ask("push", &push), Ok(Event::Pushed { repository: subject() }));
+    assert_eq!(ask("gollum", &push), Ok(Event::WikiChanged { repository: subject() }));
 }
 
 #[test]
@@ -77,7 +78,7 @@ fn what_starkeep_does_not_act_on_is_recorded_with_githubs_words() {
         Ok(Event::Other { name: name.to_owned(), action: action.map(str::to_owned) })
     };
     assert_eq!(ask("issues", &json!({"action": "opened"})), other("issues", Some("opened")));
-    assert_eq!(ask("gollum", &json!({})), other("gollum", None));
+    assert_eq!(ask("fork", &json!({})), other("fork", None));
     assert_eq!(ask("fork", &json!({"action": {"odd": []}})), other("fork", None));
     assert_eq!(ask("fork", &json!({"action": "x".repeat(65)})), other("fork", None));
     assert_eq!(ask("star", &json!({"action": "polished"})), other("star", Some("polished")));

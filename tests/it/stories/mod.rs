@@ -19,3 +19,4 @@ mod tools;
 mod unstar;
 mod unusual;
 mod upstream;
+mod wiki;

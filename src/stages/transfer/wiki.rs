@@ -1,0 +1,53 @@
+//! What is different about a wiki: its address, and that it may not be there although the repository is.
+
+use super::round::Tools;
+use crate::domain::part::Part;
+use crate::domain::repository::RepositoryName;
+use crate::domain::retry::Retry;
+use crate::git::{Address, Upstream, WireError};
+use crate::stages::failure::Failure;
+
+/// The code of the failure that says that upstream has no such wiki.
+pub const ABSENT: &str = "wiki_absent";
+
+/// The upstream side of a transfer, and whether it is read without a credential.
+pub(super) async fn upstream(
+    tools: &Tools,
+    repository: &RepositoryName,
+    part: Part,
+) -> Result<(Upstream, bool), Failure> {
+    let authorization = tools.github.git_authorization(repository).await?;
+    let anonymous = authorization.is_none();
+    let address = Address { url: address(tools, repository, part), authorization, service: "github" };
+    Ok((Upstream::new(tools.http.clone(), address, tools.metrics.clone(), tools.wire)?, anonymous))
+}
+
+/// Where a part of a repository is read.
+pub(super) fn address(tools: &Tools, repository: &RepositoryName, part: Part) -> url::Url {
+    match part {
+        Part::Code => tools.github.git_url(repository),
+        Part::Wiki => tools.github.wiki_url(repository),
+    }
+}
+
+/// Whether upstream's wiki is there and holds anything: GitHub says `has_wiki` of repositories without one.
+pub(super) async fn is_there(tools: &Tools, repository: &RepositoryName) -> Result<bool, Failure> {
+    let (upstream, anonymous) = upstream(tools, repository, Part::Wiki).await?;
+    match upstream.ls_refs(&["refs/"]).await {
+        Ok(list) => Ok(!list.refs.is_empty()),
+        Err(error) => match told(error, Part::Wiki, anonymous) {
+            failure if failure.code == ABSENT => Ok(false),
+            failure => Err(failure),
+        },
+    }
+}
+
+/// A wiki that is not there is answered 404, and 401 to whoever shows no credential.
+pub(super) fn told(error: WireError, part: Part, anonymous: bool) -> Failure {
+    let failure = Failure::from(error);
+    let absent = failure.code == "upstream_not_found" || (anonymous && failure.code == "upstream_unauthorized");
+    if part == Part::Wiki && absent {
+        return Failure::new(ABSENT, "upstream has no wiki", Retry::Never);
+    }
+    failure
+}
