@@ -23,7 +23,7 @@ mod tests {
 
     /// A row for each table that a migration makes, in words that both databases understand. A new
     /// migration adds its own; the test fails for a table without a row.
-    const SAMPLES: [(&str, &str); 4] = [
+    const SAMPLES: [(&str, &str); 5] = [
         (
             "0001_mirrors",
             "INSERT INTO mirrors (id, github_id, owner, name, named_at, source, status, created_at, updated_at) \
@@ -52,6 +52,14 @@ mod tests {
              INSERT INTO settings (name, value) VALUES ('a', '1');",
         ),
         ("0004_stars", "INSERT INTO stars (mirror_id, account_id, starred_at) VALUES ('m', 5, 't');"),
+        (
+            "0008_marker",
+            "INSERT INTO markers (mirror_id, marker, facts, written_at) VALUES ('m', 'oid', 'digest', 't');
+             INSERT INTO ref_changes (mirror_id, ref, new, at) VALUES ('m', 'refs/heads/main', 'oid', 't');
+             INSERT INTO states (mirror_id, at, digest, last_change) VALUES ('m', 't', 'digest', 1);
+             INSERT INTO drills (mirror_id, at, outcome, refs, objects, bytes, millis) \
+                 VALUES ('m', 't', 'ok', 1, 3, 200, 5);",
+        ),
     ];
 
     const SQLITE_COLUMNS: &str = "SELECT t.name || '.' || c.name || CASE c.\"notnull\" WHEN 1 THEN '' ELSE '?' END AS text \
