@@ -1,5 +1,7 @@
 //! From a configuration to a running service: adapters, actors, server. The only place that knows them all.
 
+mod kept;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;

@@ -63,6 +63,14 @@ mod tests {
              INSERT INTO jobs (kind, mirror_id, state, priority, run_after, payload, correlation_id, created_at, \
                  updated_at) VALUES ('wiki', 'm', 'queued', 0, 't', '{}', 'c', 't', 't');",
         ),
+        (
+            "0008_marker",
+            "INSERT INTO markers (mirror_id, marker, facts, written_at) VALUES ('m', 'oid', 'digest', 't');
+             INSERT INTO ref_changes (mirror_id, ref, new, at) VALUES ('m', 'refs/heads/main', 'oid', 't');
+             INSERT INTO states (mirror_id, at, digest, last_change) VALUES ('m', 't', 'digest', 1);
+             INSERT INTO drills (mirror_id, at, outcome, refs, objects, bytes, millis) \
+                 VALUES ('m', 't', 'ok', 1, 3, 200, 5);",
+        ),
     ];
 
     const SQLITE_COLUMNS: &str = "SELECT t.name || '.' || c.name || CASE c.\"notnull\" WHEN 1 THEN '' ELSE '?' END AS text \

@@ -84,6 +84,54 @@ diesel::table! {
         oid -> Text,
         reason -> Text,
         created_at -> Text,
+        doomed_at -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    markers (mirror_id) {
+        mirror_id -> Text,
+        marker -> Nullable<Text>,
+        facts -> Nullable<Text>,
+        written_at -> Nullable<Text>,
+        due -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    ref_changes (id) {
+        id -> BigInt,
+        mirror_id -> Text,
+        #[sql_name = "ref"]
+        name -> Text,
+        old -> Nullable<Text>,
+        new -> Nullable<Text>,
+        at -> Text,
+    }
+}
+
+diesel::table! {
+    states (id) {
+        id -> BigInt,
+        mirror_id -> Text,
+        at -> Text,
+        digest -> Text,
+        head -> Nullable<Text>,
+        last_change -> BigInt,
+    }
+}
+
+diesel::table! {
+    drills (id) {
+        id -> BigInt,
+        mirror_id -> Text,
+        at -> Text,
+        outcome -> Text,
+        refs -> BigInt,
+        objects -> BigInt,
+        bytes -> BigInt,
+        millis -> BigInt,
+        problem -> Nullable<Text>,
     }
 }
 

@@ -9,6 +9,7 @@ mod head;
 mod keep;
 mod push;
 mod questions;
+mod revive;
 mod round;
 
 pub use round::Tools;

@@ -117,12 +117,20 @@ impl View {
 
 /// The project's side of a transfer.
 pub(super) fn target(tools: &Tools, path: &ProjectPath) -> Result<Target, Failure> {
-    let address = Address {
+    Ok(Target::new(tools.http.clone(), address(tools, path), tools.metrics.clone(), tools.wire)?)
+}
+
+/// The project, to be read from.
+pub(super) fn project(tools: &Tools, path: &ProjectPath) -> Result<Upstream, Failure> {
+    Ok(Upstream::of_project(tools.http.clone(), address(tools, path), tools.metrics.clone(), tools.wire)?)
+}
+
+fn address(tools: &Tools, path: &ProjectPath) -> Address {
+    Address {
         url: tools.onedev.git_url(path),
         authorization: Some(tools.onedev.git_authorization()),
         service: "onedev",
-    };
-    Ok(Target::new(tools.http.clone(), address, tools.metrics.clone(), tools.wire)?)
+    }
 }
 
 /// A project's path as it is remembered.
@@ -227,7 +235,7 @@ impl<'a> Run<'a> {
         Ok(BothSides { upstream, onedev: target })
     }
 
-    async fn read_upstream(&self) -> Result<Advertisement, Failure> {
+    pub(super) async fn read_upstream(&self) -> Result<Advertisement, Failure> {
         let prefixes: Vec<&str> = self.tools.sync.refs.iter().map(refs::RefPattern::prefix).collect();
         Ok(self.upstream.ls_refs(&prefixes).await?)
     }

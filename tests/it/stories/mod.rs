@@ -13,6 +13,7 @@ mod onedev;
 mod panic;
 mod processes;
 mod refs;
+mod revive;
 mod secrets;
 mod star;
 mod tools;
