@@ -23,7 +23,7 @@ mod tests {
 
     /// A row for each table that a migration makes, in words that both databases understand. A new
     /// migration adds its own; the test fails for a table without a row.
-    const SAMPLES: [(&str, &str); 5] = [
+    const SAMPLES: [(&str, &str); 6] = [
         (
             "0001_mirrors",
             "INSERT INTO mirrors (id, github_id, owner, name, named_at, source, status, created_at, updated_at) \
