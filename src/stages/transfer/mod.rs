@@ -6,6 +6,7 @@
 
 mod head;
 mod keep;
+mod lfs;
 mod push;
 mod questions;
 mod round;
