@@ -13,6 +13,7 @@
 //! - [`Upstream`]: lists refs (protocol v2, the old one as fallback) and fetches packs.
 //! - [`Target`]: lists refs and pushes commands with a pack; [`PushReport`] tells what became of each.
 //! - [`Relay`]: the whole transfer, with the process's [`Spool`] in between.
+//! - [`LfsEndpoint`]: one repository's LFS objects; [`Findings`]: the pointers that a passing pack held.
 //! - [`non_commit_tags`] and [`is_ancestor`]: two questions that are answered by small fetches.
 //!
 //! Every error is a [`WireError`]: which side, a stable word, whether it may pass.
@@ -36,6 +37,7 @@ mod progress;
 mod relay;
 mod remote;
 mod report;
+mod scan;
 mod sideband;
 mod spool;
 mod status;
@@ -59,9 +61,10 @@ pub use lfs::{
 pub use listing::{Advertisement, ReceiveAdvertisement, Version};
 pub use pack::Pack;
 pub use progress::{Phase, Progress, Snapshot};
-pub use relay::{Order, Relay, TransferOptions, Transferred};
+pub use relay::{Order, Prepared, Relay, TransferOptions, Transferred};
 pub use remote::{Address, Patience, http_client};
 pub use report::{PushReport, RefOutcome, Refusal};
+pub use scan::{Findings, scan_all, settle};
 pub use spool::Spool;
 pub use target::Target;
 pub use upstream::Upstream;

@@ -166,7 +166,7 @@ impl Upstream {
         options: FetchOptions,
         offered: &Capabilities,
     ) -> Result<Pack, WireError> {
-        let detail = if options.tips_only || options.without_trees {
+        let detail = if options.tips_only || options.without_trees || options.small_blobs {
             "it cannot leave parts out of a pack"
         } else if !offered.has("side-band-64k") {
             "it does not offer side-band-64k"

@@ -266,6 +266,33 @@ diesel::table! {
 }
 
 diesel::table! {
+    lfs_objects (mirror_id, oid, size) {
+        mirror_id -> Text,
+        oid -> Text,
+        size -> BigInt,
+        state -> Text,
+        reason -> Nullable<Text>,
+        attempts -> Integer,
+        next_try_at -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    lfs_garbage (mirror_id, blob) {
+        mirror_id -> Text,
+        blob -> Text,
+        reason -> Text,
+    }
+}
+
+diesel::table! {
+    lfs_scans (mirror_id) {
+        mirror_id -> Text,
+        whole -> Bool,
+    }
+}
+
+diesel::table! {
     settings (name) {
         name -> Text,
         value -> Text,

@@ -8,6 +8,7 @@ mod economy;
 mod faults;
 mod head;
 mod kept;
+mod lfs;
 mod naming;
 mod onedev;
 mod panic;
