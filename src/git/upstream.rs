@@ -6,7 +6,6 @@
 use std::sync::{Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
-use reqwest::Client;
 use url::Url;
 
 use super::body::Body;
@@ -16,7 +15,7 @@ use super::fetch::{self, FetchOptions};
 use super::listing::{Advertisement, InfoRefs, Version, read_info_refs, read_ls_refs};
 use super::pack::Pack;
 use super::pktline::{FrameError, put, put_delimiter, put_flush};
-use super::remote::{AGENT, Address, Patience, Remote, Service};
+use super::remote::{AGENT, Address, Connections, Patience, Remote, Service};
 use crate::domain::refs::Oid;
 use crate::telemetry::metrics::Metrics;
 
@@ -45,10 +44,15 @@ impl Upstream {
     /// Makes no request.
     ///
     /// # Errors
-    /// [`WireError::BadRequest`] for an address with credentials or one that is not http(s), and for
-    /// a credential that does not fit in a header.
-    pub fn new(http: Client, address: Address, metrics: Metrics, patience: Patience) -> Result<Self, WireError> {
-        let remote = Remote::new(http, address, Side::Upstream, metrics, patience)?;
+    /// [`WireError::BadRequest`] for an address with a password or one that is not http(s) or ssh, for
+    /// an ssh address whose server has no key, and for a credential that does not fit in a header.
+    pub fn new(
+        connections: impl Into<Connections>,
+        address: Address,
+        metrics: Metrics,
+        patience: Patience,
+    ) -> Result<Self, WireError> {
+        let remote = Remote::new(&connections.into(), address, Side::Upstream, metrics, patience)?;
         Ok(Self { remote, dialect: Mutex::default() })
     }
 

@@ -34,8 +34,8 @@ pub struct Tools {
     pub github: GithubClient,
     /// Where the projects are.
     pub onedev: OnedevClient,
-    /// Connections of the git wire client.
-    pub http: reqwest::Client,
+    /// What the git wire client connects with.
+    pub connections: git::Connections,
     /// How long a silent server is waited for.
     pub wire: Patience,
     /// Holds packs until they are whole.
@@ -114,12 +114,11 @@ impl View {
 
 /// The project's side of a transfer.
 pub(super) fn target(tools: &Tools, path: &ProjectPath) -> Result<Target, Failure> {
-    let address = Address {
-        url: tools.onedev.git_url(path),
-        authorization: Some(tools.onedev.git_authorization()),
-        service: "onedev",
-    };
-    Ok(Target::new(tools.http.clone(), address, tools.metrics.clone(), tools.wire)?)
+    let url = tools.onedev.push_url(path);
+    // By SSH a key tells who we are.
+    let authorization = (url.scheme() != "ssh").then(|| tools.onedev.git_authorization());
+    let address = Address { url, authorization, service: "onedev" };
+    Ok(Target::new(tools.connections.clone(), address, tools.metrics.clone(), tools.wire)?)
 }
 
 /// A project's path as it is remembered.
@@ -142,7 +141,7 @@ impl<'a> Run<'a> {
             tools,
             ticket,
             sides,
-            upstream: Upstream::new(tools.http.clone(), upstream, tools.metrics.clone(), tools.wire)?,
+            upstream: Upstream::new(tools.connections.clone(), upstream, tools.metrics.clone(), tools.wire)?,
             target: target(tools, &path)?,
             path,
             bytes: Arc::new(git::Progress::new(&tools.metrics)),
@@ -227,7 +226,13 @@ impl<'a> Run<'a> {
 
     /// Both sides, at once.
     pub(super) async fn read_both(&self) -> Result<View, Failure> {
-        let target = async { Ok::<_, Failure>(self.target.receive_refs().await?) };
+        let target = async {
+            // By SSH the mere start of a push makes the project that it is for.
+            if self.target.url().scheme() == "ssh" {
+                self.check_project().await?;
+            }
+            Ok::<_, Failure>(self.target.receive_refs().await?)
+        };
         let (upstream, target) = tokio::try_join!(self.read_upstream(), target)?;
         Ok(self.view(upstream, target))
     }
