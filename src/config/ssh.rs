@@ -3,6 +3,8 @@
 //! Both are read here, so that a key that cannot be used is told at the start with its origin. They
 //! go to [`crate::git`], which connects.
 
+use std::str::FromStr;
+
 use russh::keys::ssh_key::{Algorithm, Fingerprint, HashAlg, PublicKey};
 use russh::keys::{PrivateKey, decode_secret_key};
 use secrecy::{ExposeSecret, SecretString};
@@ -46,6 +48,14 @@ impl HostKey {
             Self::Fingerprint(_) => None,
             Self::Key(it) => Some(it.algorithm()),
         }
+    }
+}
+
+impl FromStr for HostKey {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        host_key(text).map_err(|it| format!("{}; {}", it.found, it.accepted))
     }
 }
 

@@ -38,7 +38,7 @@ pub(crate) struct Body {
 }
 
 impl Body {
-    pub(crate) fn of_http(response: reqwest::Response, side: Side, stall: Duration, redactor: Arc<Redactor>) -> Self {
+    pub(crate) fn new(response: reqwest::Response, side: Side, stall: Duration, redactor: Arc<Redactor>) -> Self {
         Self { source: Source::Http(response), ahead: None, side, stall, redactor, received: 0 }
     }
 

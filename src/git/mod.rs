@@ -29,6 +29,7 @@ mod feed;
 mod fetch;
 mod file;
 mod haves;
+mod lfs;
 mod listing;
 mod pack;
 mod pktline;
@@ -55,6 +56,9 @@ pub use command::{Command, Push, batches};
 pub use error::{Side, WireError};
 pub use fetch::FetchOptions;
 pub use haves::{MAX_HAVES, haves, wants};
+pub use lfs::{
+    Answer, Claim, Claims, Download, LfsEndpoint, Link, MOST_AT_ONCE, ObjectError, Operation, Source, Standing,
+};
 pub use listing::{Advertisement, ReceiveAdvertisement, Version};
 pub use pack::Pack;
 pub use progress::{Phase, Progress, Snapshot};

@@ -18,6 +18,8 @@ use super::smart_http::HttpRemote;
 use super::ssh::{SshRemote, SshServer};
 use crate::telemetry::metrics::Metrics;
 
+/// GitHub and others give git's answers only to clients whose name begins so.
+pub(crate) const CLIENT_NAME: &str = concat!("git/starkeep-", env!("CARGO_PKG_VERSION"));
 /// What we call ourselves within git's protocol.
 pub(crate) const AGENT: &str = concat!("agent=starkeep/", env!("CARGO_PKG_VERSION"));
 /// How long a connection may take to come up, names resolved.

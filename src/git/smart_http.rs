@@ -16,12 +16,10 @@ use super::body::{Body, causes};
 use super::clean::Redactor;
 use super::error::{Side, WireError};
 use super::feed::Outgoing;
-use super::remote::{Address, CONNECT, Patience, Service};
+use super::remote::{Address, CLIENT_NAME, CONNECT, Patience, Service};
 use super::status::refusal;
 use crate::telemetry::metrics::Metrics;
 
-/// GitHub and others give git's answers only to clients whose name begins so.
-const CLIENT_NAME: &str = concat!("git/starkeep-", env!("CARGO_PKG_VERSION"));
 const MAX_REDIRECTS: usize = 3;
 
 /// The HTTP client that remotes need: no redirects and no retries of its own, bounded connecting,
@@ -260,7 +258,7 @@ impl HttpRemote {
             return Err(WireError::Protocol { side: self.side, detail });
         }
         self.settled.store(true, Ordering::Relaxed);
-        Ok(Body::of_http(response, self.side, self.patience.stall, Arc::clone(&self.redactor)))
+        Ok(Body::new(response, self.side, self.patience.stall, Arc::clone(&self.redactor)))
     }
 }
 

@@ -330,6 +330,7 @@ fn incoming(read: ChannelReadHalf) -> ByteStream {
             }
         }
     })
+    .fuse()
     .boxed_local()
 }
 

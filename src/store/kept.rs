@@ -8,8 +8,8 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 
-use crate::domain::ids::MirrorId;
 use crate::domain::kept::{KeptRef, Reason};
+use crate::domain::part::PartId;
 use crate::domain::refs::{Oid, RefName};
 
 use super::connection::Connection;
@@ -59,18 +59,32 @@ impl TryFrom<KeptRow> for Kept {
     }
 }
 
+/// The rows of one part.
+#[diesel::dsl::auto_type(no_type_alias)]
+fn its<'a>(of: PartId) -> _ {
+    let (mirror, part): (String, &'a str) = (of.mirror.to_string(), of.part.as_str());
+    kept::table.filter(kept::mirror_id.eq(mirror)).filter(kept::part.eq(part))
+}
+
 /// Records kept refs; one that is recorded already stays as it is. Says how many are new.
 ///
 /// # Errors
 /// Those of the database.
-pub fn insert(c: &mut Connection, mirror: MirrorId, kept: &[KeptRef], now: DateTime<Utc>) -> Result<u64, StoreError> {
-    let sql = "INSERT INTO kept (mirror_id, ref, kept_ref, oid, reason, created_at) VALUES ($1, $2, $3, $4, $5, $6) \
-               ON CONFLICT (mirror_id, kept_ref) DO NOTHING";
+pub fn insert(
+    c: &mut Connection,
+    of: impl Into<PartId>,
+    kept: &[KeptRef],
+    now: DateTime<Utc>,
+) -> Result<u64, StoreError> {
+    let of = of.into();
+    let sql = "INSERT INTO kept (mirror_id, part, ref, kept_ref, oid, reason, created_at) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (mirror_id, part, kept_ref) DO NOTHING";
     let mut new = 0;
     // One by one: a sync keeps few, since one that would keep many waits for an admin.
     for it in kept {
         let made = diesel::sql_query(sql)
-            .bind::<Text, _>(mirror.to_string())
+            .bind::<Text, _>(of.mirror.to_string())
+            .bind::<Text, _>(of.part.as_str().to_owned())
             .bind::<Text, _>(it.name.to_string())
             .bind::<Text, _>(it.kept.to_string())
             .bind::<Text, _>(it.oid.to_string())
@@ -86,9 +100,8 @@ pub fn insert(c: &mut Connection, mirror: MirrorId, kept: &[KeptRef], now: DateT
 ///
 /// # Errors
 /// [`StoreError::Cursor`]; those of the database.
-pub fn list(c: &mut Connection, mirror: MirrorId, window: &Window) -> Result<Page<Kept>, StoreError> {
-    let mut query =
-        kept::table.filter(kept::mirror_id.eq(mirror.to_string())).select(KeptRow::as_select()).into_boxed();
+pub fn list(c: &mut Connection, of: impl Into<PartId>, window: &Window) -> Result<Page<Kept>, StoreError> {
+    let mut query = its(of.into()).select(KeptRow::as_select()).into_boxed();
     if let Some(before) = window.after::<i64>()? {
         query = query.filter(kept::id.lt(before));
     }
@@ -100,8 +113,8 @@ pub fn list(c: &mut Connection, mirror: MirrorId, window: &Window) -> Result<Pag
 ///
 /// # Errors
 /// Those of the database.
-pub fn count(c: &mut Connection, mirror: MirrorId) -> Result<u64, StoreError> {
-    let count: i64 = kept::table.filter(kept::mirror_id.eq(mirror.to_string())).count().get_result(&mut c.db)?;
+pub fn count(c: &mut Connection, of: impl Into<PartId>) -> Result<u64, StoreError> {
+    let count: i64 = its(of.into()).count().get_result(&mut c.db)?;
     Ok(u64::try_from(count).unwrap_or_default())
 }
 
@@ -109,8 +122,7 @@ pub fn count(c: &mut Connection, mirror: MirrorId) -> Result<u64, StoreError> {
 ///
 /// # Errors
 /// Those of the database.
-pub fn names(c: &mut Connection, mirror: MirrorId) -> Result<BTreeSet<RefName>, StoreError> {
-    let names: Vec<String> =
-        kept::table.filter(kept::mirror_id.eq(mirror.to_string())).select(kept::kept_ref).load(&mut c.db)?;
+pub fn names(c: &mut Connection, of: impl Into<PartId>) -> Result<BTreeSet<RefName>, StoreError> {
+    let names: Vec<String> = its(of.into()).select(kept::kept_ref).load(&mut c.db)?;
     names.iter().map(|it| RefName::new(it).map_err(|e| StoreError::Corrupt(e.to_string()))).collect()
 }

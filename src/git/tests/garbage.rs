@@ -19,7 +19,7 @@ fn body(bytes: &[u8], side: Side) -> Body {
     let chunks = [one.to_vec(), other.to_vec()].map(Ok::<_, std::io::Error>);
     let stream = reqwest::Body::wrap_stream(futures_util::stream::iter(chunks));
     let response = reqwest::Response::from(http::Response::new(stream));
-    Body::of_http(response, side, Duration::from_secs(5), Arc::new(Redactor::default()))
+    Body::new(response, side, Duration::from_secs(5), Arc::new(Redactor::default()))
 }
 
 /// All readers, one after the other.

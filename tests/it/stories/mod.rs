@@ -1,6 +1,7 @@
 //! One file for each thing that happens to mirrors.
 
 mod alias;
+mod brake;
 mod commands;
 mod crash;
 mod economy;
@@ -13,6 +14,7 @@ mod panic;
 mod processes;
 mod refs;
 mod secrets;
+mod ssh;
 mod star;
 mod tools;
 mod unstar;
