@@ -229,12 +229,28 @@ async fn take_over(store: &Store) -> anyhow::Result<ServeLock> {
     Ok(lock)
 }
 
+/// What git connects with: HTTP, and SSH where a side is reached by it.
+fn connections(config: &Config) -> anyhow::Result<git::Connections> {
+    let mut connections = git::Connections::from(git::http_client()?);
+    let github = Some(&config.github.git_url).filter(|it| it.scheme() == "ssh");
+    for (key, url, keys) in [
+        ("github.ssh_key", github, &config.github.ssh),
+        ("onedev.ssh_key", config.onedev.ssh_url.as_ref(), &config.onedev.ssh),
+    ] {
+        if let Some(url) = url {
+            let server = git::SshServer::new(url, keys).map_err(|error| anyhow::anyhow!("{key}: {error}"))?;
+            connections = connections.with_ssh(server);
+        }
+    }
+    Ok(connections)
+}
+
 struct Adapters {
     store: Store,
     github: GithubClient,
     onedev: OnedevClient,
     naming: Naming,
-    http: reqwest::Client,
+    connections: git::Connections,
     spool: git::Spool,
     claims: git::Claims,
     metrics: Metrics,
@@ -249,7 +265,7 @@ impl Adapters {
             github: GithubClient::new(&config.github, metrics)?,
             onedev: OnedevClient::new(&config.onedev, metrics)?,
             naming: Naming::parse(&config.onedev.naming, &config.onedev.root)?,
-            http: git::http_client()?,
+            connections: connections(config)?,
             spool: git::Spool::new(config.sync.spool_memory, config.sync.spool_dir.clone()),
             claims: git::Claims::default(),
             metrics: metrics.clone(),
@@ -296,7 +312,7 @@ impl Adapters {
             store: self.store.clone(),
             github: self.github.clone(),
             onedev: self.onedev.clone(),
-            http: self.http.clone(),
+            connections: self.connections.clone(),
             wire: git::Patience { stall: config.sync.stall_timeout, ..git::Patience::default() },
             spool: self.spool.clone(),
             pushes: Arc::new(Semaphore::new(config.onedev.concurrent_pushes)),

@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use reqwest::Client;
 use url::Url;
 
 use super::capabilities::Capabilities;
@@ -12,7 +11,7 @@ use super::error::{Side, WireError};
 use super::feed::{Cause, Feed, body};
 use super::listing::{InfoRefs, ReceiveAdvertisement, read_info_refs};
 use super::progress::{Phase, Progress};
-use super::remote::{Address, Patience, Remote, Service};
+use super::remote::{Address, Connections, Patience, Remote, Service};
 use super::report::{self, PushReport};
 use crate::telemetry::metrics::Metrics;
 
@@ -30,10 +29,15 @@ impl Target {
     /// Makes no request.
     ///
     /// # Errors
-    /// [`WireError::BadRequest`] for an address with credentials or one that is not http(s), and for
-    /// a credential that does not fit in a header.
-    pub fn new(http: Client, address: Address, metrics: Metrics, patience: Patience) -> Result<Self, WireError> {
-        let remote = Remote::new(http, address, Side::Target, metrics, patience)?;
+    /// [`WireError::BadRequest`] for an address with a password or one that is not http(s) or ssh, for
+    /// an ssh address whose server has no key, and for a credential that does not fit in a header.
+    pub fn new(
+        connections: impl Into<Connections>,
+        address: Address,
+        metrics: Metrics,
+        patience: Patience,
+    ) -> Result<Self, WireError> {
+        let remote = Remote::new(&connections.into(), address, Side::Target, metrics, patience)?;
         Ok(Self { remote, offered: Mutex::new(Capabilities::of_words(USUAL)) })
     }
 

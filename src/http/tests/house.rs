@@ -134,7 +134,7 @@ fn stages(config: &Config, store: &Store, metrics: &Metrics, panics: &Panics) ->
         store: store.clone(),
         github,
         onedev,
-        http: git::http_client().unwrap(),
+        connections: git::http_client().unwrap().into(),
         wire: git::Patience::default(),
         spool: git::Spool::new(1 << 20, None),
         pushes: Arc::new(Semaphore::new(1)),

@@ -36,8 +36,8 @@ pub struct Tools {
     pub github: GithubClient,
     /// Where the projects are.
     pub onedev: OnedevClient,
-    /// Connections of the git wire client.
-    pub http: reqwest::Client,
+    /// What the git wire client connects with.
+    pub connections: git::Connections,
     /// How long a silent server is waited for.
     pub wire: Patience,
     /// Holds packs until they are whole.
@@ -123,20 +123,19 @@ impl View {
 
 /// The project's side of a transfer.
 pub(super) fn target(tools: &Tools, path: &ProjectPath) -> Result<Target, Failure> {
-    Ok(Target::new(tools.http.clone(), address(tools, path), tools.metrics.clone(), tools.wire)?)
+    Ok(Target::new(tools.connections.clone(), address(tools, path), tools.metrics.clone(), tools.wire)?)
 }
 
 /// The project, to be read from.
 pub(super) fn project(tools: &Tools, path: &ProjectPath) -> Result<Upstream, Failure> {
-    Ok(Upstream::of_project(tools.http.clone(), address(tools, path), tools.metrics.clone(), tools.wire)?)
+    Ok(Upstream::of_project(tools.connections.clone(), address(tools, path), tools.metrics.clone(), tools.wire)?)
 }
 
 fn address(tools: &Tools, path: &ProjectPath) -> Address {
-    Address {
-        url: tools.onedev.git_url(path),
-        authorization: Some(tools.onedev.git_authorization()),
-        service: "onedev",
-    }
+    let url = tools.onedev.push_url(path);
+    // By SSH a key tells who we are.
+    let authorization = (url.scheme() != "ssh").then(|| tools.onedev.git_authorization());
+    Address { url, authorization, service: "onedev" }
 }
 
 /// A project's path as it is remembered.
@@ -160,7 +159,7 @@ impl<'a> Run<'a> {
             tools,
             ticket,
             sides,
-            upstream: Upstream::new(tools.http.clone(), upstream, tools.metrics.clone(), tools.wire)?,
+            upstream: Upstream::new(tools.connections.clone(), upstream, tools.metrics.clone(), tools.wire)?,
             target: target(tools, &path)?,
             path,
             bytes: Arc::new(git::Progress::new(&tools.metrics)),
@@ -257,7 +256,13 @@ impl<'a> Run<'a> {
 
     /// Both sides, at once.
     pub(super) async fn read_both(&self) -> Result<View, Failure> {
-        let target = async { Ok::<_, Failure>(self.target.receive_refs().await?) };
+        let target = async {
+            // By SSH the mere start of a push makes the project that it is for.
+            if self.target.url().scheme() == "ssh" {
+                self.check_project().await?;
+            }
+            Ok::<_, Failure>(self.target.receive_refs().await?)
+        };
         let (upstream, target) = tokio::try_join!(self.read_upstream(), target)?;
         Ok(self.view(upstream, target))
     }

@@ -16,6 +16,7 @@ mod processes;
 mod refs;
 mod revive;
 mod secrets;
+mod ssh;
 mod star;
 mod tools;
 mod unstar;
