@@ -20,4 +20,5 @@ mod ssh;
 mod star;
 mod tools;
 mod unstar;
+mod unusual;
 mod upstream;
