@@ -191,6 +191,7 @@ diesel::table! {
         mirror_id -> Text,
         oid -> Text,
         size -> BigInt,
+        origin -> Text,
         state -> Text,
         reason -> Nullable<Text>,
         attempts -> Integer,
