@@ -1,5 +1,7 @@
 //! From a configuration to a running service: adapters, actors, server. The only place that knows them all.
 
+mod kept;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -301,6 +303,7 @@ impl Adapters {
             lfs: Arc::new(Semaphore::new(LFS_AT_ONCE)),
             claims: self.claims.clone(),
             sync: config.sync.clone(),
+            policy: config.policy.clone(),
             metrics: self.metrics.clone(),
             progress: self.progress.clone(),
             panics: self.panics.clone(),

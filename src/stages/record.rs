@@ -79,6 +79,7 @@ fn count(tools: &Tools, message: &Record) {
         Outcome::Synced(it) if it.stats.changed() => "changed",
         Outcome::Synced(_) => "unchanged",
         Outcome::Failed(failure) if failure.verdict == Verdict::CalledOff => "cut_off",
+        Outcome::Failed(failure) if matches!(failure.verdict, Verdict::Held { .. }) => "held",
         Outcome::Failed(_) => "failed",
         Outcome::Compared(_) | Outcome::Nothing => return,
     };
@@ -181,6 +182,7 @@ impl Pen {
         let status = match failure.verdict {
             Verdict::Gone => Some(Status::Gone),
             Verdict::Paused => Some(Status::Paused),
+            Verdict::Held { told } => return self.held(c, it, failure, told),
             Verdict::Fault | Verdict::CalledOff => None,
         };
         if let Some(status) = status {
@@ -199,6 +201,23 @@ impl Pen {
             },
             Retry::Never => self.bury(c, it, failure),
         }
+    }
+
+    /// It waits for an admin. That is audited once; the looks that follow find the same and say nothing.
+    fn held(&self, c: &mut Connection, it: &Record, failure: &Failure, told: bool) -> Result<Ending, StoreError> {
+        let mirror = it.ticket.mirror;
+        mirrors::record_error(c, mirror, (failure.code, &failure.message), 0, Status::Error, self.now)?;
+        mirrors::schedule(c, mirror, Some(self.next_look()), self.now)?;
+        if !told {
+            mirrors::hold(c, mirror, self.now)?;
+            let name = mirrors::find(c, mirror)?.map_or_else(|| mirror.to_string(), |it| it.name.to_string());
+            let mut entry = NewEntry::of("starkeep", "mirror.hold", &name);
+            entry.outcome = failure.code.to_owned();
+            entry.detail = serde_json::json!({ "mirror": mirror, "message": failure.message });
+            entry.correlation = Some(it.ticket.correlation);
+            audit::append(c, &entry, self.now)?;
+        }
+        self.finish(c, it)
     }
 
     fn postpone(

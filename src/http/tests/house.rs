@@ -141,6 +141,7 @@ fn stages(config: &Config, store: &Store, metrics: &Metrics, panics: &Panics) ->
         lfs: Arc::new(tokio::sync::Semaphore::new(1)),
         claims: crate::git::Claims::default(),
         sync: config.sync.clone(),
+        policy: config.policy.clone(),
         metrics: metrics.clone(),
         progress: Progress::default(),
         panics: panics.clone(),

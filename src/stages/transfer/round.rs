@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use super::lfs::{Known, Lfs, Open};
+use crate::config::policy::Policy;
 use crate::config::sync::{ForeignRefs, Sync};
 use crate::domain::kept;
 use crate::domain::mirror::NotLevel;
@@ -49,6 +50,8 @@ pub struct Tools {
     pub claims: git::Claims,
     /// How to sync.
     pub sync: Sync,
+    /// What waits for an admin.
+    pub policy: Policy,
     /// What is counted.
     pub metrics: Metrics,
     /// Told how many bytes moved.
@@ -120,12 +123,20 @@ impl View {
 
 /// The project's side of a transfer.
 pub(super) fn target(tools: &Tools, path: &ProjectPath) -> Result<Target, Failure> {
-    let address = Address {
+    Ok(Target::new(tools.http.clone(), address(tools, path), tools.metrics.clone(), tools.wire)?)
+}
+
+/// The project, to be read from.
+pub(super) fn project(tools: &Tools, path: &ProjectPath) -> Result<Upstream, Failure> {
+    Ok(Upstream::of_project(tools.http.clone(), address(tools, path), tools.metrics.clone(), tools.wire)?)
+}
+
+fn address(tools: &Tools, path: &ProjectPath) -> Address {
+    Address {
         url: tools.onedev.git_url(path),
         authorization: Some(tools.onedev.git_authorization()),
         service: "onedev",
-    };
-    Ok(Target::new(tools.http.clone(), address, tools.metrics.clone(), tools.wire)?)
+    }
 }
 
 /// A project's path as it is remembered.
@@ -181,14 +192,18 @@ impl<'a> Run<'a> {
         if self.sides.adopting {
             self.take_over(&view).await?;
         }
-        if depth == Depth::Full && self.retry_refused(&mut view).await? {
-            view = self.read_both().await?;
+        if depth == Depth::Full && !self.refused.is_empty() {
+            self.brake(&self.plan(&view), &view).await?;
+            if self.retry_refused(&mut view).await? {
+                view = self.read_both().await?;
+            }
         }
         if depth == Depth::Full {
             self.look_closely_at_lfs(&view).await?;
         }
         for _ in 0..MOST_ROUNDS {
             let mut plan = self.plan(&view);
+            self.brake(&plan, &view).await?;
             self.record(&plan).await?;
             plan.changes.retain(|it| !self.stuck.contains_key(&it.at));
             if plan.is_level() {
@@ -235,7 +250,7 @@ impl<'a> Run<'a> {
         Ok(BothSides { upstream, onedev: target })
     }
 
-    async fn read_upstream(&self) -> Result<Advertisement, Failure> {
+    pub(super) async fn read_upstream(&self) -> Result<Advertisement, Failure> {
         let prefixes: Vec<&str> = self.tools.sync.refs.iter().map(refs::RefPattern::prefix).collect();
         Ok(self.upstream.ls_refs(&prefixes).await?)
     }
@@ -320,7 +335,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn compared<'b>(&'b self, view: &'b View, refused: &'b BTreeSet<RefName>) -> Sides<'b> {
+    pub(super) fn compared<'b>(&'b self, view: &'b View, refused: &'b BTreeSet<RefName>) -> Sides<'b> {
         Sides { upstream: &view.upstream, target: &view.target, put: &self.put, intents: &self.intents, refused }
     }
 

@@ -1,6 +1,7 @@
 //! One file for each thing that happens to mirrors.
 
 mod alias;
+mod brake;
 mod commands;
 mod crash;
 mod economy;
@@ -13,6 +14,7 @@ mod onedev;
 mod panic;
 mod processes;
 mod refs;
+mod revive;
 mod secrets;
 mod star;
 mod tools;
