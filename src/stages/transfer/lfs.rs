@@ -289,7 +289,7 @@ impl Run<'_> {
         Ok(Depot {
             store: tools.store.clone(),
             mirror: self.ticket.mirror,
-            upstream: endpoint(upstream, Side::Upstream)?,
+            upstream: Some(endpoint(upstream, Side::Upstream)?),
             target: endpoint(target, Side::Target)?,
             slots: std::sync::Arc::clone(&tools.lfs),
             progress: std::sync::Arc::clone(&self.bytes),
