@@ -8,6 +8,7 @@ pub mod event;
 pub mod ids;
 pub mod job;
 pub mod kept;
+pub mod marker;
 pub mod mirror;
 pub mod naming;
 pub mod outcome;

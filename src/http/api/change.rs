@@ -112,7 +112,7 @@ fn queue(
     match kind {
         JobKind::Verify if mirror.project.is_none() => return Ok(Asked::NoProject),
         JobKind::Sync if !mirror.status.is_synced() => return Ok(Asked::NotNow(mirror.status)),
-        JobKind::Sync | JobKind::Verify | JobKind::Remove => {}
+        _ => {}
     }
     let queued = jobs::enqueue(c, &NewJob::of(kind, id, Priority::ASKED, admin.correlation), now)?;
     let detail = json!({ "mirror": id, "job": queued.id, "joined": queued.coalesced });

@@ -6,6 +6,8 @@
 
 mod head;
 mod keep;
+mod mark;
+mod prune;
 mod push;
 mod questions;
 mod revive;
