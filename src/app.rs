@@ -297,6 +297,7 @@ impl Adapters {
             spool: self.spool.clone(),
             pushes: Arc::new(Semaphore::new(config.onedev.concurrent_pushes)),
             sync: config.sync.clone(),
+            policy: config.policy.clone(),
             metrics: self.metrics.clone(),
             progress: self.progress.clone(),
             panics: self.panics.clone(),

@@ -23,7 +23,7 @@ mod tests {
 
     /// A row for each table that a migration makes, in words that both databases understand. A new
     /// migration adds its own; the test fails for a table without a row.
-    const SAMPLES: [(&str, &str); 5] = [
+    const SAMPLES: [(&str, &str); 6] = [
         (
             "0001_mirrors",
             "INSERT INTO mirrors (id, github_id, owner, name, named_at, source, status, created_at, updated_at) \
@@ -52,6 +52,17 @@ mod tests {
              INSERT INTO settings (name, value) VALUES ('a', '1');",
         ),
         ("0004_stars", "INSERT INTO stars (mirror_id, account_id, starred_at) VALUES ('m', 5, 't');"),
+        (
+            "0007_wiki",
+            "INSERT INTO parts (mirror_id, part, state, updated_at) VALUES ('m', 'wiki', 'healthy', 't');
+             INSERT INTO tips (mirror_id, part, ref, put) VALUES ('m', 'wiki', 'refs/heads/main', 'oid');
+             INSERT INTO kept (mirror_id, part, ref, kept_ref, oid, reason, created_at) \
+                 VALUES ('m', 'wiki', 'refs/heads/main', 'refs/starkeep/kept/1', 'oid', 'overwritten', 't');
+             INSERT INTO syncs (mirror_id, part, correlation_id, started_at, outcome, engine) \
+                 VALUES ('m', 'wiki', 'c', 't', 'changed', 'relay');
+             INSERT INTO jobs (kind, mirror_id, state, priority, run_after, payload, correlation_id, created_at, \
+                 updated_at) VALUES ('wiki', 'm', 'queued', 0, 't', '{}', 'c', 't', 't');",
+        ),
         (
             "0008_marker",
             "INSERT INTO markers (mirror_id, marker, facts, written_at) VALUES ('m', 'oid', 'digest', 't');

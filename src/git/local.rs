@@ -106,7 +106,12 @@ impl LocalRepository {
     ///
     /// # Errors
     /// [`WireError::Spool`].
-    pub async fn versions(&self, tip: Oid, files: &'static [&'static str], most: usize) -> Result<Vec<Version>, WireError> {
+    pub async fn versions(
+        &self,
+        tip: Oid,
+        files: &'static [&'static str],
+        most: usize,
+    ) -> Result<Vec<Version>, WireError> {
         self.blocking(move |folder| versions(&Repository::open_bare(folder)?, tip, files, most)).await
     }
 
@@ -149,7 +154,7 @@ impl LocalRepository {
     }
 
     fn failed(&self, error: &git2::Error) -> WireError {
-        WireError::Spool { path: self.folder.clone(), detail: error.message().to_owned() }
+        WireError::Spool { folder: self.folder.clone(), source: std::io::Error::other(error.message().to_owned()) }
     }
 }
 
@@ -186,12 +191,7 @@ fn index(folder: &Path, mut pieces: mpsc::Receiver<Option<Bytes>>) -> Result<(),
     }
 }
 
-fn versions(
-    repository: &Repository,
-    tip: Oid,
-    files: &[&str],
-    most: usize,
-) -> Result<Vec<Version>, git2::Error> {
+fn versions(repository: &Repository, tip: Oid, files: &[&str], most: usize) -> Result<Vec<Version>, git2::Error> {
     let mut out = Vec::new();
     let mut next = Some(git2::Oid::from_str(&tip.to_string())?);
     while let Some(id) = next.filter(|_| out.len() < most) {

@@ -28,7 +28,9 @@ mod feed;
 mod fetch;
 mod file;
 mod haves;
+mod lfs;
 mod listing;
+mod local;
 mod objects;
 mod pack;
 mod pktline;
@@ -53,7 +55,11 @@ pub use command::{Command, Push, batches};
 pub use error::{Side, WireError};
 pub use fetch::FetchOptions;
 pub use haves::{MAX_HAVES, haves, wants};
+pub use lfs::{
+    Answer, Claim, Claims, Download, LfsEndpoint, Link, MOST_AT_ONCE, ObjectError, Operation, Source, Standing,
+};
 pub use listing::{Advertisement, ReceiveAdvertisement, Version};
+pub use local::{Checked, LocalRepository, Version as FileVersion};
 pub use objects::{Minted, NewCommit, mint};
 pub use pack::Pack;
 pub use progress::{Phase, Progress, Snapshot};

@@ -129,6 +129,10 @@ pub struct TwoSides {
     pub not_level: Vec<NotLevel>,
     /// The project is somebody's and is taken over only if it holds nothing that upstream lacks.
     pub adopting: bool,
+    /// An admin lets this sync delete and overwrite as much as upstream says.
+    pub allow_mass_delete: bool,
+    /// An earlier sync was held back for that, and somebody was told.
+    pub held: bool,
 }
 
 impl TwoSides {
@@ -143,6 +147,8 @@ impl TwoSides {
             default_branch: mirror.default_branch.clone(),
             not_level: mirror.not_level.clone(),
             adopting: false,
+            allow_mass_delete: false,
+            held: mirror.held_since.is_some(),
         }
     }
 

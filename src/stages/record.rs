@@ -10,7 +10,6 @@ use super::messages::{Ending, Outcome, Record};
 use super::panics::Panics;
 use super::pool::Guard;
 use crate::config::sync::Sync;
-use crate::domain::ids::MirrorId;
 use crate::domain::job::{JobKind, Priority};
 use crate::domain::mirror::Status;
 use crate::domain::outcome::{Comparison, Stats, Synced};
@@ -82,6 +81,7 @@ fn count(tools: &Tools, message: &Record) {
         Outcome::Synced(it) if it.stats.changed() => "changed",
         Outcome::Synced(_) => "unchanged",
         Outcome::Failed(failure) if failure.verdict == Verdict::CalledOff => "cut_off",
+        Outcome::Failed(failure) if matches!(failure.verdict, Verdict::Held { .. }) => "held",
         Outcome::Failed(_) => "failed",
         Outcome::Compared(_) | Outcome::Nothing => return,
     };
@@ -143,7 +143,7 @@ impl Pen {
                 next_sync_at: Some(next),
             };
             mirrors::record_proof(c, mirror, &proven)?;
-            self.mark(c, mirror, synced)?;
+            self.mark(c, it, synced)?;
         } else {
             mirrors::record_unchanged(c, mirror, next, self.now)?;
         }
@@ -161,11 +161,15 @@ impl Pen {
 
     /// The project is told at once of what nobody else knows, soon of names that came and went, and once a
     /// day of what only moved.
-    fn mark(&self, c: &mut Connection, mirror: MirrorId, synced: &Synced) -> Result<(), StoreError> {
+    fn mark(&self, c: &mut Connection, it: &Record, synced: &Synced) -> Result<(), StoreError> {
         let stats = &synced.stats;
         let due = if stats.created + stats.deleted > 0 { NAMES_TOLD } else { MOVES_TOLD };
+        let (mirror, correlation) = (it.ticket.mirror, it.ticket.correlation);
         let known = markers::later(c, mirror, self.now + due)?;
-        if !known || stats.kept + stats.aliased > 0 { markers::soon(c, mirror, self.now) } else { Ok(()) }
+        if known && stats.kept + stats.aliased == 0 {
+            return Ok(());
+        }
+        markers::queue(c, mirror, correlation, self.now)
     }
 
     /// A comparison that found all level is a proof; one that did not asks for a sync.
@@ -197,6 +201,7 @@ impl Pen {
         let status = match failure.verdict {
             Verdict::Gone => Some(Status::Gone),
             Verdict::Paused => Some(Status::Paused),
+            Verdict::Held { told } => return self.held(c, it, failure, told),
             Verdict::Fault | Verdict::CalledOff => None,
         };
         if let Some(status) = status {
@@ -221,6 +226,23 @@ impl Pen {
             },
             Retry::Never => self.bury(c, it, failure),
         }
+    }
+
+    /// It waits for an admin. That is audited once; the looks that follow find the same and say nothing.
+    fn held(&self, c: &mut Connection, it: &Record, failure: &Failure, told: bool) -> Result<Ending, StoreError> {
+        let mirror = it.ticket.mirror;
+        mirrors::record_error(c, mirror, (failure.code, &failure.message), 0, Status::Error, self.now)?;
+        mirrors::schedule(c, mirror, Some(self.next_look()), self.now)?;
+        if !told {
+            mirrors::hold(c, mirror, self.now)?;
+            let name = mirrors::find(c, mirror)?.map_or_else(|| mirror.to_string(), |it| it.name.to_string());
+            let mut entry = NewEntry::of("starkeep", "mirror.hold", &name);
+            entry.outcome = failure.code.to_owned();
+            entry.detail = serde_json::json!({ "mirror": mirror, "message": failure.message });
+            entry.correlation = Some(it.ticket.correlation);
+            audit::append(c, &entry, self.now)?;
+        }
+        self.finish(c, it)
     }
 
     fn postpone(

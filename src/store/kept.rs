@@ -10,6 +10,7 @@ use diesel::sql_types::Text;
 
 use crate::domain::ids::MirrorId;
 use crate::domain::kept::{KeptRef, Reason, Retention};
+use crate::domain::part::PartId;
 use crate::domain::refs::{Oid, RefName};
 
 use super::connection::Connection;
@@ -69,13 +70,25 @@ impl TryFrom<KeptRow> for Kept {
     }
 }
 
+/// The rows of one part.
+#[diesel::dsl::auto_type(no_type_alias)]
+fn its<'a>(of: PartId) -> _ {
+    let (mirror, part): (String, &'a str) = (of.mirror.to_string(), of.part.as_str());
+    kept::table.filter(kept::mirror_id.eq(mirror)).filter(kept::part.eq(part))
+}
+
 /// Records kept refs; one that is recorded already stays as it is. Says how many are new.
 ///
 /// # Errors
 /// Those of the database.
-pub fn insert(c: &mut Connection, mirror: MirrorId, kept: &[KeptRef], now: DateTime<Utc>) -> Result<u64, StoreError> {
+pub fn insert(
+    c: &mut Connection,
+    of: impl Into<PartId>,
+    kept: &[KeptRef],
+    now: DateTime<Utc>,
+) -> Result<u64, StoreError> {
     let kept: Vec<(KeptRef, DateTime<Utc>)> = kept.iter().map(|it| (it.clone(), now)).collect();
-    insert_dated(c, mirror, &kept)
+    insert_dated(c, of, &kept)
 }
 
 /// As [`insert`], each with the time since when it is kept.
@@ -84,16 +97,18 @@ pub fn insert(c: &mut Connection, mirror: MirrorId, kept: &[KeptRef], now: DateT
 /// Those of the database.
 pub fn insert_dated(
     c: &mut Connection,
-    mirror: MirrorId,
+    of: impl Into<PartId>,
     kept: &[(KeptRef, DateTime<Utc>)],
 ) -> Result<u64, StoreError> {
-    let sql = "INSERT INTO kept (mirror_id, ref, kept_ref, oid, reason, created_at) VALUES ($1, $2, $3, $4, $5, $6) \
-               ON CONFLICT (mirror_id, kept_ref) DO NOTHING";
+    let of = of.into();
+    let sql = "INSERT INTO kept (mirror_id, part, ref, kept_ref, oid, reason, created_at) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (mirror_id, part, kept_ref) DO NOTHING";
     let mut new = 0;
     // One by one: a sync keeps few, since one that would keep many waits for an admin.
     for (it, at) in kept {
         let made = diesel::sql_query(sql)
-            .bind::<Text, _>(mirror.to_string())
+            .bind::<Text, _>(of.mirror.to_string())
+            .bind::<Text, _>(of.part.as_str().to_owned())
             .bind::<Text, _>(it.name.to_string())
             .bind::<Text, _>(it.kept.to_string())
             .bind::<Text, _>(it.oid.to_string())
@@ -109,9 +124,8 @@ pub fn insert_dated(
 ///
 /// # Errors
 /// [`StoreError::Cursor`]; those of the database.
-pub fn list(c: &mut Connection, mirror: MirrorId, window: &Window) -> Result<Page<Kept>, StoreError> {
-    let mut query =
-        kept::table.filter(kept::mirror_id.eq(mirror.to_string())).select(KeptRow::as_select()).into_boxed();
+pub fn list(c: &mut Connection, of: impl Into<PartId>, window: &Window) -> Result<Page<Kept>, StoreError> {
+    let mut query = its(of.into()).select(KeptRow::as_select()).into_boxed();
     if let Some(before) = window.after::<i64>()? {
         query = query.filter(kept::id.lt(before));
     }
@@ -133,9 +147,9 @@ pub fn find(c: &mut Connection, mirror: MirrorId, id: KeptId) -> Result<Option<K
 ///
 /// # Errors
 /// Those of the database.
-pub fn find_by_ref(c: &mut Connection, mirror: MirrorId, kept_ref: &str) -> Result<Option<Kept>, StoreError> {
-    let its = kept::table.filter(kept::mirror_id.eq(mirror.to_string())).filter(kept::kept_ref.eq(kept_ref));
-    let row: Option<KeptRow> = its.select(KeptRow::as_select()).first(&mut c.db).optional()?;
+pub fn find_by_ref(c: &mut Connection, of: impl Into<PartId>, kept_ref: &str) -> Result<Option<Kept>, StoreError> {
+    let that = its(of.into()).filter(kept::kept_ref.eq(kept_ref));
+    let row: Option<KeptRow> = that.select(KeptRow::as_select()).first(&mut c.db).optional()?;
     row.map(Kept::try_from).transpose()
 }
 
@@ -143,12 +157,9 @@ pub fn find_by_ref(c: &mut Connection, mirror: MirrorId, kept_ref: &str) -> Resu
 ///
 /// # Errors
 /// Those of the database.
-pub fn all(c: &mut Connection, mirror: MirrorId) -> Result<Vec<Kept>, StoreError> {
-    let rows: Vec<KeptRow> = kept::table
-        .filter(kept::mirror_id.eq(mirror.to_string()))
-        .order((kept::created_at.asc(), kept::id.asc()))
-        .select(KeptRow::as_select())
-        .load(&mut c.db)?;
+pub fn all(c: &mut Connection, of: impl Into<PartId>) -> Result<Vec<Kept>, StoreError> {
+    let rows: Vec<KeptRow> =
+        its(of.into()).order((kept::created_at.asc(), kept::id.asc())).select(KeptRow::as_select()).load(&mut c.db)?;
     rows.into_iter().map(Kept::try_from).collect()
 }
 
@@ -169,8 +180,7 @@ pub fn doom(c: &mut Connection, ids: &[KeptId], now: DateTime<Utc>) -> Result<()
 /// # Errors
 /// Those of the database.
 pub fn doomed(c: &mut Connection, mirror: MirrorId) -> Result<Vec<Kept>, StoreError> {
-    let rows: Vec<KeptRow> = kept::table
-        .filter(kept::mirror_id.eq(mirror.to_string()))
+    let rows: Vec<KeptRow> = its(mirror.into())
         .filter(kept::doomed_at.is_not_null())
         .order(kept::id.asc())
         .select(KeptRow::as_select())
@@ -210,8 +220,8 @@ pub fn any_given_up(
 ///
 /// # Errors
 /// Those of the database.
-pub fn count(c: &mut Connection, mirror: MirrorId) -> Result<u64, StoreError> {
-    let count: i64 = kept::table.filter(kept::mirror_id.eq(mirror.to_string())).count().get_result(&mut c.db)?;
+pub fn count(c: &mut Connection, of: impl Into<PartId>) -> Result<u64, StoreError> {
+    let count: i64 = its(of.into()).count().get_result(&mut c.db)?;
     Ok(u64::try_from(count).unwrap_or_default())
 }
 
@@ -219,8 +229,7 @@ pub fn count(c: &mut Connection, mirror: MirrorId) -> Result<u64, StoreError> {
 ///
 /// # Errors
 /// Those of the database.
-pub fn names(c: &mut Connection, mirror: MirrorId) -> Result<BTreeSet<RefName>, StoreError> {
-    let names: Vec<String> =
-        kept::table.filter(kept::mirror_id.eq(mirror.to_string())).select(kept::kept_ref).load(&mut c.db)?;
+pub fn names(c: &mut Connection, of: impl Into<PartId>) -> Result<BTreeSet<RefName>, StoreError> {
+    let names: Vec<String> = its(of.into()).select(kept::kept_ref).load(&mut c.db)?;
     names.iter().map(|it| RefName::new(it).map_err(|e| StoreError::Corrupt(e.to_string()))).collect()
 }

@@ -53,13 +53,21 @@ pub struct Gathered {
 pub fn soon(c: &mut Connection, mirror: MirrorId, now: DateTime<Utc>) -> Result<(), StoreError> {
     let proven = mirrors::find(c, mirror)?.is_some_and(|it| it.first_proof_at.is_some() && it.project.is_some());
     if proven {
-        queue(c, mirror, now)?;
+        queue(c, mirror, CorrelationId(Uuid::now_v7()), now)?;
     }
     Ok(())
 }
 
-fn queue(c: &mut Connection, mirror: MirrorId, now: DateTime<Utc>) -> Result<(), StoreError> {
-    let correlation = CorrelationId(Uuid::now_v7());
+/// Queues the marker of a mirror, as part of the work that changed something.
+///
+/// # Errors
+/// Those of the database.
+pub fn queue(
+    c: &mut Connection,
+    mirror: MirrorId,
+    correlation: CorrelationId,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
     jobs::enqueue(c, &NewJob::of(JobKind::Mark, mirror, Priority::UPKEEP, correlation), now).map(drop)
 }
 
@@ -97,7 +105,7 @@ pub fn queue_due(c: &mut Connection, now: DateTime<Utc>, most: i64) -> Result<us
         .load(&mut c.db)?;
     for id in &ids {
         diesel::update(markers::table.find(id)).set(markers::due.eq(None::<String>)).execute(&mut c.db)?;
-        queue(c, mirrors::mirror_id(id)?, now)?;
+        queue(c, mirrors::mirror_id(id)?, CorrelationId(Uuid::now_v7()), now)?;
     }
     Ok(ids.len())
 }

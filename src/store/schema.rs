@@ -32,6 +32,7 @@ diesel::table! {
         last_synced_at -> Nullable<Text>,
         last_changed_at -> Nullable<Text>,
         next_sync_at -> Nullable<Text>,
+        held_since -> Nullable<Text>,
         created_at -> Text,
         updated_at -> Text,
     }
@@ -62,8 +63,9 @@ diesel::table! {
 }
 
 diesel::table! {
-    tips (mirror_id, name) {
+    tips (mirror_id, part, name) {
         mirror_id -> Text,
+        part -> Text,
         #[sql_name = "ref"]
         name -> Text,
         put -> Nullable<Text>,
@@ -75,6 +77,7 @@ diesel::table! {
     kept (id) {
         id -> BigInt,
         mirror_id -> Text,
+        part -> Text,
         #[sql_name = "ref"]
         name -> Text,
         kept_ref -> Text,
@@ -129,6 +132,33 @@ diesel::table! {
         bytes -> BigInt,
         millis -> BigInt,
         problem -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    parts (mirror_id, part) {
+        mirror_id -> Text,
+        part -> Text,
+        state -> Text,
+        project_id -> Nullable<BigInt>,
+        project_path -> Nullable<Text>,
+        project_url -> Nullable<Text>,
+        intended_path -> Nullable<Text>,
+        made_project -> Bool,
+        first_proof_at -> Nullable<Text>,
+        default_branch -> Nullable<Text>,
+        head -> Nullable<Text>,
+        ref_count -> Nullable<BigInt>,
+        proof_digest -> Nullable<Text>,
+        verified_at -> Nullable<Text>,
+        not_level -> Text,
+        error_code -> Nullable<Text>,
+        error_message -> Nullable<Text>,
+        error_since -> Nullable<Text>,
+        held_since -> Nullable<Text>,
+        looked_at -> Nullable<Text>,
+        next_look_at -> Nullable<Text>,
+        updated_at -> Text,
     }
 }
 
@@ -192,6 +222,7 @@ diesel::table! {
     syncs (id) {
         id -> BigInt,
         mirror_id -> Text,
+        part -> Text,
         job_id -> Nullable<BigInt>,
         correlation_id -> Text,
         started_at -> Text,

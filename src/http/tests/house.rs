@@ -139,6 +139,7 @@ fn stages(config: &Config, store: &Store, metrics: &Metrics, panics: &Panics) ->
         spool: git::Spool::new(1 << 20, None),
         pushes: Arc::new(Semaphore::new(1)),
         sync: config.sync.clone(),
+        policy: config.policy.clone(),
         metrics: metrics.clone(),
         progress: Progress::default(),
         panics: panics.clone(),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use chrono::Utc;
 use tokio::sync::Semaphore;
 
+use crate::config::policy::Policy;
 use crate::config::sync::{ForeignRefs, Sync};
 use crate::domain::kept;
 use crate::domain::mirror::NotLevel;
@@ -45,6 +46,8 @@ pub struct Tools {
     pub pushes: Arc<Semaphore>,
     /// How to sync.
     pub sync: Sync,
+    /// What waits for an admin.
+    pub policy: Policy,
     /// What is counted.
     pub metrics: Metrics,
     /// Told how many bytes moved.
@@ -181,11 +184,15 @@ impl<'a> Run<'a> {
         if self.sides.adopting {
             self.take_over(&view).await?;
         }
-        if depth == Depth::Full && self.retry_refused(&mut view).await? {
-            view = self.read_both().await?;
+        if depth == Depth::Full && !self.refused.is_empty() {
+            self.brake(&self.plan(&view), &view).await?;
+            if self.retry_refused(&mut view).await? {
+                view = self.read_both().await?;
+            }
         }
         for _ in 0..MOST_ROUNDS {
             let mut plan = self.plan(&view);
+            self.brake(&plan, &view).await?;
             self.record(&plan).await?;
             plan.changes.retain(|it| !self.stuck.contains_key(&it.at));
             if plan.is_level() {
@@ -301,7 +308,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn compared<'b>(&'b self, view: &'b View, refused: &'b BTreeSet<RefName>) -> Sides<'b> {
+    pub(super) fn compared<'b>(&'b self, view: &'b View, refused: &'b BTreeSet<RefName>) -> Sides<'b> {
         Sides { upstream: &view.upstream, target: &view.target, put: &self.put, intents: &self.intents, refused }
     }
 

@@ -273,6 +273,7 @@ pub fn record_proof(c: &mut Connection, id: MirrorId, it: &Proven) -> Result<boo
         mirrors::error_code.eq(None::<String>),
         mirrors::error_message.eq(None::<String>),
         mirrors::error_since.eq(None::<String>),
+        mirrors::held_since.eq(None::<String>),
         mirrors::last_synced_at.eq(Some(time::text(at))),
         mirrors::next_sync_at.eq(time::some_text(it.next_sync_at)),
     )

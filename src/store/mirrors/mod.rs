@@ -35,4 +35,4 @@ pub use self::find::{
 pub use self::look::{doubt_description, holder, record_unchanged, record_verified};
 pub use self::row::{Failure, Mirror, Project, Proof, Upstream};
 pub(in crate::store) use self::row::{mirror_id, oid};
-pub use self::standing::{pause, restar, resume, set_status, unstar};
+pub use self::standing::{hold, pause, restar, resume, set_status, unstar};
