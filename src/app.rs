@@ -105,6 +105,7 @@ impl App {
             permits,
             lease: config.sync.lease,
             rule: config.retry.rule(),
+            history: config.sync.history,
             max_bytes: config.sync.max_bytes,
             only: only.clone(),
             worker,

@@ -155,6 +155,11 @@ impl GithubClient {
         url
     }
 
+    /// Which GitHub this is: the address that all its repositories lie below, without a slash at its end.
+    pub fn instance(&self) -> String {
+        self.inner.git.as_str().trim_end_matches('/').to_owned()
+    }
+
     /// The value of the `Authorization` header for reading `name` by git over HTTPS, or `None` without
     /// a credential or by SSH, which has keys. To be sent to the host of [`Self::git_url`] only. Good for at
     /// least five minutes (one, while GitHub mints no new token).
