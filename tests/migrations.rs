@@ -23,7 +23,7 @@ mod tests {
 
     /// A row for each table that a migration makes, in words that both databases understand. A new
     /// migration adds its own; the test fails for a table without a row.
-    const SAMPLES: [(&str, &str); 4] = [
+    const SAMPLES: [(&str, &str); 5] = [
         (
             "0001_mirrors",
             "INSERT INTO mirrors (id, github_id, owner, name, named_at, source, status, created_at, updated_at) \
@@ -52,6 +52,16 @@ mod tests {
              INSERT INTO settings (name, value) VALUES ('a', '1');",
         ),
         ("0004_stars", "INSERT INTO stars (mirror_id, account_id, starred_at) VALUES ('m', 5, 't');"),
+        (
+            "0006_catalog",
+            "INSERT INTO catalogs (mirror_id, tip) VALUES ('m', 'oid');
+             INSERT INTO catalog_feeds (mirror_id, feed, wanted, sweeping, page, paged) \
+                 VALUES ('m', 'issues', TRUE, FALSE, 3, FALSE);
+             INSERT INTO catalog_items (mirror_id, kind, id, number, oid, generation, body) \
+                 VALUES ('m', 'issue', 7, 7, 'oid', 1, '');
+             INSERT INTO catalog_todo (mirror_id, what, number) VALUES ('m', 'thread', 7);
+             INSERT INTO catalog_entries (mirror_id, folder, name, is_tree, oid) VALUES ('m', 'issues', 'x', TRUE, 'oid');",
+        ),
     ];
 
     const SQLITE_COLUMNS: &str = "SELECT t.name || '.' || c.name || CASE c.\"notnull\" WHEN 1 THEN '' ELSE '?' END AS text \

@@ -9,7 +9,7 @@ use super::problem::Problem;
 use super::rules::{counting, lasting, sized};
 use super::values::{Refused, Values, flag, number, parsed, word};
 use super::{Section, duration, size};
-use crate::domain::refs::RefPattern;
+use crate::domain::refs::{RefName, RefPattern};
 
 /// The `sync` section.
 #[derive(Debug, Clone)]
@@ -38,6 +38,14 @@ pub struct Sync {
     pub keep_overwritten: bool,
     /// Larger upstreams are paused. Bytes.
     pub max_bytes: Option<u64>,
+    /// Keep the catalog: issues, releases and whatever else git does not carry.
+    pub metadata: bool,
+    /// The ref that holds it.
+    pub metadata_ref: RefName,
+    /// How often GitHub is asked whether it changed.
+    pub metadata_interval: Duration,
+    /// How often everything is listed, which alone shows what was deleted.
+    pub metadata_sweep: Duration,
 }
 
 /// What happens to foreign refs.
@@ -52,6 +60,7 @@ pub enum ForeignRefs {
 }
 
 impl Default for Sync {
+    #[expect(clippy::expect_used, reason = "a literal, covered by every test")]
     fn default() -> Self {
         Self {
             workers: 4,
@@ -66,6 +75,10 @@ impl Default for Sync {
             stall_timeout: Duration::from_secs(60),
             keep_overwritten: true,
             max_bytes: None,
+            metadata: true,
+            metadata_ref: RefName::new("refs/starkeep/meta").expect("a literal"),
+            metadata_interval: Duration::from_secs(3600),
+            metadata_sweep: Duration::from_secs(7 * 86_400),
         }
     }
 }
@@ -86,6 +99,10 @@ impl Section for Sync {
             stall_timeout,
             keep_overwritten,
             max_bytes,
+            metadata,
+            metadata_ref,
+            metadata_interval,
+            metadata_sweep,
         } = &mut it;
         values.set("sync.workers", workers, number);
         values.set("sync.lease", lease, duration::parse);
@@ -99,6 +116,10 @@ impl Section for Sync {
         values.set("sync.stall_timeout", stall_timeout, duration::parse);
         values.set("sync.keep_overwritten", keep_overwritten, flag);
         values.set_option("sync.max_bytes", max_bytes, size::parse);
+        values.set("sync.metadata", metadata, flag);
+        values.set("sync.metadata_ref", metadata_ref, catalog_ref);
+        values.set("sync.metadata_interval", metadata_interval, duration::parse);
+        values.set("sync.metadata_sweep", metadata_sweep, duration::parse);
         it
     }
 
@@ -116,6 +137,10 @@ impl Section for Sync {
             stall_timeout,
             keep_overwritten: _,
             max_bytes,
+            metadata: _,
+            metadata_ref: _,
+            metadata_interval,
+            metadata_sweep,
         } = self;
         let (tick, second) = (Duration::from_millis(1), Duration::from_secs(1));
         let (hour, day) = (second * 3600, second * 86_400);
@@ -123,6 +148,8 @@ impl Section for Sync {
         problems.extend(counting("sync.workers", *workers as u64, 1, 1024));
         problems.extend(lasting("sync.lease", *lease, second, hour));
         problems.extend(lasting("sync.interval", *interval, second, day * 365));
+        problems.extend(lasting("sync.metadata_interval", *metadata_interval, second, day * 365));
+        problems.extend(lasting("sync.metadata_sweep", *metadata_sweep, second, day * 365));
         problems.extend(lasting("sync.timeout", *timeout, tick, day * 7));
         problems.extend(lasting("sync.stall_timeout", *stall_timeout, tick, day));
         problems.extend(sized("sync.spool_memory", *spool_memory, 1, 1 << 40));
@@ -146,6 +173,23 @@ fn pattern(text: &str) -> Result<RefPattern, Refused> {
         "write full ref names with at most one `*`, as in `refs/heads/*`; `refs/pulls/`, `refs/updates/`, \
          `refs/onedev/` and `refs/starkeep/` are never mirrored",
     )
+}
+
+/// A ref of starkeep's own, or a branch.
+fn catalog_ref(text: &str) -> Result<RefName, Refused> {
+    let full = if text.starts_with("refs/") { text.to_owned() } else { format!("refs/heads/{text}") };
+    let taken =
+        ["refs/starkeep/kept", "refs/starkeep/alias", "refs/starkeep/origin"].iter().any(|it| full.starts_with(it));
+    let clean = full.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'.' | b'-' | b'_'));
+    let ours = full.starts_with("refs/starkeep/") || full.starts_with("refs/heads/");
+    let name = RefName::new(&full).ok().filter(|_| ours && clean && !taken);
+    name.ok_or_else(|| {
+        Refused::of(
+            text,
+            "write the name of a branch that upstream does not have, or a ref below `refs/starkeep/` other than `kept`, \
+             `alias` and `origin`; letters, digits, `.`, `-`, `_` and `/` only",
+        )
+    })
 }
 
 fn folder(text: &str) -> Result<PathBuf, Refused> {

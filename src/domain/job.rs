@@ -12,11 +12,13 @@ pub enum JobKind {
     Verify,
     /// Delete the project of an un-starred mirror once its grace period is over.
     Remove,
+    /// Read everything at GitHub that git does not carry, and keep it in the project.
+    Catalog,
 }
 
 impl JobKind {
     /// Every kind, for metrics and tests.
-    pub const ALL: [Self; 3] = [Self::Sync, Self::Verify, Self::Remove];
+    pub const ALL: [Self; 4] = [Self::Sync, Self::Verify, Self::Remove, Self::Catalog];
 
     /// The word in the database, the API and the metrics.
     pub fn as_str(self) -> &'static str {
@@ -24,6 +26,7 @@ impl JobKind {
             Self::Sync => "sync",
             Self::Verify => "verify",
             Self::Remove => "remove",
+            Self::Catalog => "catalog",
         }
     }
 }

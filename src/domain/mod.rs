@@ -4,6 +4,7 @@
 //! actor: what changes from call to call is an argument. Everything else in the crate may import
 //! this module; it imports nothing of the crate.
 
+pub mod catalog;
 pub mod event;
 pub mod ids;
 pub mod job;

@@ -37,6 +37,11 @@ impl Feed {
         Self::Blocks { blocks: [Bytes::from_static(EMPTY)].into(), held: None, rest: None }
     }
 
+    /// A pack in one piece.
+    pub(crate) fn made(bytes: Bytes) -> Self {
+        Self::Blocks { blocks: [bytes].into(), held: None, rest: None }
+    }
+
     pub(crate) fn memory(blocks: Vec<Bytes>, held: Held) -> Self {
         Self::Blocks { blocks: blocks.into(), held: Some(held), rest: None }
     }

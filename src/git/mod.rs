@@ -13,6 +13,7 @@
 //! - [`Upstream`]: lists refs (protocol v2, the old one as fallback) and fetches packs.
 //! - [`Target`]: lists refs and pushes commands with a pack; [`PushReport`] tells what became of each.
 //! - [`Relay`]: the whole transfer, with the process's [`Spool`] in between.
+//! - [`Packer`]: packs of objects that starkeep makes itself.
 //! - [`non_commit_tags`] and [`is_ancestor`]: two questions that are answered by small fetches.
 //!
 //! Every error is a [`WireError`]: which side, a stable word, whether it may pass.
@@ -30,6 +31,7 @@ mod file;
 mod haves;
 mod listing;
 mod pack;
+mod packer;
 mod pktline;
 mod progress;
 mod relay;
@@ -54,6 +56,7 @@ pub use fetch::FetchOptions;
 pub use haves::{MAX_HAVES, haves, wants};
 pub use listing::{Advertisement, ReceiveAdvertisement, Version};
 pub use pack::Pack;
+pub use packer::{MadePack, Packer};
 pub use progress::{Phase, Progress, Snapshot};
 pub use relay::{Order, Relay, TransferOptions, Transferred};
 pub use remote::{Address, Patience, http_client};

@@ -95,6 +95,7 @@ async fn work(tools: &Tools, job: &Job, ticket: &Ticket) -> Result<Outcome, Fail
         JobKind::Sync => routes::sync(tools, job, ticket, mirror).await,
         JobKind::Verify => routes::verify(tools, ticket, mirror).await,
         JobKind::Remove => routes::remove(tools, mirror).await,
+        JobKind::Catalog => routes::catalog(tools, ticket, mirror).await,
     }
 }
 
@@ -114,6 +115,9 @@ fn report(job: &Job, outcome: &Outcome) {
             "proven level"
         ),
         Outcome::Compared(it) => tracing::info!(differences = it.differences.len(), "compared"),
+        Outcome::Cataloged(it) => {
+            tracing::info!(pages = it.pages, commits = it.commits, more = it.more.is_some(), "cataloged");
+        }
         Outcome::Nothing => tracing::info!("nothing to do"),
         Outcome::Failed(failure) => {
             tracing::warn!(code = failure.code, attempts = job.attempts, "{}", failure.message);

@@ -1,6 +1,7 @@
 //! One file for each thing that happens to mirrors.
 
 mod alias;
+mod catalog;
 mod commands;
 mod crash;
 mod economy;
