@@ -80,6 +80,15 @@ pub enum Event {
         /// How.
         change: RepositoryChange,
     },
+    /// Something changed that git does not carry: an issue, a release, a label.
+    Cataloged {
+        /// Whose.
+        repository: Subject,
+        /// GitHub's name of the event.
+        name: String,
+        /// The payload's `action`.
+        action: Option<String>,
+    },
     /// Nothing starkeep acts on; recorded with GitHub's words for it.
     Other {
         /// The `X-GitHub-Event` header.
@@ -98,7 +107,7 @@ impl Event {
             Self::Pushed { .. } => "push",
             Self::WikiChanged { .. } => "gollum",
             Self::Changed { .. } => "repository",
-            Self::Other { name, .. } => name,
+            Self::Cataloged { name, .. } | Self::Other { name, .. } => name,
         }
     }
 
@@ -117,7 +126,7 @@ impl Event {
                 RepositoryChange::Publicized => "publicized",
                 RepositoryChange::Edited => "edited",
             }),
-            Self::Other { action, .. } => action.as_deref(),
+            Self::Cataloged { action, .. } | Self::Other { action, .. } => action.as_deref(),
         }
     }
 
@@ -128,7 +137,8 @@ impl Event {
             | Self::Unstarred { repository, .. }
             | Self::Pushed { repository }
             | Self::WikiChanged { repository }
-            | Self::Changed { repository, .. } => Some(repository),
+            | Self::Changed { repository, .. }
+            | Self::Cataloged { repository, .. } => Some(repository),
             Self::Ping | Self::Other { .. } => None,
         }
     }

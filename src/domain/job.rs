@@ -14,11 +14,18 @@ pub enum JobKind {
     Wiki,
     /// Delete the project of an un-starred mirror once its grace period is over.
     Remove,
+    /// Write what the project says of its mirror, and prune kept refs where that is configured.
+    Mark,
+    /// Restore a mirror into a temporary folder and compare it with its proof.
+    Drill,
+    /// Read everything at GitHub that git does not carry, and keep it in the project.
+    Catalog,
 }
 
 impl JobKind {
     /// Every kind, for metrics and tests.
-    pub const ALL: [Self; 4] = [Self::Sync, Self::Verify, Self::Wiki, Self::Remove];
+    pub const ALL: [Self; 7] =
+        [Self::Sync, Self::Verify, Self::Wiki, Self::Remove, Self::Mark, Self::Drill, Self::Catalog];
 
     /// The word in the database, the API and the metrics.
     pub fn as_str(self) -> &'static str {
@@ -27,6 +34,17 @@ impl JobKind {
             Self::Verify => "verify",
             Self::Wiki => "wiki",
             Self::Remove => "remove",
+            Self::Mark => "mark",
+            Self::Drill => "drill",
+            Self::Catalog => "catalog",
+        }
+    }
+
+    /// Whether a failure of it says that the mirror itself is in trouble.
+    pub fn tells_of_the_mirror(self) -> bool {
+        match self {
+            Self::Sync | Self::Verify | Self::Remove => true,
+            Self::Wiki | Self::Mark | Self::Drill | Self::Catalog => false,
         }
     }
 }
@@ -77,6 +95,8 @@ impl Priority {
     pub const CHANGED: Self = Self(100);
     /// A look whether something changed.
     pub const ROUTINE: Self = Self(0);
+    /// Upkeep that no sync shall wait for.
+    pub const UPKEEP: Self = Self(-100);
 }
 
 /// A word that is none of the known ones; only a newer version or a hand in the database writes such.

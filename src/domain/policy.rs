@@ -21,6 +21,8 @@ pub enum Wish {
     },
     /// Look at the mirror's wiki, if there is a mirror.
     Wiki,
+    /// Look at the catalog of the mirror, if there is one.
+    Catalog,
     /// Nothing.
     Nothing,
 }
@@ -41,6 +43,7 @@ pub fn wish(event: &Event, watched: bool) -> Wish {
             | RepositoryChange::Publicized
             | RepositoryChange::Edited => Wish::Sync { describe: true },
         },
+        Event::Cataloged { .. } => Wish::Catalog,
         Event::Starred { .. } | Event::Unstarred { .. } | Event::Ping | Event::Other { .. } => Wish::Nothing,
     }
 }
@@ -50,7 +53,8 @@ pub fn priority(kind: JobKind, fresh: bool) -> Priority {
     match (kind, fresh) {
         (JobKind::Sync, true) => Priority::FRESH,
         (JobKind::Sync | JobKind::Verify | JobKind::Wiki, _) => Priority::CHANGED,
-        (JobKind::Remove, _) => Priority::ROUTINE,
+        (JobKind::Remove | JobKind::Catalog, _) => Priority::ROUTINE,
+        (JobKind::Mark | JobKind::Drill, _) => Priority::UPKEEP,
     }
 }
 

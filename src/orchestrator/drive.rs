@@ -76,7 +76,7 @@ async fn work_or_undo(tools: &Tools, job: &Job, ticket: &Ticket) -> Outcome {
         match job.kind {
             JobKind::Sync => roll_back(tools, ticket.mirror).await,
             JobKind::Wiki => wiki::roll_back(tools, PartId::wiki(ticket.mirror)).await,
-            JobKind::Verify | JobKind::Remove => {}
+            JobKind::Verify | JobKind::Remove | JobKind::Mark | JobKind::Drill | JobKind::Catalog => {}
         }
     }
     outcome
@@ -100,6 +100,9 @@ async fn work(tools: &Tools, job: &Job, ticket: &Ticket) -> Result<Outcome, Fail
         JobKind::Verify => routes::verify(tools, ticket, mirror).await,
         JobKind::Wiki => wiki::sync(tools, job, ticket, mirror).await,
         JobKind::Remove => routes::remove(tools, mirror).await,
+        JobKind::Mark => routes::mark(tools, ticket).await,
+        JobKind::Drill => Ok(Outcome::Nothing),
+        JobKind::Catalog => routes::catalog(tools, ticket, mirror).await,
     }
 }
 
@@ -120,6 +123,9 @@ fn report(job: &Job, outcome: &Outcome) {
         ),
         Outcome::Compared(it) => tracing::info!(differences = it.differences.len(), "compared"),
         Outcome::Absent => tracing::info!("upstream has no wiki"),
+        Outcome::Cataloged(it) => {
+            tracing::info!(pages = it.pages, commits = it.commits, more = it.more.is_some(), "cataloged");
+        }
         Outcome::Nothing => tracing::info!("nothing to do"),
         Outcome::Failed(failure) if failure.verdict == (Verdict::Held { told: true }) => {
             tracing::info!(code = failure.code, "still waits for an admin");

@@ -3,6 +3,7 @@
 use chrono::Utc;
 
 use super::{Tools, path_of};
+use crate::config::onedev::OnConflict;
 use crate::domain::ids::ProjectId;
 use crate::domain::naming::{InvalidProjectPath, ProjectPath};
 use crate::domain::part::PartId;
@@ -14,20 +15,24 @@ use crate::stages::messages::Ensured;
 use crate::store::mirrors::{self, Mirror};
 use crate::store::parts::{self, PartRecord};
 
+/// The line under the title of a wiki's project begins so.
+const DESCRIBED: &str = "Wiki of ";
+
 /// Finds the wiki's project or makes it, and keeps its settings.
 pub(super) async fn ensure(tools: &Tools, mirror: &Mirror, wiki: &PartRecord) -> Result<Ensured, Failure> {
     tools.panics.strike("ensure");
     let home = home(tools, mirror).await?;
+    let path = home.wiki().map_err(too_long)?;
     let wanted = Wanted {
-        path: home.wiki().map_err(too_long)?,
+        on_conflict: if looks_ours(tools, wiki, &path).await? { OnConflict::Adopt } else { tools.on_conflict },
+        path,
         suffixed: home.suffixed_wiki(mirror.github_id).map_err(too_long)?,
-        on_conflict: tools.on_conflict,
     };
     let known = Known {
         project: wiki.project.as_ref().map(|it| (it.id, it.path.clone())),
         intended: wiki.intended_path.as_deref().and_then(|it| it.parse().ok()),
     };
-    let description = format!("Wiki of {}", mirror.name);
+    let description = format!("{DESCRIBED}{}", mirror.name);
     let (project, made) = match projects::locate(&tools.onedev, &wanted, &known).await? {
         Placement::Ours(project) => (project, wiki.project.is_none() || wiki.made_project),
         Placement::Adopt(project) => {
@@ -51,6 +56,16 @@ pub(super) async fn ensure(tools: &Tools, mirror: &Mirror, wiki: &PartRecord) ->
         tools.store.write(move |c| parts::set_project(c, id, &ours, made, Utc::now())).await?;
     }
     Ok(Ensured { id: project.id, path: project.path, made, adopting: false })
+}
+
+/// After a lost database the wiki's project is there and nobody knows whose it is. What is called ours and
+/// stands in our own project may be taken over, but only if it holds nothing that upstream lacks.
+async fn looks_ours(tools: &Tools, wiki: &PartRecord, path: &ProjectPath) -> Result<bool, Failure> {
+    if wiki.project.is_some() || wiki.intended_path.is_some() {
+        return Ok(false);
+    }
+    let found = tools.onedev.project_at(path).await?;
+    Ok(found.and_then(|it| it.description).is_some_and(|it| it.starts_with(DESCRIBED)))
 }
 
 /// The mirror's project, which must be there: it is not for its wiki to make it.

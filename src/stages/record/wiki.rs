@@ -23,7 +23,7 @@ impl Pen {
             Outcome::Absent => self.wiki_absent(c, id)?,
             Outcome::Failed(failure) => return self.wiki_failed(c, it, id, failure),
             // Nobody could look: the mirror is held, or its upstream is gone.
-            Outcome::Compared(_) | Outcome::Nothing => {
+            Outcome::Compared(_) | Outcome::Cataloged(_) | Outcome::Nothing => {
                 parts::schedule(c, id, Some(self.next_wiki_look()), self.now)?;
             }
         }
@@ -49,6 +49,7 @@ impl Pen {
             head: synced.head,
             ref_count: i64::try_from(synced.ref_count).unwrap_or(i64::MAX),
             default_branch: synced.default_branch.clone(),
+            upstream_head: synced.upstream_head.clone(),
             not_level: synced.not_level.clone(),
             status: if synced.not_level.is_empty() { Status::Healthy } else { Status::Partial },
             changed: synced.stats.changed(),

@@ -7,8 +7,12 @@
 mod brake;
 mod head;
 mod keep;
+mod lfs;
+mod mark;
+mod prune;
 mod push;
 mod questions;
+mod revive;
 mod round;
 mod wiki;
 

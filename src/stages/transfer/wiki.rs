@@ -19,7 +19,7 @@ pub(super) async fn upstream(
     let authorization = tools.github.git_authorization(repository).await?;
     let anonymous = authorization.is_none();
     let address = Address { url: address(tools, repository, part), authorization, service: "github" };
-    Ok((Upstream::new(tools.http.clone(), address, tools.metrics.clone(), tools.wire)?, anonymous))
+    Ok((Upstream::new(tools.connections.clone(), address, tools.metrics.clone(), tools.wire)?, anonymous))
 }
 
 /// Where a part of a repository is read.

@@ -24,6 +24,7 @@ fn proven(next: i64) -> Proven {
         head: Some(oid(1)),
         ref_count: 1,
         default_branch: Some("master".to_owned()),
+        upstream_head: None,
         not_level: Vec::new(),
         status: Status::Healthy,
         changed: true,
@@ -64,7 +65,7 @@ async fn what_is_put_and_kept_in_a_wiki_is_not_the_codes(bed: Bed) {
     bed.write(move |c| {
         tips::intend(c, mirror, &[(main.clone(), Some(oid(1)))])?;
         tips::intend(c, wiki, &[(main.clone(), Some(oid(2)))])?;
-        tips::settle(c, mirror, &[(main.clone(), Some(oid(1)))])?;
+        tips::settle(c, mirror, &[(main.clone(), Some(oid(1)))], at(1))?;
         let kept = KeptRef { name: main.clone(), kept: branch("k"), oid: oid(3), reason: Reason::Deleted };
         kept::insert(c, mirror, std::slice::from_ref(&kept), at(1))?;
         assert_eq!(kept::insert(c, wiki, std::slice::from_ref(&kept), at(1))?, 1, "the same name in another project");
@@ -83,7 +84,7 @@ async fn what_is_put_and_kept_in_a_wiki_is_not_the_codes(bed: Bed) {
     let pages = bed.read(move |c| tips::load(c, wiki)).await;
     assert_eq!(pages.1.len(), 1, "the code's are cleared, the wiki's stay");
     let gone = [(both, None)];
-    bed.write(move |c| tips::settle(c, wiki, &gone)).await;
+    bed.write(move |c| tips::settle(c, wiki, &gone, at(1))).await;
     assert_eq!(bed.read(move |c| tips::load(c, wiki)).await, Default::default());
     let listed = bed.read(move |c| kept::list(c, wiki, &Window::default())).await.items;
     assert_eq!((listed.len(), bed.read(move |c| kept::count(c, mirror)).await), (1, 1));
@@ -122,8 +123,8 @@ async fn a_project_that_is_forgotten_takes_its_proof_and_tips_along(bed: Bed) {
         parts::begin(c, wiki, at(0))?;
         parts::intend_project(c, wiki, "github/a/b/wiki", at(0))?;
         parts::set_project(c, wiki, &project, true, at(0))?;
-        tips::settle(c, wiki, &[(main.clone(), Some(oid(1)))])?;
-        tips::settle(c, mirror, &[(main.clone(), Some(oid(1)))])?;
+        tips::settle(c, wiki, &[(main.clone(), Some(oid(1)))], at(1))?;
+        tips::settle(c, mirror, &[(main.clone(), Some(oid(1)))], at(1))?;
         parts::record_proof(c, wiki, &proven(9))
     })
     .await;

@@ -232,6 +232,25 @@ async fn somebodys_project_called_wiki_is_left_alone(world: World) {
 }
 
 #[actix::test]
+async fn a_wikis_project_that_nobody_remembers_is_known_again_with_what_was_kept_in_it() {
+    let mut world = world();
+    let id = mirrored(&mut world).await;
+    world.github().delete_wiki(id).unwrap();
+    world.github().write_page(id, "Home", "all anew").unwrap();
+    world.gollum(id).await;
+    let kept = world.wiki_kept(id).await;
+    let of = PartId::wiki(world.mirror(id).await.id);
+    world.store().write(move |c| parts::forget_project(c, of, Utc::now())).await.unwrap();
+    world.github().write_page(id, "Home", "more").unwrap();
+    world.gollum(id).await;
+    // The mirror takes it over as it is, and sees to the rest of it at the next look.
+    world.assert_wiki(id).await;
+    assert_eq!(world.wiki(id).await.project.unwrap().path, PATH);
+    assert_eq!((world.onedev().projects().len(), world.wiki_kept(id).await), (4, kept));
+    world.end().await;
+}
+
+#[actix::test]
 async fn where_conflicts_are_to_fail_the_wiki_does_and_its_mirror_does_not() {
     let mut world = world();
     world.config.onedev.on_conflict = OnConflict::Fail;
