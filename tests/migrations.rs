@@ -127,7 +127,11 @@ mod tests {
         let names = diesel::migration::MigrationSource::<DB>::migrations(&migrations(database)).unwrap();
         let mut names: Vec<String> = names.iter().map(|it| it.name().to_string()).collect();
         names.sort();
-        assert_eq!(names, SAMPLES.iter().map(|(name, _)| *name).collect::<Vec<_>>(), "each migration has its sample rows");
+        assert_eq!(
+            names,
+            SAMPLES.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
+            "each migration has its sample rows"
+        );
         for round in 0..2 {
             for (name, rows) in SAMPLES {
                 c.run_next_migration(migrations(database)).unwrap();
