@@ -5,11 +5,13 @@
 //! this module; it imports nothing of the crate.
 
 pub mod brake;
+pub mod catalog;
 pub mod event;
 pub mod ids;
 pub mod job;
 pub mod kept;
 pub mod lfs;
+pub mod marker;
 pub mod mirror;
 pub mod naming;
 pub mod outcome;

@@ -6,7 +6,7 @@ use actix::{Actor, Context, Handler, ResponseActFuture, WrapFuture as _};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::failure::{Failure, Verdict};
-use super::messages::{Ending, Outcome, Record};
+use super::messages::{Cataloged, Ending, Outcome, Record};
 use super::panics::Panics;
 use super::pool::Guard;
 use crate::config::sync::Sync;
@@ -19,11 +19,15 @@ use crate::store::audit::NewEntry;
 use crate::store::jobs::{self, NewJob};
 use crate::store::mirrors::{self, Proven};
 use crate::store::syncs::{self, Outcome as SyncOutcome, Work};
-use crate::store::{Connection, Store, StoreError, audit};
+use crate::store::{Connection, Store, StoreError, audit, catalog, kept, markers};
 use crate::telemetry::metrics::Metrics;
 
 /// Between two tries of LFS objects.
 const LEAST_PAUSE: TimeDelta = TimeDelta::seconds(5);
+/// The project is told after so long which refs starkeep made or deleted: several syncs together.
+const NAMES_TOLD: chrono::Duration = chrono::Duration::minutes(10);
+/// And after so long where refs moved: one marker a day.
+const MOVES_TOLD: chrono::Duration = chrono::Duration::days(1);
 
 /// What the stage works with.
 pub struct Tools {
@@ -81,7 +85,7 @@ fn count(tools: &Tools, message: &Record) {
         Outcome::Failed(failure) if failure.verdict == Verdict::CalledOff => "cut_off",
         Outcome::Failed(failure) if matches!(failure.verdict, Verdict::Held { .. }) => "held",
         Outcome::Failed(_) => "failed",
-        Outcome::Compared(_) | Outcome::Nothing => return,
+        Outcome::Compared(_) | Outcome::Cataloged(_) | Outcome::Nothing => return,
     };
     tools.metrics.syncs.with_label_values(&[outcome, "relay"]).inc();
     if let Outcome::Synced(it) = &message.outcome {
@@ -115,7 +119,42 @@ impl Pen {
                 self.compared(c, it, comparison)?;
                 self.finish(c, it)
             }
+            Outcome::Cataloged(done) => self.cataloged(c, it, done),
+            Outcome::Failed(failure) if it.job.kind == JobKind::Catalog => self.catalog_failed(c, it, failure),
             Outcome::Failed(failure) => self.failed(c, it, failure),
+        }
+    }
+
+    /// One slice is done; what is left is a job of its own, behind everything that is more urgent.
+    fn cataloged(&self, c: &mut Connection, it: &Record, done: &Cataloged) -> Result<Ending, StoreError> {
+        let ending = self.finish(c, it)?;
+        if let (Ending::Done, Some(pause)) = (ending, done.more) {
+            let run_after = Some(self.now + pause);
+            let job = NewJob::of(JobKind::Catalog, it.ticket.mirror, Priority::ROUTINE, it.ticket.correlation);
+            jobs::enqueue(c, &NewJob { run_after, ..job }, self.now)?;
+        }
+        Ok(ending)
+    }
+
+    /// The mirror's health does not hang on its catalog: the failure is the catalog's own.
+    fn catalog_failed(&self, c: &mut Connection, it: &Record, failure: &Failure) -> Result<Ending, StoreError> {
+        if failure.verdict == Verdict::CalledOff {
+            return self.postpone(c, it, failure, std::time::Duration::ZERO, false);
+        }
+        let (attempts, mirror) = (it.job.attempts + 1, it.ticket.mirror);
+        let (pause, counted) = match failure.retry {
+            Retry::After(pause) => (Some(pause), false),
+            Retry::Backoff => (self.rule.pause(attempts, self.draw), true),
+            Retry::Never => (None, true),
+        };
+        let next = pause.is_none().then(|| self.now + self.sync.metadata_interval);
+        catalog::record_error(c, mirror, error_of(failure), next, self.now)?;
+        match pause {
+            Some(pause) => self.postpone(c, it, failure, pause, counted),
+            None => {
+                let buried = jobs::bury(c, it.job.id, &it.worker, error_of(failure), self.now)?;
+                Ok(if buried { Ending::Dead } else { Ending::Lost })
+            }
         }
     }
 
@@ -135,6 +174,7 @@ impl Pen {
                 head: synced.head,
                 ref_count: i64::try_from(synced.ref_count).unwrap_or(i64::MAX),
                 default_branch: synced.default_branch.clone(),
+                upstream_head: synced.upstream_head.clone(),
                 not_level: synced.not_level.clone(),
                 status: if synced.not_level.is_empty() { Status::Healthy } else { Status::Partial },
                 changed: synced.stats.changed(),
@@ -142,11 +182,20 @@ impl Pen {
                 next_sync_at: Some(next),
             };
             mirrors::record_proof(c, mirror, &proven)?;
+            self.mark(c, it, synced)?;
+            if self.sync.metadata && catalog::ensure(c, mirror)? {
+                let job = NewJob::of(JobKind::Catalog, mirror, Priority::ROUTINE, it.ticket.correlation);
+                jobs::enqueue(c, &job, self.now)?;
+            }
         } else {
             mirrors::record_unchanged(c, mirror, next, self.now)?;
             if synced.retry_at.is_some() || synced.stats.changed() {
                 mirrors::set_not_level(c, mirror, &synced.not_level, self.now)?;
             }
+        }
+        // Only now, since a kept ref goes only while upstream is there.
+        if kept::any_given_up(c, mirror, &self.sync.retention(), self.now)? {
+            markers::soon(c, mirror, self.now)?;
         }
         let outcome = match (synced.stats.changed(), synced.not_level.is_empty()) {
             (_, false) => SyncOutcome::Partial,
@@ -154,6 +203,19 @@ impl Pen {
             (false, true) => SyncOutcome::Unchanged,
         };
         self.history(c, it, outcome, &synced.stats, Some(&synced.digest), None)
+    }
+
+    /// The project is told at once of what nobody else knows, soon of names that came and went, and once a
+    /// day of what only moved.
+    fn mark(&self, c: &mut Connection, it: &Record, synced: &Synced) -> Result<(), StoreError> {
+        let stats = &synced.stats;
+        let due = if stats.created + stats.deleted > 0 { NAMES_TOLD } else { MOVES_TOLD };
+        let (mirror, correlation) = (it.ticket.mirror, it.ticket.correlation);
+        let known = markers::later(c, mirror, self.now + due)?;
+        if known && stats.kept + stats.aliased == 0 {
+            return Ok(());
+        }
+        markers::queue(c, mirror, correlation, self.now)
     }
 
     /// A comparison that found all level is a proof; one that did not asks for a sync.
@@ -178,6 +240,9 @@ impl Pen {
             return Ok(if postponed { Ending::Postponed } else { Ending::Lost });
         }
         self.history(c, it, SyncOutcome::Failed, &Stats::default(), None, Some(failure))?;
+        if !it.job.kind.tells_of_the_mirror() {
+            return self.again(c, it, failure);
+        }
         let mirror = it.ticket.mirror;
         let status = match failure.verdict {
             Verdict::Gone => Some(Status::Gone),
@@ -193,6 +258,12 @@ impl Pen {
         // Waiting that the other side asked for is no attempt.
         let attempts = it.job.attempts + u32::from(!matches!(failure.retry, Retry::After(_)));
         mirrors::record_error(c, mirror, (failure.code, &failure.message), attempts, Status::Error, self.now)?;
+        self.again(c, it, failure)
+    }
+
+    /// When a failed job is tried again, if it is.
+    fn again(&self, c: &mut Connection, it: &Record, failure: &Failure) -> Result<Ending, StoreError> {
+        let attempts = it.job.attempts + u32::from(!matches!(failure.retry, Retry::After(_)));
         match failure.retry {
             Retry::After(pause) => self.postpone(c, it, failure, pause, false),
             Retry::Backoff => match self.rule.pause(attempts, self.draw) {
@@ -239,7 +310,9 @@ impl Pen {
         entry.correlation = Some(it.ticket.correlation);
         audit::append(c, &entry, self.now)?;
         // A dead job is no reason never to look again: the routine check will.
-        mirrors::schedule(c, it.ticket.mirror, Some(self.now + policy::DEEP_CHECK), self.now)?;
+        if it.job.kind.tells_of_the_mirror() {
+            mirrors::schedule(c, it.ticket.mirror, Some(self.now + policy::DEEP_CHECK), self.now)?;
+        }
         Ok(if jobs::bury(c, it.job.id, &it.worker, error_of(failure), self.now)? { Ending::Dead } else { Ending::Lost })
     }
 

@@ -12,13 +12,16 @@
 mod address;
 pub mod audit;
 mod backend;
+pub mod catalog;
 mod connection;
 pub mod deliveries;
 mod error;
+pub mod history;
 pub mod jobs;
 pub mod kept;
 pub mod lfs;
 mod lock;
+pub mod markers;
 mod migration;
 pub mod mirrors;
 pub mod page;

@@ -8,6 +8,8 @@ mod brake;
 mod head;
 mod keep;
 mod lfs;
+mod mark;
+mod prune;
 mod push;
 mod questions;
 mod revive;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use chrono::Utc;
 use tokio::sync::Semaphore;
 
 use super::lfs::{Known, Lfs, Open};
@@ -36,8 +37,8 @@ pub struct Tools {
     pub github: GithubClient,
     /// Where the projects are.
     pub onedev: OnedevClient,
-    /// Connections of the git wire client.
-    pub http: reqwest::Client,
+    /// What the git wire client connects with.
+    pub connections: git::Connections,
     /// How long a silent server is waited for.
     pub wire: Patience,
     /// Holds packs until they are whole.
@@ -123,20 +124,19 @@ impl View {
 
 /// The project's side of a transfer.
 pub(super) fn target(tools: &Tools, path: &ProjectPath) -> Result<Target, Failure> {
-    Ok(Target::new(tools.http.clone(), address(tools, path), tools.metrics.clone(), tools.wire)?)
+    Ok(Target::new(tools.connections.clone(), address(tools, path), tools.metrics.clone(), tools.wire)?)
 }
 
 /// The project, to be read from.
 pub(super) fn project(tools: &Tools, path: &ProjectPath) -> Result<Upstream, Failure> {
-    Ok(Upstream::of_project(tools.http.clone(), address(tools, path), tools.metrics.clone(), tools.wire)?)
+    Ok(Upstream::of_project(tools.connections.clone(), address(tools, path), tools.metrics.clone(), tools.wire)?)
 }
 
 fn address(tools: &Tools, path: &ProjectPath) -> Address {
-    Address {
-        url: tools.onedev.git_url(path),
-        authorization: Some(tools.onedev.git_authorization()),
-        service: "onedev",
-    }
+    let url = tools.onedev.push_url(path);
+    // By SSH a key tells who we are.
+    let authorization = (url.scheme() != "ssh").then(|| tools.onedev.git_authorization());
+    Address { url, authorization, service: "onedev" }
 }
 
 /// A project's path as it is remembered.
@@ -160,7 +160,7 @@ impl<'a> Run<'a> {
             tools,
             ticket,
             sides,
-            upstream: Upstream::new(tools.http.clone(), upstream, tools.metrics.clone(), tools.wire)?,
+            upstream: Upstream::new(tools.connections.clone(), upstream, tools.metrics.clone(), tools.wire)?,
             target: target(tools, &path)?,
             path,
             bytes: Arc::new(git::Progress::new(&tools.metrics)),
@@ -238,6 +238,8 @@ impl<'a> Run<'a> {
         Ok(Comparison {
             digest: refs::digest(&view.upstream, &view.list.head),
             ref_count: view.upstream.len(),
+            upstream_head: view.list.head.target().cloned(),
+            head: view.list.head.target().and_then(|it| view.upstream.get(it)).copied(),
             differences,
             not_level: self.sides.not_level.clone(),
             default_branch: self.head_difference(&view).await?,
@@ -257,7 +259,13 @@ impl<'a> Run<'a> {
 
     /// Both sides, at once.
     pub(super) async fn read_both(&self) -> Result<View, Failure> {
-        let target = async { Ok::<_, Failure>(self.target.receive_refs().await?) };
+        let target = async {
+            // By SSH the mere start of a push makes the project that it is for.
+            if self.target.url().scheme() == "ssh" {
+                self.check_project().await?;
+            }
+            Ok::<_, Failure>(self.target.receive_refs().await?)
+        };
         let (upstream, target) = tokio::try_join!(self.read_upstream(), target)?;
         Ok(self.view(upstream, target))
     }
@@ -300,6 +308,7 @@ impl<'a> Run<'a> {
             both_read: false,
             head: upstream.head.target().and_then(|it| managed.get(it)).copied(),
             default_branch: self.sides.default_branch.clone(),
+            upstream_head: upstream.head.target().cloned(),
             ref_count: managed.len(),
             not_level: match &lfs {
                 Some(open) => self.refs_not_level().chain(open.not_level.iter().cloned()).collect(),
@@ -378,7 +387,7 @@ impl<'a> Run<'a> {
 
     async fn write_tips(&self, seen: Vec<(RefName, Option<Oid>)>) -> Result<(), Failure> {
         let mirror = self.ticket.mirror;
-        self.tools.store.write(move |c| tips::settle(c, mirror, &seen)).await?;
+        self.tools.store.write(move |c| tips::settle(c, mirror, &seen, Utc::now())).await?;
         Ok(())
     }
 
@@ -400,6 +409,7 @@ impl<'a> Run<'a> {
             both_read: true,
             head: view.list.head.target().and_then(|it| view.upstream.get(it)).copied(),
             default_branch: self.default_branch.clone().unwrap_or_else(|| self.sides.default_branch.clone()),
+            upstream_head: view.list.head.target().cloned(),
             ref_count: view.upstream.len(),
             not_level: aliased.chain(stuck).chain(unnamed(&view.list.odd)).chain(lfs.not_level).collect(),
             retry_at: lfs.retry_at,
