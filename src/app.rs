@@ -1,5 +1,7 @@
 //! From a configuration to a running service: adapters, actors, server. The only place that knows them all.
 
+mod kept;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +38,9 @@ use crate::telemetry::progress::Progress;
 
 /// Deliveries in hand at once: as many share one commit of the database.
 const RECEPTIONS: usize = 64;
+
+/// LFS objects on their way at once, over all mirrors; each holds at most 1 MiB.
+const LFS_AT_ONCE: usize = 8;
 
 /// How long a command waits for a free place in a stage.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -100,6 +105,7 @@ impl App {
             permits,
             lease: config.sync.lease,
             rule: config.retry.rule(),
+            history: config.sync.history,
             max_bytes: config.sync.max_bytes,
             only: only.clone(),
             worker,
@@ -224,13 +230,30 @@ async fn take_over(store: &Store) -> anyhow::Result<ServeLock> {
     Ok(lock)
 }
 
+/// What git connects with: HTTP, and SSH where a side is reached by it.
+fn connections(config: &Config) -> anyhow::Result<git::Connections> {
+    let mut connections = git::Connections::from(git::http_client()?);
+    let github = Some(&config.github.git_url).filter(|it| it.scheme() == "ssh");
+    for (key, url, keys) in [
+        ("github.ssh_key", github, &config.github.ssh),
+        ("onedev.ssh_key", config.onedev.ssh_url.as_ref(), &config.onedev.ssh),
+    ] {
+        if let Some(url) = url {
+            let server = git::SshServer::new(url, keys).map_err(|error| anyhow::anyhow!("{key}: {error}"))?;
+            connections = connections.with_ssh(server);
+        }
+    }
+    Ok(connections)
+}
+
 struct Adapters {
     store: Store,
     github: GithubClient,
     onedev: OnedevClient,
     naming: Naming,
-    http: reqwest::Client,
+    connections: git::Connections,
     spool: git::Spool,
+    claims: git::Claims,
     metrics: Metrics,
     panics: Panics,
     progress: Progress,
@@ -243,8 +266,9 @@ impl Adapters {
             github: GithubClient::new(&config.github, metrics)?,
             onedev: OnedevClient::new(&config.onedev, metrics)?,
             naming: Naming::parse(&config.onedev.naming, &config.onedev.root)?,
-            http: git::http_client()?,
+            connections: connections(config)?,
             spool: git::Spool::new(config.sync.spool_memory, config.sync.spool_dir.clone()),
+            claims: git::Claims::default(),
             metrics: metrics.clone(),
             panics: panics.clone(),
             progress: Progress::default(),
@@ -289,11 +313,14 @@ impl Adapters {
             store: self.store.clone(),
             github: self.github.clone(),
             onedev: self.onedev.clone(),
-            http: self.http.clone(),
+            connections: self.connections.clone(),
             wire: git::Patience { stall: config.sync.stall_timeout, ..git::Patience::default() },
             spool: self.spool.clone(),
             pushes: Arc::new(Semaphore::new(config.onedev.concurrent_pushes)),
+            lfs: Arc::new(Semaphore::new(LFS_AT_ONCE)),
+            claims: self.claims.clone(),
             sync: config.sync.clone(),
+            policy: config.policy.clone(),
             metrics: self.metrics.clone(),
             progress: self.progress.clone(),
             panics: self.panics.clone(),

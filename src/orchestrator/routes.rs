@@ -10,7 +10,7 @@ use crate::domain::policy::{self, DEEP_CHECK};
 use crate::domain::repository::Repository;
 use crate::domain::retry::Retry;
 use crate::stages::failure::{Failure, Verdict};
-use crate::stages::messages::{Compare, Depth, Describe, Ensure, Outcome, Remove, Ticket, Transfer, TwoSides};
+use crate::stages::messages::{Compare, Depth, Describe, Ensure, Mark, Outcome, Remove, Ticket, Transfer, TwoSides};
 use crate::store::jobs::Job;
 use crate::store::mirrors::{self, Mirror};
 
@@ -20,7 +20,9 @@ pub(super) async fn sync(tools: &Tools, job: &Job, ticket: &Ticket, mirror: Mirr
     if !mirror.status.is_synced() {
         return Ok(Outcome::Nothing);
     }
-    if let Some(sides) = settled_sides(&mirror, job.priority) {
+    let allow_mass_delete = job.allows_mass_delete();
+    let settled = if allow_mass_delete { None } else { settled_sides(&mirror, job.priority) };
+    if let Some(sides) = settled {
         let depth = if job.priority >= Priority::CHANGED { Depth::Changed } else { Depth::Quick };
         match transfer(tools, ticket, &sides, depth).await {
             Err(failure) if asks_for_a_closer_look(&failure) => {
@@ -29,7 +31,7 @@ pub(super) async fn sync(tools: &Tools, job: &Job, ticket: &Ticket, mirror: Mirr
             other => return Ok(Outcome::Synced(Box::new(other?))),
         }
     }
-    let sides = prepare(tools, ticket, mirror.clone()).await?;
+    let sides = TwoSides { allow_mass_delete, ..prepare(tools, ticket, mirror.clone()).await? };
     let synced = transfer(tools, ticket, &sides, Depth::Full).await?;
     if sides.adopting {
         // It is ours by now, so its settings are too.
@@ -111,6 +113,7 @@ fn asks_for_a_closer_look(failure: &Failure) -> bool {
     matches!(
         failure.code,
         "upstream_changed"
+            | "lfs_unsearched"
             | "upstream_redirected"
             | "upstream_not_found"
             | "upstream_unauthorized"
@@ -134,6 +137,12 @@ pub(super) async fn verify(tools: &Tools, ticket: &Ticket, mirror: Mirror) -> Re
         other => other?,
     };
     Ok(Outcome::Compared(comparison))
+}
+
+/// The project is told what its mirror is.
+pub(super) async fn mark(tools: &Tools, ticket: &Ticket) -> Result<Outcome, Failure> {
+    tools.stages.transfer.ask(Mark { ticket: ticket.clone() }, PATIENCE).await??;
+    Ok(Outcome::Nothing)
 }
 
 /// Only a mirror that is still un-starred goes.

@@ -1,4 +1,4 @@
-//! Where each managed ref was last put by us, and what is about to be put.
+//! Where each managed ref of a mirror's part was last put by us, and what is about to be put.
 //!
 //! An intent is committed before the push goes out. After a crash a ref that stands where we meant to
 //! put it is known as ours, and one that stands elsewhere as moved by somebody. Some thousand refs go in
@@ -6,10 +6,11 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 
-use crate::domain::ids::MirrorId;
+use crate::domain::part::{Part, PartId};
 use crate::domain::refs::{Oid, RefMap, RefName};
 
 use super::connection::Connection;
@@ -17,6 +18,7 @@ use super::error::StoreError;
 use super::mirrors::oid;
 use super::prepared::Prepare as _;
 use super::schema::tips;
+use super::time;
 
 /// What is about to be put: an oid, or `None` for a deletion.
 pub type Intents = BTreeMap<RefName, Option<Oid>>;
@@ -27,9 +29,11 @@ type Row = (String, Option<String>, Option<String>);
 ///
 /// # Errors
 /// Those of the database.
-pub fn load(c: &mut Connection, mirror: MirrorId) -> Result<(RefMap, Intents), StoreError> {
+pub fn load(c: &mut Connection, of: impl Into<PartId>) -> Result<(RefMap, Intents), StoreError> {
+    let of = of.into();
     let rows: Vec<Row> = tips::table
-        .filter(tips::mirror_id.eq(mirror.to_string()))
+        .filter(tips::mirror_id.eq(of.mirror.to_string()))
+        .filter(tips::part.eq(of.part.as_str()))
         .select((tips::name, tips::put, tips::intent))
         .load(&mut c.db)?;
     let (mut put, mut intents) = (RefMap::new(), Intents::new());
@@ -50,31 +54,42 @@ pub fn load(c: &mut Connection, mirror: MirrorId) -> Result<(RefMap, Intents), S
 ///
 /// # Errors
 /// Those of the database.
-pub fn intend(c: &mut Connection, mirror: MirrorId, meant: &[(RefName, Option<Oid>)]) -> Result<(), StoreError> {
+pub fn intend(c: &mut Connection, of: impl Into<PartId>, meant: &[(RefName, Option<Oid>)]) -> Result<(), StoreError> {
+    let of = of.into();
     let pairs = meant.iter().map(|(name, it)| (name, it.unwrap_or(Oid::ZERO)));
-    each(c, mirror, pairs, |rows| {
+    each(c, of, pairs, |rows| {
         format!(
-            "INSERT INTO tips (mirror_id, ref, intent) {rows} \
-             ON CONFLICT (mirror_id, ref) DO UPDATE SET intent = excluded.intent"
+            "INSERT INTO tips (mirror_id, part, ref, intent) {rows} \
+             ON CONFLICT (mirror_id, part, ref) DO UPDATE SET intent = excluded.intent"
         )
     })
 }
 
-/// Says where refs stand now by our doing, `None` for gone; their intents are settled by it.
+/// Says where refs stand now by our doing, `None` for gone; their intents are settled by it. From a mirror's
+/// first proof on what moves by that is written to its history.
 ///
 /// # Errors
 /// Those of the database.
-pub fn settle(c: &mut Connection, mirror: MirrorId, put: &[(RefName, Option<Oid>)]) -> Result<(), StoreError> {
+pub fn settle(
+    c: &mut Connection,
+    of: impl Into<PartId>,
+    put: &[(RefName, Option<Oid>)],
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let of = of.into();
+    if of.part == Part::Code {
+        log(c, of, put, now)?;
+    }
     let stand = put.iter().filter_map(|(name, it)| it.map(|it| (name, it)));
-    each(c, mirror, stand, |rows| {
+    each(c, of, stand, |rows| {
         format!(
-            "INSERT INTO tips (mirror_id, ref, put) {rows} \
-             ON CONFLICT (mirror_id, ref) DO UPDATE SET put = excluded.put, intent = NULL"
+            "INSERT INTO tips (mirror_id, part, ref, put) {rows} \
+             ON CONFLICT (mirror_id, part, ref) DO UPDATE SET put = excluded.put, intent = NULL"
         )
     })?;
     let gone = put.iter().filter(|(_, it)| it.is_none()).map(|(name, _)| (name, Oid::ZERO));
-    each(c, mirror, gone, |rows| {
-        format!("DELETE FROM tips WHERE (mirror_id, ref) IN (SELECT mirror, name FROM ({rows}) AS gone)")
+    each(c, of, gone, |rows| {
+        format!("DELETE FROM tips WHERE (mirror_id, part, ref) IN (SELECT mirror, part, name FROM ({rows}) AS gone)")
     })
 }
 
@@ -82,8 +97,13 @@ pub fn settle(c: &mut Connection, mirror: MirrorId, put: &[(RefName, Option<Oid>
 ///
 /// # Errors
 /// Those of the database.
-pub fn clear_intents(c: &mut Connection, mirror: MirrorId) -> Result<(), StoreError> {
-    let its = || tips::table.filter(tips::mirror_id.eq(mirror.to_string())).filter(tips::intent.is_not_null());
+pub fn clear_intents(c: &mut Connection, of: impl Into<PartId>) -> Result<(), StoreError> {
+    let of = of.into();
+    let mirror = of.mirror.to_string();
+    let its = || {
+        let part = tips::part.eq(of.part.as_str());
+        tips::table.filter(tips::mirror_id.eq(mirror.clone())).filter(part).filter(tips::intent.is_not_null())
+    };
     diesel::delete(its().filter(tips::put.is_null())).execute(&mut c.db)?;
     diesel::update(its()).set(tips::intent.eq(None::<String>)).execute(&mut c.db)?;
     Ok(())
@@ -93,20 +113,47 @@ pub fn clear_intents(c: &mut Connection, mirror: MirrorId) -> Result<(), StoreEr
 ///
 /// # Errors
 /// Those of the database.
-pub fn replace_all(c: &mut Connection, mirror: MirrorId, put: &RefMap) -> Result<(), StoreError> {
-    diesel::delete(tips::table.filter(tips::mirror_id.eq(mirror.to_string()))).execute(&mut c.db)?;
-    each(c, mirror, put.iter().map(|(name, it)| (name, *it)), |rows| {
-        format!("INSERT INTO tips (mirror_id, ref, put) {rows} ON CONFLICT (mirror_id, ref) DO NOTHING")
+pub fn replace_all(c: &mut Connection, of: impl Into<PartId>, put: &RefMap) -> Result<(), StoreError> {
+    let of = of.into();
+    let part = tips::part.eq(of.part.as_str());
+    diesel::delete(tips::table.filter(tips::mirror_id.eq(of.mirror.to_string())).filter(part)).execute(&mut c.db)?;
+    each(c, of, put.iter().map(|(name, it)| (name, *it)), |rows| {
+        format!("INSERT INTO tips (mirror_id, part, ref, put) {rows} ON CONFLICT (mirror_id, part, ref) DO NOTHING")
     })
+}
+
+/// Before refs are settled: those that move go to the history of a mirror that was proven before.
+fn log(c: &mut Connection, of: PartId, put: &[(RefName, Option<Oid>)], now: DateTime<Utc>) -> Result<(), StoreError> {
+    let zero = Oid::ZERO;
+    let statement = format!(
+        "WITH moved AS ({}) INSERT INTO ref_changes (mirror_id, ref, old, new, at) \
+         SELECT moved.mirror, moved.name, tips.put, NULLIF(moved.oid, '{zero}'), $4 FROM moved \
+         LEFT JOIN tips ON tips.mirror_id = moved.mirror AND tips.part = moved.part AND tips.ref = moved.name \
+         WHERE EXISTS (SELECT 1 FROM mirrors WHERE id = $1 AND first_proof_at IS NOT NULL) \
+         AND COALESCE(tips.put, '{zero}') <> moved.oid",
+        rows_of(c)
+    );
+    let pairs: Vec<(&RefName, Oid)> = put.iter().map(|(name, it)| (name, it.unwrap_or(zero))).collect();
+    for some in pairs.chunks(AT_ONCE) {
+        let json = serde_json::to_string(some).map_err(|e| StoreError::Refused(e.to_string()))?;
+        diesel::sql_query(&statement)
+            .bind::<Text, _>(of.mirror.to_string())
+            .bind::<Text, _>(of.part.as_str().to_owned())
+            .bind::<Text, _>(json)
+            .bind::<Text, _>(time::text(now))
+            .prepared()
+            .execute(&mut c.db)?;
+    }
+    Ok(())
 }
 
 /// Refs in one statement. The database holds the array twice while it takes it apart.
 const AT_ONCE: usize = 5_000;
 
-/// Runs one statement over a query that gives `(mirror, name, oid)` for each pair.
+/// Runs one statement over a query that gives `(mirror, part, name, oid)` for each pair.
 fn each<'a>(
     c: &mut Connection,
-    mirror: MirrorId,
+    of: PartId,
     pairs: impl Iterator<Item = (&'a RefName, Oid)>,
     statement: impl FnOnce(&str) -> String,
 ) -> Result<(), StoreError> {
@@ -114,20 +161,25 @@ fn each<'a>(
     if pairs.is_empty() {
         return Ok(());
     }
-    // `WHERE true` keeps SQLite from reading ON CONFLICT as part of a join.
-    let rows = if c.is_postgres() {
-        "SELECT $1 AS mirror, pair->>0 AS name, pair->>1 AS oid FROM json_array_elements($2::json) AS pair WHERE true"
-    } else {
-        "SELECT $1 AS mirror, value->>0 AS name, value->>1 AS oid FROM json_each($2) WHERE true"
-    };
-    let statement = statement(rows);
+    let statement = statement(rows_of(c));
     for some in pairs.chunks(AT_ONCE) {
         let json = serde_json::to_string(some).map_err(|e| StoreError::Refused(e.to_string()))?;
         diesel::sql_query(&statement)
-            .bind::<Text, _>(mirror.to_string())
+            .bind::<Text, _>(of.mirror.to_string())
+            .bind::<Text, _>(of.part.as_str().to_owned())
             .bind::<Text, _>(json)
             .prepared()
             .execute(&mut c.db)?;
     }
     Ok(())
+}
+
+/// A query that takes a JSON array of pairs, `$3`, apart: `(mirror, part, name, oid)` for each.
+fn rows_of(c: &Connection) -> &'static str {
+    // `WHERE true` keeps SQLite from reading ON CONFLICT as part of a join.
+    if c.is_postgres() {
+        "SELECT $1 AS mirror, $2 AS part, pair->>0 AS name, pair->>1 AS oid FROM json_array_elements($3::json) AS pair WHERE true"
+    } else {
+        "SELECT $1 AS mirror, $2 AS part, value->>0 AS name, value->>1 AS oid FROM json_each($3) WHERE true"
+    }
 }

@@ -8,13 +8,13 @@ use uuid::{NoContext, Timestamp, Uuid};
 use crate::domain::event::Subject;
 use crate::domain::ids::{GithubId, MirrorId};
 use crate::domain::mirror::{NotLevel, Source, Status};
-use crate::domain::refs::Oid;
+use crate::domain::refs::{Oid, RefName};
 use crate::domain::repository::{Repository, RepositoryName};
 use crate::store::connection::Connection;
 use crate::store::error::StoreError;
 use crate::store::prepared::Prepare as _;
 use crate::store::schema::{mirrors, upstreams};
-use crate::store::{clipped, time};
+use crate::store::{clipped, history, markers, time};
 
 use super::find::{by_github_id, find};
 use super::row::{Mirror, Project};
@@ -34,6 +34,8 @@ pub struct Proven {
     pub ref_count: i64,
     /// The default branch.
     pub default_branch: Option<String>,
+    /// Where HEAD pointed upstream.
+    pub upstream_head: Option<RefName>,
     /// Refs that do not stand in OneDev as they do upstream.
     pub not_level: Vec<NotLevel>,
     /// `healthy` or `partial`.
@@ -76,6 +78,29 @@ pub fn ensure(
     }
     let mirror = by_github_id(c, subject.id)?.ok_or_else(|| gone(subject.id))?;
     Ok((mirror, false))
+}
+
+/// Says anew what is not level, with the status that follows, though no ref changed.
+///
+/// # Errors
+/// Those of the database.
+pub fn set_not_level(
+    c: &mut Connection,
+    id: MirrorId,
+    not_level: &[NotLevel],
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let text = serde_json::to_string(not_level).map_err(|e| StoreError::Refused(e.to_string()))?;
+    let status = if not_level.is_empty() { Status::Healthy } else { Status::Partial };
+    diesel::update(mirrors::table.find(id.to_string()))
+        .filter(mirrors::status.eq_any([Status::Healthy.as_str(), Status::Partial.as_str()]))
+        .set((
+            mirrors::not_level.eq(text),
+            mirrors::status.eq(status.as_str()),
+            mirrors::updated_at.eq(time::text(now)),
+        ))
+        .execute(&mut c.db)?;
+    Ok(())
 }
 
 /// Somebody deleted it between two of our statements: worth running again.
@@ -124,6 +149,9 @@ pub fn set_name(
             mirrors::updated_at.eq(&at),
         ))
         .execute(&mut c.db)?;
+    if renamed {
+        markers::soon(c, id, now)?;
+    }
     Ok(renamed)
 }
 
@@ -196,6 +224,8 @@ pub fn set_project(
 /// # Errors
 /// Those of the database.
 pub fn forget_project(c: &mut Connection, id: MirrorId, now: DateTime<Utc>) -> Result<bool, StoreError> {
+    markers::forget(c, id)?;
+    history::forget(c, id)?;
     update!(
         c,
         id,
@@ -249,6 +279,7 @@ pub fn record_proof(c: &mut Connection, id: MirrorId, it: &Proven) -> Result<boo
         update!(c, id, at, [], mirrors::last_changed_at.eq(Some(time::text(at))))?;
     }
     set_unheld(c, id, it.status, at)?;
+    history::note_state(c, id, &it.digest, it.upstream_head.as_ref(), at)?;
     update!(
         c,
         id,
@@ -265,6 +296,7 @@ pub fn record_proof(c: &mut Connection, id: MirrorId, it: &Proven) -> Result<boo
         mirrors::error_code.eq(None::<String>),
         mirrors::error_message.eq(None::<String>),
         mirrors::error_since.eq(None::<String>),
+        mirrors::held_since.eq(None::<String>),
         mirrors::last_synced_at.eq(Some(time::text(at))),
         mirrors::next_sync_at.eq(time::some_text(it.next_sync_at)),
     )
@@ -291,7 +323,7 @@ pub fn record_error(
     } else {
         set_unheld(c, id, status, now)?;
     }
-    update!(
+    let known = update!(
         c,
         id,
         now,
@@ -299,7 +331,11 @@ pub fn record_error(
         mirrors::error_code.eq(Some(code)),
         mirrors::error_message.eq(Some(clipped(message))),
         mirrors::attempts.eq(i32::try_from(attempts).unwrap_or(i32::MAX)),
-    )
+    )?;
+    if matches!(status, Status::Paused | Status::Gone) {
+        markers::soon(c, id, now)?;
+    }
+    Ok(known)
 }
 
 /// Says when it is to be looked at again.
