@@ -4,6 +4,7 @@ others, that files which are named are there, that quadlet's keys are ones it kn
 
     deploy/check/units.py
 """
+import json
 import re
 import sys
 import tomllib
@@ -145,7 +146,12 @@ def image():
     expect("DATABASE__URL" not in final, "Containerfile: a variable for the database would win over a mounted file")
     compose = yaml.safe_load((ROOT / "podman-compose.yml").read_text())
     starkeep = compose["services"]["starkeep"]
-    expect(starkeep["healthcheck"]["test"] == ["CMD", "/usr/local/bin/ready"], "compose: another health check")
+    # One word alone is a line for a shell to podman, and there is none.
+    check = ["/usr/local/bin/ready", "/readyz"]
+    expect(f"CMD {json.dumps(check)}" in final, "Containerfile: another health check")
+    expect(starkeep["healthcheck"]["test"] == ["CMD", *check], "compose: another health check")
+    unit = (ROOT / "deploy/quadlet/starkeep.container").read_text()
+    expect(f"HealthCmd={json.dumps(check)}\n" in unit, "quadlet: another health check")
     hard = starkeep.get("read_only") is True and starkeep.get("cap_drop") == ["ALL"]
     expect(hard, "compose: starkeep is not hardened")
     for name, it in compose["services"].items():
