@@ -15,6 +15,7 @@
 //! - [`Target`]: lists refs and pushes commands with a pack; [`PushReport`] tells what became of each.
 //! - [`Relay`]: the whole transfer, with the process's [`Spool`] in between.
 //! - [`LfsEndpoint`]: one repository's LFS objects; [`Findings`]: the pointers that a passing pack held.
+//! - [`Packer`]: packs of objects that starkeep makes itself.
 //! - [`non_commit_tags`] and [`is_ancestor`]: two questions that are answered by small fetches.
 //!
 //! Every error is a [`WireError`]: which side, a stable word, whether it may pass.
@@ -35,6 +36,7 @@ mod listing;
 mod local;
 mod objects;
 mod pack;
+mod packer;
 mod pktline;
 mod progress;
 mod relay;
@@ -67,6 +69,7 @@ pub use listing::{Advertisement, ReceiveAdvertisement, Version};
 pub use local::{Checked, LocalRepository, Version as FileVersion};
 pub use objects::{Minted, NewCommit, mint};
 pub use pack::Pack;
+pub use packer::{MadePack, Packer};
 pub use progress::{Phase, Progress, Snapshot};
 pub use relay::{Order, Prepared, Relay, TransferOptions, Transferred};
 pub use remote::{Address, Connections, Patience};
