@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::config::Config;
+use crate::config::sync::Engine;
 use crate::domain::ids::MirrorId;
 use crate::domain::naming::Naming;
 use crate::domain::outcome::Comparison;
@@ -24,7 +25,7 @@ use crate::orchestrator::{self, Only, Orchestration, Stages};
 use crate::stages::accept::{self, AcceptActor};
 use crate::stages::describe::{self, DescribeActor};
 use crate::stages::ensure::{self, EnsureActor};
-use crate::stages::messages::{Compare, Describe, Ticket, TwoSides};
+use crate::stages::messages::{Compare, Describe, Ticket, TidyCaches, TwoSides};
 use crate::stages::panics::Panics;
 use crate::stages::pool::{PAUSE, Pool, PoolOptions};
 use crate::stages::record::{self, RecordActor};
@@ -111,6 +112,11 @@ impl App {
         let workers = u32::try_from(config.sync.workers).unwrap_or(u32::MAX);
         let pool = adapters.pool("orchestrator", 1, &gave_up, &Arbiter::current());
         let server = if serve { Some(adapters.serve(&config, &stages)?) } else { None };
+        if serve && adapters.caches.is_some() {
+            // Mirrors may have been forgotten while nobody looked.
+            let transfer = stages.transfer.clone();
+            actix::spawn(async move { transfer.ask(TidyCaches, PATIENCE).await });
+        }
         Ok(Self {
             orchestration: Orchestration::start(tools, workers, pool),
             progress: adapters.progress,
@@ -224,6 +230,14 @@ async fn take_over(store: &Store) -> anyhow::Result<ServeLock> {
     Ok(lock)
 }
 
+/// The cached engine's folder, if that is the engine.
+fn caches(config: &Config) -> anyhow::Result<Option<git::Caches>> {
+    let folder = config.sync.cache_dir.as_ref().filter(|_| config.sync.engine == Engine::Cached);
+    let made =
+        folder.map(|it| git::Caches::new(it.clone()).with_context(|| format!("sync.cache_dir: {}", it.display())));
+    made.transpose()
+}
+
 /// What git connects with: HTTP, and SSH where a side is reached by it.
 fn connections(config: &Config) -> anyhow::Result<git::Connections> {
     let mut connections = git::Connections::from(git::http_client()?);
@@ -247,6 +261,7 @@ struct Adapters {
     naming: Naming,
     connections: git::Connections,
     spool: git::Spool,
+    caches: Option<git::Caches>,
     metrics: Metrics,
     panics: Panics,
     progress: Progress,
@@ -261,6 +276,7 @@ impl Adapters {
             naming: Naming::parse(&config.onedev.naming, &config.onedev.root)?,
             connections: connections(config)?,
             spool: git::Spool::new(config.sync.spool_memory, config.sync.spool_dir.clone()),
+            caches: caches(config)?,
             metrics: metrics.clone(),
             panics: panics.clone(),
             progress: Progress::default(),
@@ -308,6 +324,7 @@ impl Adapters {
             connections: self.connections.clone(),
             wire: git::Patience { stall: config.sync.stall_timeout, ..git::Patience::default() },
             spool: self.spool.clone(),
+            caches: self.caches.clone(),
             pushes: Arc::new(Semaphore::new(config.onedev.concurrent_pushes)),
             sync: config.sync.clone(),
             policy: config.policy.clone(),

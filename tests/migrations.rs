@@ -23,7 +23,7 @@ mod tests {
 
     /// A row for each table that a migration makes, in words that both databases understand. A new
     /// migration adds its own; the test fails for a table without a row.
-    const SAMPLES: [(&str, &str); 5] = [
+    const SAMPLES: [(&str, &str); 6] = [
         (
             "0001_mirrors",
             "INSERT INTO mirrors (id, github_id, owner, name, named_at, source, status, created_at, updated_at) \
@@ -63,6 +63,7 @@ mod tests {
              INSERT INTO jobs (kind, mirror_id, state, priority, run_after, payload, correlation_id, created_at, \
                  updated_at) VALUES ('wiki', 'm', 'queued', 0, 't', '{}', 'c', 't', 't');",
         ),
+        ("0009_transports", "UPDATE upstreams SET network_id = 8;"),
     ];
 
     const SQLITE_COLUMNS: &str = "SELECT t.name || '.' || c.name || CASE c.\"notnull\" WHEN 1 THEN '' ELSE '?' END AS text \

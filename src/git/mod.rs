@@ -14,12 +14,14 @@
 //! - [`Upstream`]: lists refs (protocol v2, the old one as fallback) and fetches packs.
 //! - [`Target`]: lists refs and pushes commands with a pack; [`PushReport`] tells what became of each.
 //! - [`Relay`]: the whole transfer, with the process's [`Spool`] in between.
+//! - [`Caches`]: the cached engine's copies on disk, filled from upstream; packs are made out of them.
 //! - [`non_commit_tags`] and [`is_ancestor`]: two questions that are answered by small fetches.
 //!
 //! Every error is a [`WireError`]: which side, a stable word, whether it may pass.
 
 mod ancestry;
 mod body;
+mod cache;
 mod capabilities;
 mod census;
 mod clean;
@@ -50,6 +52,7 @@ mod walker;
 mod tests;
 
 pub use ancestry::{Ancestry, is_ancestor};
+pub use cache::{Cache, CacheSource, Caches, Filled};
 pub use capabilities::Capabilities;
 pub use census::{Census, non_commit_tags};
 pub use command::{Command, Push, batches};

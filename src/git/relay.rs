@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::cache::{CacheSource, Needs};
 use super::command::{Push, batches};
 use super::error::{Side, WireError};
 use super::feed::Feed;
@@ -90,9 +91,25 @@ impl Relay<'_> {
     /// # Errors
     /// See [`WireError`]; upstream's reason is told where both sides have one.
     pub async fn transfer(&self, order: &Order) -> Result<Transferred, WireError> {
+        self.carry(order, None).await
+    }
+
+    /// The same, with the pack made out of a copy that has been filled. It is always whole before
+    /// its turn to be pushed is taken.
+    ///
+    /// # Errors
+    /// Those of [`Relay::transfer`], and [`WireError::Cache`].
+    pub async fn transfer_cached(&self, order: &Order, source: &CacheSource<'_>) -> Result<Transferred, WireError> {
+        self.carry(order, Some(source)).await
+    }
+
+    async fn carry(&self, order: &Order, source: Option<&CacheSource<'_>>) -> Result<Transferred, WireError> {
         let before = self.progress.snapshot().received;
         let mut done = Transferred::default();
-        let mut ready = self.ready(order, self.options.stream_above, &mut done).await?;
+        let mut ready = match source.filter(|_| !order.wants.is_empty()) {
+            Some(source) => self.made(order, source, &mut done).await?,
+            None => self.ready(order, self.options.stream_above, &mut done).await?,
+        };
         let mut carried = false;
         for push in &order.pushes {
             let mut report = PushReport::default();
@@ -154,6 +171,18 @@ impl Relay<'_> {
                 }
             }
         }
+        self.in_turn(feed).await
+    }
+
+    /// A pack out of a copy, and the turn to push it.
+    async fn made(&self, order: &Order, source: &CacheSource<'_>, done: &mut Transferred) -> Result<Ready, WireError> {
+        let built = source.cache.pack(source, Needs { wants: &order.wants, haves: source.haves }).await?;
+        done.objects = built.objects;
+        done.in_file = built.spooled.in_file();
+        self.in_turn(built.spooled.feed()).await
+    }
+
+    async fn in_turn(&self, feed: Feed) -> Result<Ready, WireError> {
         self.progress.enter(Phase::Waiting);
         let permit = Arc::clone(&self.permits).acquire_owned().await;
         let permit = permit.map_err(|_| WireError::BadRequest { detail: "starkeep is stopping".to_owned() })?;

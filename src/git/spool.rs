@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::error::{Side, WireError};
 use super::feed::Feed;
@@ -159,6 +159,33 @@ impl Spool {
             return to_file(pack, writer, taking, progress).await.map(Taken::Whole);
         }
         Ok(Taken::Whole(Spooled::Memory { blocks: memory.finish(), held }))
+    }
+}
+
+impl Spool {
+    /// Holds a pack that is made in this process, until its last piece.
+    ///
+    /// # Errors
+    /// [`WireError::Spool`] when the file cannot be written.
+    pub(crate) async fn hold_pieces(&self, mut pieces: mpsc::Receiver<Bytes>) -> Result<Spooled, WireError> {
+        let mut held = self.hold();
+        let mut memory = Blocks::default();
+        while let Some(piece) = pieces.recv().await {
+            if held.grow(piece.len() as u64) {
+                memory.push(&piece);
+                continue;
+            }
+            let mut writer = FileWriter::create(&self.folder).await?;
+            let mut blocks = memory.finish();
+            blocks.push(piece);
+            writer.write(blocks).await?;
+            drop(held);
+            while let Some(piece) = pieces.recv().await {
+                writer.push(piece).await?;
+            }
+            return writer.finish().await.map(Spooled::File);
+        }
+        Ok(Spooled::Memory { blocks: memory.finish(), held })
     }
 }
 

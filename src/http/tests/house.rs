@@ -137,6 +137,7 @@ fn stages(config: &Config, store: &Store, metrics: &Metrics, panics: &Panics) ->
         connections: git::http_client().unwrap().into(),
         wire: git::Patience::default(),
         spool: git::Spool::new(1 << 20, None),
+        caches: None,
         pushes: Arc::new(Semaphore::new(1)),
         sync: config.sync.clone(),
         policy: config.policy.clone(),

@@ -23,6 +23,7 @@ const ACCUSES: &str = "ERROR PUSHING REF: ";
 
 impl Run<'_> {
     pub(super) async fn execute(&mut self, plan: &Plan, view: &mut View) -> Result<(), Failure> {
+        self.fill(view).await?;
         let answers = self.answers(plan, view).await?;
         let first = self.goes_first(plan, view).await?;
         let mut order = plan::schedule(plan, &answers, first.as_ref(), &view.target, Utc::now(), self.sides.proven_at);
@@ -217,9 +218,10 @@ impl Run<'_> {
             },
         };
         let order = Order { wants, haves, pushes: pushes.into_iter().map(Push::plain).collect() };
-        let Transferred { reports, received, objects, .. } = self.watched(relay.transfer(&order)).await?;
+        let sent = self.bytes.snapshot().sent;
+        let Transferred { reports, received, objects, .. } = self.watched(self.carry(&relay, &order, view)).await?;
         self.stats.bytes_in += received;
-        self.stats.bytes_out += received;
+        self.stats.bytes_out += if self.cache.is_some() { self.bytes.snapshot().sent - sent } else { received };
         self.stats.objects += u64::from(objects);
         if let Some(unpack) = reports.iter().find_map(|it| it.unpack_failed.as_ref()) {
             let message = format!("OneDev could not unpack what was pushed: {unpack}");
@@ -229,7 +231,7 @@ impl Run<'_> {
     }
 
     /// Tells how many bytes moved while the work goes on.
-    async fn watched<T>(&self, work: impl Future<Output = T>) -> T {
+    pub(super) async fn watched<T>(&self, work: impl Future<Output = T>) -> T {
         let mut tick = tokio::time::interval(TELL_EVERY);
         tokio::pin!(work);
         loop {

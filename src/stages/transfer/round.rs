@@ -41,6 +41,8 @@ pub struct Tools {
     pub wire: Patience,
     /// Holds packs until they are whole.
     pub spool: Spool,
+    /// The cached engine's copies, if that is the engine.
+    pub caches: Option<git::Caches>,
     /// One permit for each push under way: `onedev.concurrent_pushes`.
     pub pushes: Arc<Semaphore>,
     /// How to sync.
@@ -62,6 +64,8 @@ pub(super) struct Run<'a> {
     pub(super) sides: &'a TwoSides,
     pub(super) upstream: Upstream,
     pub(super) target: Target,
+    /// The copy on disk, with the cached engine.
+    pub(super) cache: Option<git::Cache>,
     /// The project's path, as it is in OneDev.
     pub(super) path: ProjectPath,
     pub(super) put: RefMap,
@@ -146,6 +150,7 @@ impl<'a> Run<'a> {
             sides,
             upstream: Upstream::new(tools.connections.clone(), upstream, tools.metrics.clone(), tools.wire)?,
             target: target(tools, &path)?,
+            cache: tools.caches.as_ref().map(|it| it.of(sides.network, sides.github_id)),
             path,
             bytes: Arc::new(git::Progress::new(&tools.metrics)),
             refused: refused.map(|it| (it.name.clone(), it.reason.clone())).collect(),
@@ -186,6 +191,10 @@ impl<'a> Run<'a> {
             self.record(&plan).await?;
             plan.changes.retain(|it| !self.stuck.contains_key(&it.at));
             if plan.is_level() {
+                if depth == Depth::Full {
+                    // A copy that was lost, or is new, does not wait for the next change.
+                    self.fill(&view).await?;
+                }
                 self.settle_head(&view, depth).await?;
                 self.settle_kept(&view).await?;
                 return Ok(self.proof(&view));

@@ -2,6 +2,7 @@
 
 mod alias;
 mod brake;
+mod cached;
 mod commands;
 mod crash;
 mod economy;

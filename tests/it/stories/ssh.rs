@@ -128,7 +128,7 @@ async fn cut(world: &World, id: GithubId) {
     world.pushed(id).await;
     world.assert_healthy(id).await;
     assert_ne!(world.refs(id).await, before);
-    world.onedev().fail(Trigger::next(On::PUSH), Fault::CutRequest { after: 60_000 });
+    world.onedev().fail(Trigger::next(On::PUSH), Fault::CutRequest { after: 100 });
     world.github().commit(id, "main", "NOISE", &World::noise(200_001)).unwrap();
     world.pushed(id).await;
 }
@@ -201,7 +201,8 @@ async fn a_key_that_the_server_does_not_know_is_told_and_no_key_is_ever_seen() {
 async fn keys_that_cannot_be_used_are_told_with_where_they_came_from() {
     let world = world();
     let path = world.folder.path().join("key");
-    std::fs::write(&path, "-----BEGIN OPENSSH PRIVATE KEY-----\nbm90IGEga2V5\n-----END OPENSSH PRIVATE KEY-----\n").unwrap();
+    std::fs::write(&path, "-----BEGIN OPENSSH PRIVATE KEY-----\nbm90IGEga2V5\n-----END OPENSSH PRIVATE KEY-----\n")
+        .unwrap();
     let mut command = starkeep(&world.config, world.folder.path());
     command.env("STARKEEP__GITHUB__GIT_URL", "ssh://git@github.com").env("STARKEEP__GITHUB__SSH_KEY", "file:key");
     command.env("STARKEEP__ONEDEV__SSH_HOST_KEYS", "SHA256:short");
