@@ -1,5 +1,7 @@
 //! From a configuration to a running service: adapters, actors, server. The only place that knows them all.
 
+mod kept;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +39,9 @@ use crate::telemetry::progress::Progress;
 
 /// Deliveries in hand at once: as many share one commit of the database.
 const RECEPTIONS: usize = 64;
+
+/// LFS objects on their way at once, over all mirrors; each holds at most 1 MiB.
+const LFS_AT_ONCE: usize = 8;
 
 /// How long a command waits for a free place in a stage.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -262,6 +267,7 @@ struct Adapters {
     connections: git::Connections,
     spool: git::Spool,
     caches: Option<git::Caches>,
+    claims: git::Claims,
     metrics: Metrics,
     panics: Panics,
     progress: Progress,
@@ -277,6 +283,7 @@ impl Adapters {
             connections: connections(config)?,
             spool: git::Spool::new(config.sync.spool_memory, config.sync.spool_dir.clone()),
             caches: caches(config)?,
+            claims: git::Claims::default(),
             metrics: metrics.clone(),
             panics: panics.clone(),
             progress: Progress::default(),
@@ -326,6 +333,8 @@ impl Adapters {
             spool: self.spool.clone(),
             caches: self.caches.clone(),
             pushes: Arc::new(Semaphore::new(config.onedev.concurrent_pushes)),
+            lfs: Arc::new(Semaphore::new(LFS_AT_ONCE)),
+            claims: self.claims.clone(),
             sync: config.sync.clone(),
             policy: config.policy.clone(),
             metrics: self.metrics.clone(),

@@ -4,6 +4,7 @@
 mod completions;
 mod config;
 mod demo;
+mod kept;
 mod migrate;
 mod mirror;
 mod output;
@@ -66,6 +67,11 @@ enum Command {
         /// OWNER/NAME; all of them without it
         #[arg(value_name = "OWNER/NAME")]
         repositories: Vec<RepositoryName>,
+    },
+    /// Old tips that were kept: list them, or make a branch of one
+    Kept {
+        #[command(subcommand)]
+        action: kept::Action,
     },
     /// Bring the database up to date
     Migrate,
@@ -130,6 +136,7 @@ async fn run_command(command: Command, given: &Given) -> anyhow::Result<u8> {
         }
         Command::Status { repository } => status::run(given, repository).await,
         Command::Verify { repositories } => verify::run(given, repositories).await,
+        Command::Kept { action } => kept::run(given, action).await,
         Command::Migrate => migrate::run(given).await,
         Command::Config { action } => Ok(config::run(action, &given.options, given.json, &mut out, &mut err)?),
         Command::Completions { shell } => {

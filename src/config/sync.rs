@@ -40,6 +40,8 @@ pub struct Sync {
     pub stall_timeout: Duration,
     /// Keep the old tip of what upstream overwrote or deleted.
     pub keep_overwritten: bool,
+    /// Bring LFS objects too.
+    pub lfs: bool,
     /// Larger upstreams are paused. Bytes.
     pub max_bytes: Option<u64>,
 }
@@ -92,6 +94,7 @@ impl Default for Sync {
             timeout: Duration::from_secs(1800),
             stall_timeout: Duration::from_secs(60),
             keep_overwritten: true,
+            lfs: true,
             max_bytes: None,
         }
     }
@@ -114,6 +117,7 @@ impl Section for Sync {
             timeout,
             stall_timeout,
             keep_overwritten,
+            lfs,
             max_bytes,
         } = &mut it;
         values.set("sync.workers", workers, number);
@@ -129,6 +133,7 @@ impl Section for Sync {
         values.set("sync.timeout", timeout, duration::parse);
         values.set("sync.stall_timeout", stall_timeout, duration::parse);
         values.set("sync.keep_overwritten", keep_overwritten, flag);
+        values.set("sync.lfs", lfs, flag);
         values.set_option("sync.max_bytes", max_bytes, size::parse);
         it
     }
@@ -148,6 +153,7 @@ impl Section for Sync {
             timeout,
             stall_timeout,
             keep_overwritten: _,
+            lfs: _,
             max_bytes,
         } = self;
         let (tick, second) = (Duration::from_millis(1), Duration::from_secs(1));

@@ -15,6 +15,7 @@
 //! - [`Target`]: lists refs and pushes commands with a pack; [`PushReport`] tells what became of each.
 //! - [`Relay`]: the whole transfer, with the process's [`Spool`] in between.
 //! - [`Caches`]: the cached engine's copies on disk, filled from upstream; packs are made out of them.
+//! - [`LfsEndpoint`]: one repository's LFS objects; [`Findings`]: the pointers that a passing pack held.
 //! - [`non_commit_tags`] and [`is_ancestor`]: two questions that are answered by small fetches.
 //!
 //! Every error is a [`WireError`]: which side, a stable word, whether it may pass.
@@ -39,6 +40,7 @@ mod progress;
 mod relay;
 mod remote;
 mod report;
+mod scan;
 mod sideband;
 mod smart_http;
 mod spool;
@@ -65,9 +67,10 @@ pub use lfs::{
 pub use listing::{Advertisement, ReceiveAdvertisement, Version};
 pub use pack::Pack;
 pub use progress::{Phase, Progress, Snapshot};
-pub use relay::{Order, Relay, TransferOptions, Transferred};
+pub use relay::{Order, Prepared, Relay, TransferOptions, Transferred};
 pub use remote::{Address, Connections, Patience};
 pub use report::{PushReport, RefOutcome, Refusal};
+pub use scan::{Findings, scan_all, settle};
 pub use smart_http::http_client;
 pub use spool::Spool;
 pub use ssh::SshServer;

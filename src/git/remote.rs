@@ -80,6 +80,11 @@ impl From<Client> for Connections {
 }
 
 impl Connections {
+    /// The HTTP client.
+    pub fn http(&self) -> &Client {
+        &self.http
+    }
+
     /// The same, able to reach one more server by SSH.
     #[must_use]
     pub fn with_ssh(mut self, server: SshServer) -> Self {

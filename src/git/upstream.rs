@@ -52,7 +52,31 @@ impl Upstream {
         metrics: Metrics,
         patience: Patience,
     ) -> Result<Self, WireError> {
-        let remote = Remote::new(&connections.into(), address, Side::Upstream, metrics, patience)?;
+        Self::on(Side::Upstream, &connections.into(), address, metrics, patience)
+    }
+
+    /// A mirror's project, read back: its errors are told as OneDev's. Each list and each pack takes one
+    /// of OneDev's few places.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn of_project(
+        connections: impl Into<Connections>,
+        address: Address,
+        metrics: Metrics,
+        patience: Patience,
+    ) -> Result<Self, WireError> {
+        Self::on(Side::Target, &connections.into(), address, metrics, patience)
+    }
+
+    fn on(
+        side: Side,
+        connections: &Connections,
+        address: Address,
+        metrics: Metrics,
+        patience: Patience,
+    ) -> Result<Self, WireError> {
+        let remote = Remote::new(connections, address, side, metrics, patience)?;
         Ok(Self { remote, dialect: Mutex::default() })
     }
 
@@ -157,7 +181,7 @@ impl Upstream {
         options: FetchOptions,
         offered: &Capabilities,
     ) -> Result<Pack, WireError> {
-        let detail = if options.tips_only || options.without_trees {
+        let detail = if options.tips_only || options.without_trees || options.small_blobs {
             "it cannot leave parts out of a pack"
         } else if !offered.has("side-band-64k") {
             "it does not offer side-band-64k"

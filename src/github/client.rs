@@ -155,16 +155,30 @@ impl GithubClient {
         url
     }
 
+    /// The address under which git and LFS go by HTTP: [`Self::git_url`], or where that is an ssh address
+    /// the one beside the REST API.
+    pub fn web_url(&self, name: &RepositoryName) -> Url {
+        let mut url = self.git_url(name);
+        if url.scheme() == "ssh" {
+            let path = url.path().to_owned();
+            url = self.inner.exchange.url(&[]);
+            // Only github.com keeps its API on another host.
+            if url.host_str() == Some("api.github.com") {
+                // The new host is a literal that fits.
+                let _ = url.set_host(Some("github.com"));
+            }
+            url.set_path(&path);
+        }
+        url
+    }
+
     /// The value of the `Authorization` header for reading `name` by git over HTTPS, or `None` without
-    /// a credential or by SSH, which has keys. To be sent to the host of [`Self::git_url`] only. Good for at least five minutes
+    /// a credential. To be sent to the host of [`Self::web_url`] only. Good for at least five minutes
     /// (one, while GitHub mints no new token).
     ///
     /// # Errors
     /// [`GithubError`] when an App's token cannot be had.
     pub async fn git_authorization(&self, name: &RepositoryName) -> Result<Option<SecretString>, GithubError> {
-        if self.inner.git.scheme() == "ssh" {
-            return Ok(None);
-        }
         match &self.inner.credential {
             Credential::None => Ok(None),
             Credential::Token(token) => Ok(Some(basic(token))),

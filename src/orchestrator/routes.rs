@@ -115,6 +115,7 @@ fn asks_for_a_closer_look(failure: &Failure) -> bool {
     matches!(
         failure.code,
         "upstream_changed"
+            | "lfs_unsearched"
             | "upstream_redirected"
             | "upstream_not_found"
             | "upstream_unauthorized"

@@ -222,6 +222,20 @@ pub struct CountRefs {
 #[rtype(result = "Result<usize, Failure>")]
 pub struct TidyCaches;
 
+/// Make a branch of a kept ref in the project: a foreign one from then on, which no sync touches.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<crate::domain::refs::Oid, Failure>")]
+pub struct Revive {
+    /// Whose.
+    pub mirror: MirrorId,
+    /// Its project.
+    pub sides: TwoSides,
+    /// Which kept ref.
+    pub kept: crate::store::kept::Kept,
+    /// The branch to make, as a full ref name.
+    pub branch: crate::domain::refs::RefName,
+}
+
 /// Managed refs of both sides.
 #[derive(Debug, Clone, Default)]
 pub struct BothSides {

@@ -10,6 +10,7 @@ pub mod accept;
 pub mod describe;
 pub mod ensure;
 pub mod failure;
+pub mod lfs;
 pub mod messages;
 pub mod panics;
 pub mod pool;

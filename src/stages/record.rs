@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use actix::{Actor, Context, Handler, ResponseActFuture, WrapFuture as _};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::failure::{Failure, Verdict};
 use super::messages::{Ending, Outcome, Record};
@@ -21,6 +21,9 @@ use crate::store::mirrors::{self, Proven};
 use crate::store::syncs::{self, Outcome as SyncOutcome, Work};
 use crate::store::{Connection, Store, StoreError, audit};
 use crate::telemetry::metrics::Metrics;
+
+/// Between two tries of LFS objects.
+const LEAST_PAUSE: TimeDelta = TimeDelta::seconds(5);
 
 /// What the stage works with.
 pub struct Tools {
@@ -122,6 +125,8 @@ impl Pen {
 
     fn synced(&self, c: &mut Connection, it: &Record, synced: &Synced) -> Result<(), StoreError> {
         let next = self.next_look();
+        // An object that could not be brought is tried again at its own time, but not without a pause.
+        let next = synced.retry_at.map_or(next, |at| next.min(at.max(self.now + LEAST_PAUSE)));
         let mirror = it.ticket.mirror;
         if synced.both_read {
             let proven = Proven {
@@ -139,6 +144,9 @@ impl Pen {
             mirrors::record_proof(c, mirror, &proven)?;
         } else {
             mirrors::record_unchanged(c, mirror, next, self.now)?;
+            if synced.retry_at.is_some() || synced.stats.changed() {
+                mirrors::set_not_level(c, mirror, &synced.not_level, self.now)?;
+            }
         }
         let outcome = match (synced.stats.changed(), synced.not_level.is_empty()) {
             (_, false) => SyncOutcome::Partial,
@@ -279,11 +287,16 @@ fn told(comparison: &Comparison) -> String {
     let head = comparison.default_branch.as_ref().map(|(upstream, onedev)| {
         format!("the default branch is {}, upstream's is {upstream}", onedev.as_deref().unwrap_or("unborn"))
     });
-    match head {
+    let objects = match comparison.lost_objects.as_slice() {
+        [] => String::new(),
+        [first, ..] => format!("; OneDev lacks {} LFS objects, as {first}", comparison.lost_objects.len()),
+    };
+    let text = match head {
         Some(head) if names.is_empty() => head,
         Some(head) => format!("{refs}; {head}"),
         None => refs,
-    }
+    };
+    text + &objects
 }
 
 fn error_of(failure: &Failure) -> (&str, &str) {

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 
+use crate::domain::ids::MirrorId;
 use crate::domain::kept::{KeptRef, Reason};
 use crate::domain::part::PartId;
 use crate::domain::refs::{Oid, RefName};
@@ -18,9 +19,15 @@ use super::page::{Page, Window};
 use super::schema::kept;
 use super::{mirrors, time};
 
+/// Row id of a kept ref.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KeptId(pub i64);
+
 /// A kept ref.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {
+    /// Its row: what the API and the command line call it by.
+    pub id: KeptId,
     /// The ref whose tip it was.
     pub name: RefName,
     /// The ref that holds it now.
@@ -50,6 +57,7 @@ impl TryFrom<KeptRow> for Kept {
     fn try_from(row: KeptRow) -> Result<Self, StoreError> {
         let name = |text: &str| RefName::new(text).map_err(|e| StoreError::Corrupt(e.to_string()));
         Ok(Self {
+            id: KeptId(row.id),
             name: name(&row.name)?,
             kept_ref: name(&row.kept_ref)?,
             oid: mirrors::oid(&row.oid)?,
@@ -76,12 +84,25 @@ pub fn insert(
     kept: &[KeptRef],
     now: DateTime<Utc>,
 ) -> Result<u64, StoreError> {
+    let kept: Vec<(KeptRef, DateTime<Utc>)> = kept.iter().map(|it| (it.clone(), now)).collect();
+    insert_dated(c, of, &kept)
+}
+
+/// As [`insert`], each with the time since when it is kept.
+///
+/// # Errors
+/// Those of the database.
+pub fn insert_dated(
+    c: &mut Connection,
+    of: impl Into<PartId>,
+    kept: &[(KeptRef, DateTime<Utc>)],
+) -> Result<u64, StoreError> {
     let of = of.into();
     let sql = "INSERT INTO kept (mirror_id, part, ref, kept_ref, oid, reason, created_at) \
                VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (mirror_id, part, kept_ref) DO NOTHING";
     let mut new = 0;
     // One by one: a sync keeps few, since one that would keep many waits for an admin.
-    for it in kept {
+    for (it, at) in kept {
         let made = diesel::sql_query(sql)
             .bind::<Text, _>(of.mirror.to_string())
             .bind::<Text, _>(of.part.as_str().to_owned())
@@ -89,7 +110,7 @@ pub fn insert(
             .bind::<Text, _>(it.kept.to_string())
             .bind::<Text, _>(it.oid.to_string())
             .bind::<Text, _>(it.reason.to_string())
-            .bind::<Text, _>(time::text(now))
+            .bind::<Text, _>(time::text(*at))
             .execute(&mut c.db)?;
         new += u64::try_from(made).unwrap_or_default();
     }
@@ -107,6 +128,36 @@ pub fn list(c: &mut Connection, of: impl Into<PartId>, window: &Window) -> Resul
     }
     let rows: Vec<KeptRow> = query.order(kept::id.desc()).limit(window.fetch()).load(&mut c.db)?;
     window.page(rows, |it| it.id, Kept::try_from)
+}
+
+/// One kept ref of a mirror.
+///
+/// # Errors
+/// Those of the database.
+pub fn find(c: &mut Connection, mirror: MirrorId, id: KeptId) -> Result<Option<Kept>, StoreError> {
+    let its = kept::table.find(id.0).filter(kept::mirror_id.eq(mirror.to_string()));
+    let row: Option<KeptRow> = its.select(KeptRow::as_select()).first(&mut c.db).optional()?;
+    row.map(Kept::try_from).transpose()
+}
+
+/// One kept ref of a mirror by the ref that holds it.
+///
+/// # Errors
+/// Those of the database.
+pub fn find_by_ref(c: &mut Connection, of: impl Into<PartId>, kept_ref: &str) -> Result<Option<Kept>, StoreError> {
+    let that = its(of.into()).filter(kept::kept_ref.eq(kept_ref));
+    let row: Option<KeptRow> = that.select(KeptRow::as_select()).first(&mut c.db).optional()?;
+    row.map(Kept::try_from).transpose()
+}
+
+/// All kept refs of a mirror, the oldest first.
+///
+/// # Errors
+/// Those of the database.
+pub fn all(c: &mut Connection, of: impl Into<PartId>) -> Result<Vec<Kept>, StoreError> {
+    let rows: Vec<KeptRow> =
+        its(of.into()).order((kept::created_at.asc(), kept::id.asc())).select(KeptRow::as_select()).load(&mut c.db)?;
+    rows.into_iter().map(Kept::try_from).collect()
 }
 
 /// How many a mirror has.

@@ -17,6 +17,7 @@ pub mod deliveries;
 mod error;
 pub mod jobs;
 pub mod kept;
+pub mod lfs;
 mod lock;
 mod migration;
 pub mod mirrors;

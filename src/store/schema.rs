@@ -85,6 +85,54 @@ diesel::table! {
         oid -> Text,
         reason -> Text,
         created_at -> Text,
+        doomed_at -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    markers (mirror_id) {
+        mirror_id -> Text,
+        marker -> Nullable<Text>,
+        facts -> Nullable<Text>,
+        written_at -> Nullable<Text>,
+        due -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    ref_changes (id) {
+        id -> BigInt,
+        mirror_id -> Text,
+        #[sql_name = "ref"]
+        name -> Text,
+        old -> Nullable<Text>,
+        new -> Nullable<Text>,
+        at -> Text,
+    }
+}
+
+diesel::table! {
+    states (id) {
+        id -> BigInt,
+        mirror_id -> Text,
+        at -> Text,
+        digest -> Text,
+        head -> Nullable<Text>,
+        last_change -> BigInt,
+    }
+}
+
+diesel::table! {
+    drills (id) {
+        id -> BigInt,
+        mirror_id -> Text,
+        at -> Text,
+        outcome -> Text,
+        refs -> BigInt,
+        objects -> BigInt,
+        bytes -> BigInt,
+        millis -> BigInt,
+        problem -> Nullable<Text>,
     }
 }
 
@@ -215,6 +263,33 @@ diesel::table! {
     watched (login) {
         login -> Text,
         account_id -> BigInt,
+    }
+}
+
+diesel::table! {
+    lfs_objects (mirror_id, oid, size) {
+        mirror_id -> Text,
+        oid -> Text,
+        size -> BigInt,
+        state -> Text,
+        reason -> Nullable<Text>,
+        attempts -> Integer,
+        next_try_at -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    lfs_garbage (mirror_id, blob) {
+        mirror_id -> Text,
+        blob -> Text,
+        reason -> Text,
+    }
+}
+
+diesel::table! {
+    lfs_scans (mirror_id) {
+        mirror_id -> Text,
+        whole -> Bool,
     }
 }
 

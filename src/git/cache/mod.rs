@@ -23,7 +23,7 @@ mod tests;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tokio_util::sync::CancellationToken;
 
@@ -32,7 +32,9 @@ use self::lock::Guard;
 use super::ancestry::Ancestry;
 use super::error::WireError;
 use super::fetch::FetchOptions;
+use super::pack::Scan;
 use super::progress::{Phase, Progress};
+use super::scan::Scanner;
 use super::spool::{Spool, Spooled};
 use super::upstream::Upstream;
 use crate::domain::ids::GithubId;
@@ -260,8 +262,9 @@ impl Cache {
         let (tell, told) = tokio::sync::mpsc::channel(8);
         let (wants, haves) = (needs.wants.to_vec(), needs.haves.to_vec());
         let work = self.work(&guard, move |it| pack::build(it, &wants, &haves, &tell, &called_off));
-        let (objects, spooled) = tokio::join!(work, spool.hold_pieces(told));
-        Ok(Built { objects: objects?, spooled: spooled? })
+        let scan = needs.scan.then(|| Arc::new(Mutex::new(Scanner::passing())));
+        let (objects, spooled) = tokio::join!(work, spool.hold_pieces(told, scan.as_ref()));
+        Ok(Built { objects: objects?, spooled: spooled?, scan })
     }
 
     /// Whether `old` is reachable from `new`; [`Ancestry::Unknown`] if the copy does not hold both.
@@ -337,6 +340,8 @@ fn failed(folder: &Path, error: &std::io::Error) -> WireError {
 pub(crate) struct Needs<'a> {
     pub(crate) wants: &'a [Oid],
     pub(crate) haves: &'a [Oid],
+    /// Look for LFS pointers in it.
+    pub(crate) scan: bool,
 }
 
 /// A copy as the source of packs, and what to fill it from should it turn out to be damaged.
@@ -363,4 +368,5 @@ pub struct CacheSource<'a> {
 pub(crate) struct Built {
     pub(crate) objects: u32,
     pub(crate) spooled: Spooled,
+    pub(crate) scan: Option<Scan>,
 }

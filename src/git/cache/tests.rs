@@ -73,7 +73,7 @@ impl Bed {
             max_bytes: None,
             progress: &self.progress,
         };
-        cache.pack(&source, Needs { wants, haves }).await.unwrap().objects
+        cache.pack(&source, Needs { wants, haves, scan: true }).await.unwrap().objects
     }
 }
 

@@ -1,5 +1,6 @@
 //! Why one LFS object could not be moved: which side, a stable word, and when another try makes sense.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::lfs::LfsOid;
@@ -80,6 +81,9 @@ pub enum ObjectError {
         /// The hash of what came.
         got: LfsOid,
     },
+    /// What was said of many objects together.
+    #[error("{0}")]
+    Together(Arc<ObjectError>),
     /// The whole exchange failed.
     #[error(transparent)]
     Wire(#[from] WireError),
@@ -99,6 +103,7 @@ impl ObjectError {
             | Self::Forbidden { .. }
             | Self::WrongSize { .. }
             | Self::WrongHash { .. } => Retry::Never,
+            Self::Together(error) => error.retry(),
             Self::Wire(error) => error.retry(),
         }
     }
@@ -113,6 +118,7 @@ impl ObjectError {
             Self::Forbidden { .. } => "lfs_forbidden",
             Self::WrongSize { .. } => "lfs_wrong_size",
             Self::WrongHash { .. } => "lfs_wrong_hash",
+            Self::Together(error) => error.code(),
             Self::Wire(error) => error.code(),
         }
     }

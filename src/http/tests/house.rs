@@ -139,6 +139,8 @@ fn stages(config: &Config, store: &Store, metrics: &Metrics, panics: &Panics) ->
         spool: git::Spool::new(1 << 20, None),
         caches: None,
         pushes: Arc::new(Semaphore::new(1)),
+        lfs: Arc::new(tokio::sync::Semaphore::new(1)),
+        claims: crate::git::Claims::default(),
         sync: config.sync.clone(),
         policy: config.policy.clone(),
         metrics: metrics.clone(),

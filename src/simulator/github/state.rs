@@ -64,6 +64,7 @@ pub(crate) struct State {
     pub(crate) rate: Rate,
     /// Stars by user, newest last.
     pub(crate) stars: BTreeMap<AccountId, Vec<(GithubId, DateTime<Utc>)>>,
+    pub(crate) lfs: super::lfs::LfsState,
     clock: i64,
     next_id: i64,
 }
@@ -79,6 +80,7 @@ impl State {
             mints: 0,
             rate: Rate { limit: 5_000, remaining: 5_000, reset: EPOCH * 2 },
             stars: BTreeMap::new(),
+            lfs: super::lfs::LfsState::default(),
             clock: 0,
             next_id: 1_000,
         }

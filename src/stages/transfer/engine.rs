@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::round::{Run, Tools, View};
 use crate::domain::refs::Oid;
-use crate::git::{self, Ancestry, CacheSource, Order, Relay, Transferred, WireError};
+use crate::git::{self, Ancestry, CacheSource, Order, Prepared, WireError};
 use crate::stages::failure::Failure;
 use crate::store::mirrors;
 
@@ -30,9 +30,9 @@ impl Run<'_> {
         git::is_ancestor(&self.upstream, old, new).await
     }
 
-    /// Moves objects and refs: by relay, or out of the copy.
-    pub(super) async fn carry(&self, relay: &Relay<'_>, order: &Order, view: &View) -> Result<Transferred, WireError> {
-        let Some(cache) = &self.cache else { return relay.transfer(order).await };
+    /// The pack of a push: from upstream, or out of the copy.
+    pub(super) async fn prepare(&self, order: &Order, view: &View) -> Result<Prepared, WireError> {
+        let Some(cache) = &self.cache else { return self.relay().prepare(order).await };
         // Here it costs nothing to name all that OneDev has.
         let haves: Vec<Oid> = view.target.values().copied().collect();
         let source = CacheSource {
@@ -44,7 +44,7 @@ impl Run<'_> {
             max_bytes: self.tools.sync.max_bytes,
             progress: &self.bytes,
         };
-        relay.transfer_cached(order, &source).await
+        self.relay().prepare_cached(order, &source).await
     }
 }
 

@@ -8,8 +8,10 @@ mod brake;
 mod engine;
 mod head;
 mod keep;
+mod lfs;
 mod push;
 mod questions;
+mod revive;
 mod round;
 
 pub use round::Tools;

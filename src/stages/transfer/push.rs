@@ -206,20 +206,15 @@ impl Run<'_> {
     ) -> Result<Vec<PushReport>, Failure> {
         let moving: Vec<Oid> = pushes.iter().flatten().map(|it| it.old).filter(|it| *it != Oid::ZERO).collect();
         let haves = git::haves(&moving, &view.target, &view.upstream);
-        let relay = Relay {
-            upstream: &self.upstream,
-            target: &self.target,
-            spool: &self.tools.spool,
-            permits: Arc::clone(&self.tools.pushes),
-            progress: Arc::clone(&self.bytes),
-            options: TransferOptions {
-                stream_above: self.tools.sync.stream_above,
-                max_bytes: self.tools.sync.max_bytes,
-            },
-        };
         let order = Order { wants, haves, pushes: pushes.into_iter().map(Push::plain).collect() };
         let sent = self.bytes.snapshot().sent;
-        let Transferred { reports, received, objects, .. } = self.watched(self.carry(&relay, &order, view)).await?;
+        let mut prepared = self.watched(self.prepare(&order, view)).await?;
+        self.before_push(&order, &mut prepared).await?;
+        let Transferred { reports, received, objects, found, .. } =
+            self.watched(self.relay().deliver(&order, prepared)).await?;
+        if let Some(found) = found {
+            self.found(&order, found).await?;
+        }
         self.stats.bytes_in += received;
         self.stats.bytes_out += if self.cache.is_some() { self.bytes.snapshot().sent - sent } else { received };
         self.stats.objects += u64::from(objects);
@@ -228,6 +223,21 @@ impl Run<'_> {
             return Err(Failure::new("unpack_failed", message, Retry::Backoff));
         }
         Ok(reports)
+    }
+
+    pub(super) fn relay(&self) -> Relay<'_> {
+        Relay {
+            upstream: &self.upstream,
+            target: &self.target,
+            spool: &self.tools.spool,
+            permits: Arc::clone(&self.tools.pushes),
+            progress: Arc::clone(&self.bytes),
+            options: TransferOptions {
+                stream_above: self.tools.sync.stream_above.filter(|_| self.lfs.may_stream()),
+                max_bytes: self.tools.sync.max_bytes,
+                scan: self.lfs.scans(),
+            },
+        }
     }
 
     /// Tells how many bytes moved while the work goes on.
