@@ -150,6 +150,7 @@ fn seeds(stage: &Stage, count: usize) -> anyhow::Result<Vec<Seed>> {
             head: Some(tip),
             ref_count: 2,
             default_branch: Some("main".to_owned()),
+            upstream_head: None,
             not_level: Vec::new(),
             status: Status::Healthy,
             changed: true,

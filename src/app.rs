@@ -106,6 +106,7 @@ impl App {
             permits,
             lease: config.sync.lease,
             rule: config.retry.rule(),
+            history: config.sync.history,
             max_bytes: config.sync.max_bytes,
             only: only.clone(),
             worker,
@@ -243,22 +244,6 @@ fn caches(config: &Config) -> anyhow::Result<Option<git::Caches>> {
     made.transpose()
 }
 
-/// What git connects with: HTTP, and SSH where a side is reached by it.
-fn connections(config: &Config) -> anyhow::Result<git::Connections> {
-    let mut connections = git::Connections::from(git::http_client()?);
-    let github = Some(&config.github.git_url).filter(|it| it.scheme() == "ssh");
-    for (key, url, keys) in [
-        ("github.ssh_key", github, &config.github.ssh),
-        ("onedev.ssh_key", config.onedev.ssh_url.as_ref(), &config.onedev.ssh),
-    ] {
-        if let Some(url) = url {
-            let server = git::SshServer::new(url, keys).map_err(|error| anyhow::anyhow!("{key}: {error}"))?;
-            connections = connections.with_ssh(server);
-        }
-    }
-    Ok(connections)
-}
-
 struct Adapters {
     store: Store,
     github: GithubClient,
@@ -280,7 +265,7 @@ impl Adapters {
             github: GithubClient::new(&config.github, metrics)?,
             onedev: OnedevClient::new(&config.onedev, metrics)?,
             naming: Naming::parse(&config.onedev.naming, &config.onedev.root)?,
-            connections: connections(config)?,
+            connections: git::Connections::of(config).map_err(anyhow::Error::msg)?,
             spool: git::Spool::new(config.sync.spool_memory, config.sync.spool_dir.clone()),
             caches: caches(config)?,
             claims: git::Claims::default(),

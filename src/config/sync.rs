@@ -9,6 +9,7 @@ use super::problem::Problem;
 use super::rules::{counting, lasting, sized};
 use super::values::{Refused, Values, flag, number, parsed, word};
 use super::{Section, duration, size};
+use crate::domain::kept::Retention;
 use crate::domain::refs::RefPattern;
 
 /// The `sync` section.
@@ -42,6 +43,12 @@ pub struct Sync {
     pub keep_overwritten: bool,
     /// Bring LFS objects too.
     pub lfs: bool,
+    /// Kept refs are given up after this; `None` is never.
+    pub kept_max_age: Option<Duration>,
+    /// Of more kept refs than this in one mirror the oldest are given up; `None` is never.
+    pub kept_max_count: Option<usize>,
+    /// How far back `restore --at` can go.
+    pub history: Duration,
     /// Larger upstreams are paused. Bytes.
     pub max_bytes: Option<u64>,
 }
@@ -64,6 +71,13 @@ impl Engine {
             Self::Relay => "relay",
             Self::Cached => "cached",
         }
+    }
+}
+
+impl Sync {
+    /// When kept refs are given up.
+    pub fn retention(&self) -> Retention {
+        Retention { max_age: self.kept_max_age, max_count: self.kept_max_count }
     }
 }
 
@@ -95,6 +109,9 @@ impl Default for Sync {
             stall_timeout: Duration::from_secs(60),
             keep_overwritten: true,
             lfs: true,
+            kept_max_age: None,
+            kept_max_count: None,
+            history: Duration::from_secs(365 * 86_400),
             max_bytes: None,
         }
     }
@@ -118,6 +135,9 @@ impl Section for Sync {
             stall_timeout,
             keep_overwritten,
             lfs,
+            kept_max_age,
+            kept_max_count,
+            history,
             max_bytes,
         } = &mut it;
         values.set("sync.workers", workers, number);
@@ -134,6 +154,9 @@ impl Section for Sync {
         values.set("sync.stall_timeout", stall_timeout, duration::parse);
         values.set("sync.keep_overwritten", keep_overwritten, flag);
         values.set("sync.lfs", lfs, flag);
+        values.set_option("sync.kept_max_age", kept_max_age, duration::parse);
+        values.set_option("sync.kept_max_count", kept_max_count, number);
+        values.set("sync.history", history, duration::parse);
         values.set_option("sync.max_bytes", max_bytes, size::parse);
         it
     }
@@ -154,6 +177,9 @@ impl Section for Sync {
             stall_timeout,
             keep_overwritten: _,
             lfs: _,
+            kept_max_age,
+            kept_max_count,
+            history,
             max_bytes,
         } = self;
         let (tick, second) = (Duration::from_millis(1), Duration::from_secs(1));
@@ -164,6 +190,9 @@ impl Section for Sync {
         problems.extend(lasting("sync.interval", *interval, second, day * 365));
         problems.extend(lasting("sync.timeout", *timeout, tick, day * 7));
         problems.extend(lasting("sync.stall_timeout", *stall_timeout, tick, day));
+        problems.extend(kept_max_age.and_then(|age| lasting("sync.kept_max_age", age, second, day * 36_500)));
+        problems.extend(kept_max_count.and_then(|most| counting("sync.kept_max_count", most as u64, 1, 1 << 20)));
+        problems.extend(lasting("sync.history", *history, day, day * 36_500));
         problems.extend(sized("sync.spool_memory", *spool_memory, 1, 1 << 40));
         problems.extend(stream_above.and_then(|rate| sized("sync.stream_above", rate, 1, 1 << 40)));
         problems.extend(max_bytes.and_then(|most| sized("sync.max_bytes", most, 1, 1 << 60)));

@@ -40,6 +40,11 @@ impl Feed {
         Self::Blocks { blocks: [Bytes::from_static(EMPTY)].into(), held: None, rest: None }
     }
 
+    /// A pack that is ours to give.
+    pub(crate) fn whole(pack: Bytes) -> Self {
+        Self::Blocks { blocks: [pack].into(), held: None, rest: None }
+    }
+
     pub(crate) fn memory(blocks: Vec<Bytes>, held: Held) -> Self {
         Self::Blocks { blocks: blocks.into(), held: Some(held), rest: None }
     }

@@ -34,6 +34,8 @@ mod file;
 mod haves;
 mod lfs;
 mod listing;
+mod local;
+mod objects;
 mod pack;
 mod pktline;
 mod progress;
@@ -65,6 +67,8 @@ pub use lfs::{
     Answer, Claim, Claims, Download, LfsEndpoint, Link, MOST_AT_ONCE, ObjectError, Operation, Source, Standing,
 };
 pub use listing::{Advertisement, ReceiveAdvertisement, Version};
+pub use local::{Checked, LocalRepository, Version as FileVersion};
+pub use objects::{Minted, NewCommit, mint};
 pub use pack::Pack;
 pub use progress::{Phase, Progress, Snapshot};
 pub use relay::{Order, Prepared, Relay, TransferOptions, Transferred};

@@ -76,7 +76,7 @@ impl Prepared {
     /// The LFS pointers in the pack. `None` if it was not scanned, or is streamed: then they are known
     /// when it has been delivered.
     pub fn take_findings(&mut self) -> Option<Findings> {
-        if self.ready.live { None } else { self.scan.take().map(findings) }
+        if self.ready.live { None } else { self.scan.take().as_ref().map(findings) }
     }
 
     /// Whether the pack is streamed: what is in it is not known yet.
@@ -85,7 +85,7 @@ impl Prepared {
     }
 }
 
-fn findings(scan: Scan) -> Findings {
+fn findings(scan: &Scan) -> Findings {
     scan.lock().unwrap_or_else(PoisonError::into_inner).finish()
 }
 
@@ -180,7 +180,7 @@ impl Relay<'_> {
         }
         self.progress.enter(Phase::Done);
         done.received = self.progress.snapshot().received - before;
-        done.found = scan.map(findings);
+        done.found = scan.as_ref().map(findings);
         Ok(done)
     }
 

@@ -155,30 +155,38 @@ impl GithubClient {
         url
     }
 
-    /// The address under which git and LFS go by HTTP: [`Self::git_url`], or where that is an ssh address
-    /// the one beside the REST API.
-    pub fn web_url(&self, name: &RepositoryName) -> Url {
-        let mut url = self.git_url(name);
-        if url.scheme() == "ssh" {
-            let path = url.path().to_owned();
-            url = self.inner.exchange.url(&[]);
-            // Only github.com keeps its API on another host.
-            if url.host_str() == Some("api.github.com") {
-                // The new host is a literal that fits.
-                let _ = url.set_host(Some("github.com"));
-            }
-            url.set_path(&path);
-        }
-        url
+    /// Which GitHub this is: the address that all its repositories lie below, without a slash at its end.
+    pub fn instance(&self) -> String {
+        // Whichever way git goes, it is the same GitHub.
+        self.lfs_url(self.inner.git.clone()).as_str().trim_end_matches('/').to_owned()
     }
 
     /// The value of the `Authorization` header for reading `name` by git over HTTPS, or `None` without
-    /// a credential. To be sent to the host of [`Self::web_url`] only. Good for at least five minutes
-    /// (one, while GitHub mints no new token).
+    /// a credential or by SSH, which has keys. To be sent to the host of [`Self::git_url`] only. Good for at
+    /// least five minutes (one, while GitHub mints no new token).
     ///
     /// # Errors
     /// [`GithubError`] when an App's token cannot be had.
     pub async fn git_authorization(&self, name: &RepositoryName) -> Result<Option<SecretString>, GithubError> {
+        if self.inner.git.scheme() == "ssh" { Ok(None) } else { self.lfs_authorization(name).await }
+    }
+
+    /// Where LFS is asked: the address that git came to in the end or, when that is an SSH one, the same
+    /// server by HTTPS.
+    pub fn lfs_url(&self, git: Url) -> Url {
+        if git.scheme() != "ssh" {
+            return git;
+        }
+        let host = git.host_str().unwrap_or_default();
+        let text = format!("https://{}{}", host.strip_prefix("ssh.").unwrap_or(host), git.path());
+        text.parse().unwrap_or(git)
+    }
+
+    /// As [`Self::git_authorization`], for LFS, which goes by HTTPS whichever way git goes.
+    ///
+    /// # Errors
+    /// As [`Self::git_authorization`].
+    pub async fn lfs_authorization(&self, name: &RepositoryName) -> Result<Option<SecretString>, GithubError> {
         match &self.inner.credential {
             Credential::None => Ok(None),
             Credential::Token(token) => Ok(Some(basic(token))),

@@ -11,7 +11,7 @@ use crate::domain::repository::Repository;
 use crate::domain::retry::Retry;
 use crate::stages::failure::{Failure, Verdict};
 use crate::stages::messages::{
-    Compare, Depth, Describe, Ensure, Outcome, Remove, Ticket, TidyCaches, Transfer, TwoSides,
+    Compare, Depth, Describe, Ensure, Mark, Outcome, Remove, Ticket, TidyCaches, Transfer, TwoSides,
 };
 use crate::store::jobs::Job;
 use crate::store::mirrors::{self, Mirror};
@@ -139,6 +139,12 @@ pub(super) async fn verify(tools: &Tools, ticket: &Ticket, mirror: Mirror) -> Re
         other => other?,
     };
     Ok(Outcome::Compared(comparison))
+}
+
+/// The project is told what its mirror is.
+pub(super) async fn mark(tools: &Tools, ticket: &Ticket) -> Result<Outcome, Failure> {
+    tools.stages.transfer.ask(Mark { ticket: ticket.clone() }, PATIENCE).await??;
+    Ok(Outcome::Nothing)
 }
 
 /// Only a mirror that is still un-starred goes.

@@ -236,6 +236,14 @@ pub struct Revive {
     pub branch: crate::domain::refs::RefName,
 }
 
+/// Write what the project says of its mirror, where it says something else.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<(), Failure>")]
+pub struct Mark {
+    /// The job.
+    pub ticket: Ticket,
+}
+
 /// Managed refs of both sides.
 #[derive(Debug, Clone, Default)]
 pub struct BothSides {

@@ -271,6 +271,7 @@ diesel::table! {
         mirror_id -> Text,
         oid -> Text,
         size -> BigInt,
+        origin -> Text,
         state -> Text,
         reason -> Nullable<Text>,
         attempts -> Integer,

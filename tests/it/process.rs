@@ -94,6 +94,13 @@ impl Process {
         panic!("it never logged `{text}`: {:#?}", self.log());
     }
 
+    /// The most memory that it ever held. Bytes.
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|it| it.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap() << 10
+    }
+
     /// SIGKILL: nothing of it runs any more.
     pub fn kill(mut self) {
         self.child.kill().unwrap();

@@ -226,13 +226,18 @@ impl World {
 
     /// Waits until no job is due or running.
     pub async fn drain(&self) {
+        self.drain_for(Duration::from_secs(180)).await;
+    }
+
+    /// The same for work that may take so long.
+    pub async fn drain_for(&self, patience: Duration) {
         let mut wakeups = self.store().wakeups();
         let idle = async {
             while self.store().read(|c| jobs::is_busy(c, Utc::now() + SOON)).await.unwrap() {
                 let _ = tokio::time::timeout(Duration::from_millis(20), wakeups.changed()).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(180), idle).await.expect("the work ends");
+        tokio::time::timeout(patience, idle).await.expect("the work ends");
     }
 
     pub async fn mirror(&self, id: GithubId) -> Mirror {

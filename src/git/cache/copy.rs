@@ -235,9 +235,9 @@ fn sweep(folder: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The mirrors that have refs in a copy.
+/// The mirrors that have refs in a copy. Nothing is swept, since somebody may be at work in it.
 pub(crate) fn mirrors_of(path: &Path) -> Result<BTreeSet<GithubId>, Trouble> {
-    let copy = Copy::open(path, GithubId(0))?;
+    let copy = Copy { repository: Repository::open_bare(path)?, mirror: GithubId(0) };
     let id = |name: String| name.strip_prefix(MIRRORS)?.split('/').next()?.parse().ok().map(GithubId);
     Ok(copy.refs(&format!("{MIRRORS}*"))?.into_keys().filter_map(id).collect())
 }

@@ -17,6 +17,10 @@ use crate::git::progress::Progress;
 /// Pieces between the network and the disk.
 const AHEAD: usize = 16;
 
+/// libgit2 makes room for a piece by writing its last byte, and then writes the piece by memory mapping: on a
+/// disk that is full in between, a piece longer than a page would kill the process.
+const PAGE: usize = 4096;
+
 /// What comes of a pack. Without the second there is no whole pack.
 enum Piece {
     Bytes(Bytes),
@@ -74,7 +78,7 @@ fn index(path: &Path, mut told: mpsc::Receiver<Piece>) -> Result<(), Trouble> {
     let mut indexer = Indexer::new(Some(&odb), &folder, 0, false)?;
     while let Some(piece) = told.blocking_recv() {
         match piece {
-            Piece::Bytes(bytes) => indexer.write_all(&bytes).map_err(unwrapped)?,
+            Piece::Bytes(bytes) => append(&mut indexer, &bytes)?,
             Piece::End => {
                 indexer.commit()?;
                 return Ok(());
@@ -83,6 +87,11 @@ fn index(path: &Path, mut told: mpsc::Receiver<Piece>) -> Result<(), Trouble> {
     }
     // It broke off: the indexer removes what it has.
     Ok(())
+}
+
+/// Gives an indexer bytes in pieces that it bears.
+pub(super) fn append(indexer: &mut Indexer<'_>, bytes: &[u8]) -> Result<(), Trouble> {
+    bytes.chunks(PAGE).try_for_each(|piece| indexer.write_all(piece)).map_err(unwrapped)
 }
 
 /// libgit2's error out of the writer's.

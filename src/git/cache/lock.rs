@@ -16,9 +16,9 @@ impl Guard {
     /// Waits for the lock. The caller's time-out bounds the wait; forks of one network wait for each
     /// other here, while one of them is fetched.
     pub(crate) async fn take(path: &Path) -> std::io::Result<Self> {
+        // It is never removed: whoever waits for it would hold another one than those who come later.
+        let file = File::options().create(true).append(true).open(path)?;
         loop {
-            // Made anew each time: whoever held it may have removed it.
-            let file = File::options().create(true).append(true).open(path)?;
             match file.try_lock() {
                 Ok(()) => return Ok(Self(file)),
                 Err(TryLockError::WouldBlock) => tokio::time::sleep(PAUSE).await,

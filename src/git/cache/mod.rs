@@ -135,7 +135,8 @@ impl Caches {
             let Some(network) = name.strip_suffix(".git").and_then(|it| it.parse().ok()).map(GithubId) else {
                 continue;
             };
-            let mirrors = copy::mirrors_of(&entry.path()).unwrap_or_default();
+            // One that cannot be read is its first mirror's to find out about.
+            let mirrors = copy::mirrors_of(&entry.path()).unwrap_or_else(|_| [network].into());
             holders.extend(mirrors.into_iter().map(|mirror| self.of(network, mirror)));
         }
         Ok(holders)

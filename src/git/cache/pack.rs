@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use bytes::{Bytes, BytesMut};
-use git2::{ObjectType, PackBuilder, Repository};
+use git2::{Indexer, ObjectType, PackBuilder, Repository};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::Trouble;
 use super::copy::{Copy, theirs};
+use super::intake::append;
 use crate::domain::refs::Oid;
 use crate::git::pack::EMPTY;
 
@@ -51,8 +52,18 @@ pub(super) fn write(copy: &Copy, tips: &[Oid], folder: &Path) -> Result<Option<S
     if builder.object_count() == 0 {
         return Ok(None);
     }
-    builder.write(folder, 0)?;
-    Ok(builder.name()?.map(str::to_owned))
+    let odb = copy.repository().odb()?;
+    let mut indexer = Indexer::new(Some(&odb), folder, 0, false)?;
+    let mut failed = None;
+    let made = builder.foreach(|piece| {
+        failed = append(&mut indexer, piece).err();
+        failed.is_none()
+    });
+    if let Some(trouble) = failed {
+        return Err(trouble);
+    }
+    made?;
+    Ok(Some(indexer.commit()?))
 }
 
 fn filled<'a>(repository: &'a Repository, wants: &[Oid], haves: &[Oid]) -> Result<PackBuilder<'a>, Trouble> {

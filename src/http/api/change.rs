@@ -129,7 +129,7 @@ fn queue(
     match kind {
         JobKind::Verify if mirror.project.is_none() => return Ok(Asked::NoProject),
         JobKind::Sync if !mirror.status.is_synced() => return Ok(Asked::NotNow(mirror.status)),
-        JobKind::Sync | JobKind::Verify | JobKind::Remove => {}
+        _ => {}
     }
     let job = NewJob::of(kind, id, Priority::ASKED, admin.correlation).allowing_mass_delete(wish.allow_mass_delete);
     let queued = jobs::enqueue(c, &job, now)?;

@@ -4,7 +4,6 @@
 //! Nothing here fails the git part: what cannot be searched or brought is named in the proof.
 
 use tokio::time::Instant;
-use url::Url;
 
 use super::round::{Run, Tools, View};
 use crate::domain::ids::MirrorId;
@@ -274,32 +273,26 @@ impl Run<'_> {
     async fn depot(&self) -> Result<Depot, Failure> {
         let tools = self.tools;
         let endpoint = |address: Address, side| {
-            let (http, claims, metrics) =
-                (tools.connections.http().clone(), tools.claims.clone(), tools.metrics.clone());
+            let (http, claims, metrics) = (tools.connections.http(), tools.claims.clone(), tools.metrics.clone());
             LfsEndpoint::new(http, address, side, claims, metrics, tools.wire)
         };
         let upstream = Address {
-            url: by_http(self.upstream.url(), || tools.github.web_url(&self.sides.repository)),
-            authorization: tools.github.git_authorization(&self.sides.repository).await?,
+            url: tools.github.lfs_url(self.upstream.url()),
+            authorization: tools.github.lfs_authorization(&self.sides.repository).await?,
             service: "github",
         };
         let target = Address {
-            url: by_http(self.target.url(), || tools.onedev.git_url(&self.path)),
+            url: tools.onedev.git_url(&self.path),
             authorization: Some(tools.onedev.git_authorization()),
             service: "onedev",
         };
         Ok(Depot {
             store: tools.store.clone(),
             mirror: self.ticket.mirror,
-            upstream: endpoint(upstream, Side::Upstream)?,
+            upstream: Some(endpoint(upstream, Side::Upstream)?),
             target: endpoint(target, Side::Target)?,
             slots: std::sync::Arc::clone(&tools.lfs),
             progress: std::sync::Arc::clone(&self.bytes),
         })
     }
-}
-
-/// LFS goes by HTTP, where git goes by SSH too.
-fn by_http(url: Url, instead: impl FnOnce() -> Url) -> Url {
-    if url.scheme() == "ssh" { instead() } else { url }
 }

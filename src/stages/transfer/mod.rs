@@ -9,6 +9,8 @@ mod engine;
 mod head;
 mod keep;
 mod lfs;
+mod mark;
+mod prune;
 mod push;
 mod questions;
 mod revive;

@@ -68,7 +68,7 @@ impl Run<'_> {
                 if !announced {
                     mirrors::set_syncing(c, mirror, Utc::now())?;
                 }
-                tips::settle(c, mirror, &landed)?;
+                tips::settle(c, mirror, &landed, Utc::now())?;
                 tips::intend(c, mirror, &intents)
             })
             .await?;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use chrono::Utc;
 use tokio::sync::Semaphore;
 
 use super::lfs::{Known, Lfs, Open};
@@ -152,10 +153,7 @@ pub(super) fn path_of(sides: &TwoSides) -> Result<ProjectPath, Failure> {
 impl<'a> Run<'a> {
     pub(super) async fn open(tools: &'a Tools, ticket: &'a Ticket, sides: &'a TwoSides) -> Result<Self, Failure> {
         let url = tools.github.git_url(&sides.repository);
-        let authorization = match url.scheme() {
-            "ssh" => None,
-            _ => tools.github.git_authorization(&sides.repository).await?,
-        };
+        let authorization = tools.github.git_authorization(&sides.repository).await?;
         let upstream = Address { url, authorization, service: "github" };
         let path = path_of(sides)?;
         let refused = sides.not_level.iter().filter(|it| it.alias.is_some());
@@ -247,6 +245,8 @@ impl<'a> Run<'a> {
         Ok(Comparison {
             digest: refs::digest(&view.upstream, &view.list.head),
             ref_count: view.upstream.len(),
+            upstream_head: view.list.head.target().cloned(),
+            head: view.list.head.target().and_then(|it| view.upstream.get(it)).copied(),
             differences,
             not_level: self.sides.not_level.clone(),
             default_branch: self.head_difference(&view).await?,
@@ -315,6 +315,7 @@ impl<'a> Run<'a> {
             both_read: false,
             head: upstream.head.target().and_then(|it| managed.get(it)).copied(),
             default_branch: self.sides.default_branch.clone(),
+            upstream_head: upstream.head.target().cloned(),
             ref_count: managed.len(),
             not_level: match &lfs {
                 Some(open) => self.refs_not_level().chain(open.not_level.iter().cloned()).collect(),
@@ -393,7 +394,7 @@ impl<'a> Run<'a> {
 
     async fn write_tips(&self, seen: Vec<(RefName, Option<Oid>)>) -> Result<(), Failure> {
         let mirror = self.ticket.mirror;
-        self.tools.store.write(move |c| tips::settle(c, mirror, &seen)).await?;
+        self.tools.store.write(move |c| tips::settle(c, mirror, &seen, Utc::now())).await?;
         Ok(())
     }
 
@@ -415,6 +416,7 @@ impl<'a> Run<'a> {
             both_read: true,
             head: view.list.head.target().and_then(|it| view.upstream.get(it)).copied(),
             default_branch: self.default_branch.clone().unwrap_or_else(|| self.sides.default_branch.clone()),
+            upstream_head: view.list.head.target().cloned(),
             ref_count: view.upstream.len(),
             not_level: aliased.chain(stuck).chain(unnamed(&view.list.odd)).chain(lfs.not_level).collect(),
             retry_at: lfs.retry_at,

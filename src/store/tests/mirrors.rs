@@ -33,6 +33,7 @@ fn proven(seconds: i64) -> Proven {
         head: Some(oid(7)),
         ref_count: 3,
         default_branch: Some("main".to_owned()),
+        upstream_head: None,
         not_level: Vec::new(),
         status: Status::Healthy,
         changed: true,
