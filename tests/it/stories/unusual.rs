@@ -25,7 +25,7 @@ async fn assert_all_held(world: &World, id: GithubId) -> usize {
     let mirror = world.mirror(id).await;
     assert!(matches!(mirror.status, Status::Healthy | Status::Partial), "{:?}", mirror.error);
     let refs = world.refs(id).await;
-    let told: BTreeSet<&RefName> = mirror.not_level.iter().map(|it| &it.name).collect();
+    let told: BTreeSet<RefName> = mirror.not_level.iter().filter_map(|it| it.name.reference()).collect();
     let upstream = managed(&world.github().refs(id).unwrap(), &world.config.sync.refs);
     for (name, oid) in &upstream {
         let at = if told.contains(name) { alias_name(name).unwrap() } else { name.clone() };
