@@ -25,6 +25,7 @@ use crate::http::{self, Component, ComponentState};
 use crate::onedev::OnedevClient;
 use crate::orchestrator::{self, Only, Orchestration, Stages};
 use crate::stages::accept::{self, AcceptActor};
+use crate::stages::catalog::{self, CatalogActor};
 use crate::stages::describe::{self, DescribeActor};
 use crate::stages::ensure::{self, EnsureActor};
 use crate::stages::messages::{Compare, Describe, Ticket, TidyCaches, TwoSides};
@@ -108,6 +109,7 @@ impl App {
             rule: config.retry.rule(),
             history: config.sync.history,
             max_bytes: config.sync.max_bytes,
+            metadata: config.sync.metadata,
             only: only.clone(),
             worker,
             stop: CancellationToken::new(),
@@ -298,6 +300,7 @@ impl Adapters {
         let accept = Arc::new(accept::Tools {
             store: self.store.clone(),
             stars: config.stars.clone(),
+            metadata: config.sync.metadata,
             panics: self.panics.clone(),
         });
         let describe = Arc::new(describe::Tools { github: self.github.clone(), panics: self.panics.clone() });
@@ -309,6 +312,8 @@ impl Adapters {
             visibility: config.onedev.visibility,
             panics: self.panics.clone(),
         });
+        let pushes = Arc::new(Semaphore::new(config.onedev.concurrent_pushes));
+        let catalog = Arc::new(self.catalog(config, &pushes));
         let transfer = Arc::new(transfer::Tools {
             store: self.store.clone(),
             github: self.github.clone(),
@@ -317,7 +322,7 @@ impl Adapters {
             wire: git::Patience { stall: config.sync.stall_timeout, ..git::Patience::default() },
             spool: self.spool.clone(),
             caches: self.caches.clone(),
-            pushes: Arc::new(Semaphore::new(config.onedev.concurrent_pushes)),
+            pushes: Arc::clone(&pushes),
             lfs: Arc::new(Semaphore::new(LFS_AT_ONCE)),
             claims: self.claims.clone(),
             sync: config.sync.clone(),
@@ -344,6 +349,25 @@ impl Adapters {
                 TransferActor::new(Arc::clone(&transfer), it)
             }),
             record: Pool::start(pool("record", size, &here), move |it| RecordActor::new(Arc::clone(&record), it)),
+            catalog: Pool::start(pool("catalog", size, transfers), move |it| {
+                CatalogActor::new(Arc::clone(&catalog), it)
+            }),
+        }
+    }
+
+    fn catalog(&self, config: &Config, pushes: &Arc<Semaphore>) -> catalog::Tools {
+        catalog::Tools {
+            store: self.store.clone(),
+            github: self.github.clone(),
+            onedev: self.onedev.clone(),
+            http: self.connections.http(),
+            wire: git::Patience { stall: config.sync.stall_timeout, ..git::Patience::default() },
+            folder: config.sync.spool_dir.clone().unwrap_or_else(std::env::temp_dir),
+            pushes: Arc::clone(pushes),
+            sync: config.sync.clone(),
+            metrics: self.metrics.clone(),
+            progress: self.progress.clone(),
+            panics: self.panics.clone(),
         }
     }
 

@@ -59,6 +59,16 @@ mod tests {
              INSERT INTO lfs_scans (mirror_id, whole) VALUES ('m', TRUE);",
         ),
         (
+            "0006_catalog",
+            "INSERT INTO catalogs (mirror_id, tip) VALUES ('m', 'oid');
+             INSERT INTO catalog_feeds (mirror_id, feed, wanted, sweeping, page, paged) \
+                 VALUES ('m', 'issues', TRUE, FALSE, 3, FALSE);
+             INSERT INTO catalog_items (mirror_id, kind, id, number, oid, generation, body) \
+                 VALUES ('m', 'issue', 7, 7, 'oid', 1, '');
+             INSERT INTO catalog_todo (mirror_id, what, number) VALUES ('m', 'thread', 7);
+             INSERT INTO catalog_entries (mirror_id, folder, name, is_tree, oid) VALUES ('m', 'issues', 'x', TRUE, 'oid');",
+        ),
+        (
             "0007_wiki",
             "INSERT INTO parts (mirror_id, part, state, updated_at) VALUES ('m', 'wiki', 'healthy', 't');
              INSERT INTO tips (mirror_id, part, ref, put) VALUES ('m', 'wiki', 'refs/heads/main', 'oid');

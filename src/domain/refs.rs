@@ -23,7 +23,7 @@ impl Oid {
         Self(bytes)
     }
 
-    /// Its twenty bytes.
+    /// The raw twenty bytes.
     pub const fn as_bytes(&self) -> &[u8; 20] {
         &self.0
     }

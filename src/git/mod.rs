@@ -16,6 +16,7 @@
 //! - [`Relay`]: the whole transfer, with the process's [`Spool`] in between.
 //! - [`Caches`]: the cached engine's copies on disk, filled from upstream; packs are made out of them.
 //! - [`LfsEndpoint`]: one repository's LFS objects; [`Findings`]: the pointers that a passing pack held.
+//! - [`Packer`]: packs of objects that starkeep makes itself.
 //! - [`non_commit_tags`] and [`is_ancestor`]: two questions that are answered by small fetches.
 //!
 //! Every error is a [`WireError`]: which side, a stable word, whether it may pass.
@@ -37,6 +38,7 @@ mod listing;
 mod local;
 mod objects;
 mod pack;
+mod packer;
 mod pktline;
 mod progress;
 mod relay;
@@ -70,6 +72,7 @@ pub use listing::{Advertisement, ReceiveAdvertisement, Version};
 pub use local::{Checked, LocalRepository, Version as FileVersion};
 pub use objects::{Minted, NewCommit, mint};
 pub use pack::Pack;
+pub use packer::{MadePack, Packer};
 pub use progress::{Phase, Progress, Snapshot};
 pub use relay::{Order, Prepared, Relay, TransferOptions, Transferred};
 pub use remote::{Address, Connections, Patience};

@@ -11,6 +11,7 @@ use super::command::Push;
 use super::error::{Side, WireError};
 use super::feed::{Cause, Feed, body};
 use super::listing::{InfoRefs, ReceiveAdvertisement, read_info_refs};
+use super::packer::MadePack;
 use super::progress::{Phase, Progress};
 use super::remote::{Address, Connections, Patience, Remote, Service};
 use super::report::{self, PushReport};
@@ -85,6 +86,19 @@ impl Target {
         progress: &Arc<Progress>,
     ) -> Result<PushReport, WireError> {
         self.push_pack(push, Feed::whole(pack), progress).await
+    }
+
+    /// Commands, and a pack that starkeep made with all objects they need.
+    ///
+    /// # Errors
+    /// As [`Target::push`].
+    pub async fn push_made(
+        &self,
+        push: &Push,
+        pack: MadePack,
+        progress: &Arc<Progress>,
+    ) -> Result<PushReport, WireError> {
+        self.push_pack(push, pack.feed(), progress).await
     }
 
     /// Commands and a pack. The feed is not read if the push only deletes.

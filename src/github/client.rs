@@ -12,7 +12,7 @@ use url::Url;
 
 use super::app::{App, Installation, LIST_REST};
 use super::error::GithubError;
-use super::exchange::{Answer, Exchange, Pass, Principal};
+use super::exchange::{Answer, Exchange, Pass, Principal, Terms};
 use super::model::RepositoryBody;
 use super::token::Token;
 use crate::config::github::Github;
@@ -260,6 +260,37 @@ impl GithubClient {
         answer.json::<RepositoryBody>()?.try_into()
     }
 
+    /// What time it is.
+    pub(super) fn now(&self) -> DateTime<Utc> {
+        self.inner.exchange.now()
+    }
+
+    /// The address of something below a repository, which is named by its identity.
+    pub(super) fn below(&self, id: GithubId, path: &[&str]) -> Url {
+        let id = id.to_string();
+        self.inner.exchange.url(&[&["repositories", id.as_str()], path].concat())
+    }
+
+    /// GET of something below a repository that is known: with an App by the installation that showed
+    /// it, found anew if it is not known any more.
+    pub(super) async fn get_below(&self, id: GithubId, url: Url, terms: Terms<'_>) -> Result<Answer, GithubError> {
+        let exchange = &self.inner.exchange;
+        let app = match &self.inner.credential {
+            Credential::None => return exchange.get_on(url, &Pass::anonymous(), terms).await,
+            Credential::Token(token) => {
+                return exchange.get_on(url, &Pass::bearer(Principal::Token, token)?, terms).await;
+            }
+            Credential::App(app) => app,
+        };
+        if app.remembered(id).is_none() {
+            self.repository(id).await?;
+        }
+        match app.remembered(id) {
+            Some(installation) => self.read_as(app, installation, url, terms).await,
+            None => exchange.get_on(url, &Pass::anonymous(), terms).await,
+        }
+    }
+
     /// Asks one installation after the other, the likeliest first: each sees the private repositories of
     /// its own account only, and to all others they are 404.
     async fn seek(&self, app: &App, url: Url, hint: Hint<'_>) -> Result<Repository, GithubError> {
@@ -273,7 +304,7 @@ impl GithubClient {
                     continue;
                 }
                 tried.push(installation);
-                match self.read_as(app, installation, url.clone()).await {
+                match self.read_as(app, installation, url.clone(), Terms::PLAIN).await {
                     Ok(answer) => {
                         let found: Repository = answer.json::<RepositoryBody>()?.try_into()?;
                         app.remember(found.id, installation);
@@ -296,15 +327,15 @@ impl GithubClient {
     }
 
     /// One request with an installation's token; one that GitHub refuses is replaced once.
-    async fn read_as(&self, app: &App, installation: i64, url: Url) -> Result<Answer, GithubError> {
+    async fn read_as(&self, app: &App, installation: i64, url: Url, terms: Terms<'_>) -> Result<Answer, GithubError> {
         let exchange = &self.inner.exchange;
         let pass = |token: &Token| Pass::bearer(Principal::Installation(installation), &token.secret);
         let token = app.token(exchange, installation).await?;
-        match exchange.get(url.clone(), &pass(&token)?).await {
+        match exchange.get_on(url.clone(), &pass(&token)?, terms).await {
             Err(GithubError::Unauthorized(_)) => {
                 app.forget(installation, &token).await;
                 let token = app.token(exchange, installation).await?;
-                exchange.get(url, &pass(&token)?).await
+                exchange.get_on(url, &pass(&token)?, terms).await
             }
             other => other,
         }

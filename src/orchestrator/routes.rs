@@ -11,7 +11,7 @@ use crate::domain::repository::Repository;
 use crate::domain::retry::Retry;
 use crate::stages::failure::{Failure, Verdict};
 use crate::stages::messages::{
-    Compare, Depth, Describe, Ensure, Mark, Outcome, Remove, Ticket, TidyCaches, Transfer, TwoSides,
+    Catalog, Compare, Depth, Describe, Ensure, Mark, Outcome, Remove, Ticket, TidyCaches, Transfer, TwoSides,
 };
 use crate::store::jobs::Job;
 use crate::store::mirrors::{self, Mirror};
@@ -154,4 +154,14 @@ pub(super) async fn remove(tools: &Tools, mirror: Mirror) -> Result<Outcome, Fai
         tools.stages.transfer.ask(TidyCaches, PATIENCE).await??;
     }
     Ok(Outcome::Nothing)
+}
+
+/// What git does not carry, of a mirror that was proven once.
+pub(super) async fn catalog(tools: &Tools, ticket: &Ticket, mirror: Mirror) -> Result<Outcome, Failure> {
+    if !tools.metadata || !mirror.status.is_synced() || mirror.first_proof_at.is_none() {
+        return Ok(Outcome::Nothing);
+    }
+    tools.progress.tell(ticket.mirror, "catalog", 0);
+    let message = Catalog { ticket: ticket.clone(), mirror };
+    Ok(Outcome::Cataloged(tools.stages.catalog.ask(message, PATIENCE).await??))
 }

@@ -4,9 +4,10 @@
 //! `accept` takes a delivery and makes its jobs durable; `describe` asks GitHub what the repository
 //! is; `ensure` sees to its OneDev project; `transfer` moves refs and packs and proves the result;
 //! `record` writes the outcome. They know nothing of each other: the orchestrator passes what one
-//! found on to the next.
+//! found on to the next. `catalog` stands beside that way: it keeps what git does not carry.
 
 pub mod accept;
+pub mod catalog;
 pub mod describe;
 pub mod ensure;
 pub mod failure;

@@ -12,6 +12,7 @@
 mod address;
 pub mod audit;
 mod backend;
+pub mod catalog;
 mod connection;
 pub mod deliveries;
 mod error;

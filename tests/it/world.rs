@@ -105,6 +105,8 @@ impl World {
         config.admin.token = Some(SecretString::from(ADMIN));
         config.server.bind.set_port(0);
         config.server.webhook_rate_per_minute = 0;
+        // Stories about refs count requests and jobs; those about the catalog switch it on.
+        config.sync.metadata = false;
         config.server.shutdown_timeout = Duration::from_secs(30);
         // Backing off is tested where it is decided; here it only takes time.
         (config.retry.base, config.retry.cap) = (Duration::from_millis(1), Duration::from_millis(20));

@@ -42,7 +42,7 @@ pub(crate) fn repository(state: &State, repo: &Repo, base: &str) -> Value {
     let full = state.full_name(repo);
     let stars = state.stargazers(repo.id).len();
     let default_branch = repository::head_branch(&repo.folder).unwrap_or_else(|_| "main".to_owned());
-    let mut shown = json!({
+    let mut body = json!({
         "id": repo.id.0,
         "node_id": node_id("R", repo.id.0),
         "name": repo.name,
@@ -84,10 +84,11 @@ pub(crate) fn repository(state: &State, repo: &Repo, base: &str) -> Value {
         "watchers": stars,
         "default_branch": default_branch,
     });
-    if let (Some(source), Some(fields)) = (repo.source.and_then(|it| state.repo(it).ok()), shown.as_object_mut()) {
+    if let (Some(source), Some(fields)) = (repo.source.and_then(|it| state.repo(it).ok()), body.as_object_mut()) {
         let named = json!({ "id": source.id.0, "full_name": state.full_name(source) });
         fields.insert("source".to_owned(), named.clone());
         fields.insert("parent".to_owned(), named);
     }
-    shown
+    repo.shelf.describe(&mut body);
+    body
 }

@@ -5,6 +5,7 @@
 
 mod app;
 mod auth;
+mod catalog;
 mod edit;
 mod endpoints;
 mod git;

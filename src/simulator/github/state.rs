@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, TimeZone as _, Utc};
 
+use super::catalog::Shelf;
 use crate::domain::ids::{AccountId, GithubId};
 use crate::simulator::SimulatorError;
 
@@ -41,6 +42,8 @@ pub(crate) struct Repo {
     pub(crate) pushed_at: Option<DateTime<Utc>>,
     pub(crate) block: Option<Block>,
     pub(crate) folder: PathBuf,
+    /// What stands beside git.
+    pub(crate) shelf: Shelf,
 }
 
 /// The primary rate limit, counted over the whole server.
@@ -92,7 +95,7 @@ impl State {
         Utc.timestamp_opt(EPOCH + self.clock, 0).single().unwrap_or_default()
     }
 
-    fn fresh_id(&mut self) -> i64 {
+    pub(crate) fn fresh_id(&mut self) -> i64 {
         self.next_id += 1;
         self.next_id
     }
@@ -145,6 +148,7 @@ impl State {
             pushed_at: None,
             block: None,
             folder,
+            shelf: Shelf::default(),
         };
         self.repositories.insert(id, repo);
         Ok(id)

@@ -3,6 +3,7 @@
 mod alias;
 mod brake;
 mod cached;
+mod catalog;
 mod commands;
 mod crash;
 mod economy;
