@@ -11,7 +11,7 @@ use crate::domain::repository::Repository;
 use crate::domain::retry::Retry;
 use crate::stages::failure::{Failure, Verdict};
 use crate::stages::messages::{
-    Catalog, Compare, Depth, Describe, Ensure, Mark, Outcome, Remove, Ticket, Transfer, TwoSides,
+    Catalog, Compare, Depth, Describe, Ensure, Mark, Outcome, Remove, Ticket, TidyCaches, Transfer, TwoSides,
 };
 use crate::store::jobs::Job;
 use crate::store::mirrors::{self, Mirror};
@@ -151,6 +151,7 @@ pub(super) async fn mark(tools: &Tools, ticket: &Ticket) -> Result<Outcome, Fail
 pub(super) async fn remove(tools: &Tools, mirror: Mirror) -> Result<Outcome, Failure> {
     if mirror.is_let_go() {
         tools.stages.ensure.ask(Remove { mirror }, PATIENCE).await??;
+        tools.stages.transfer.ask(TidyCaches, PATIENCE).await??;
     }
     Ok(Outcome::Nothing)
 }

@@ -2,6 +2,7 @@
 
 mod alias;
 mod brake;
+mod cached;
 mod catalog;
 mod commands;
 mod crash;
