@@ -10,10 +10,12 @@
 //! network or git.
 
 mod address;
+pub mod adopted;
 pub mod audit;
 mod backend;
 mod connection;
 pub mod deliveries;
+pub mod drills;
 mod error;
 pub mod history;
 pub mod jobs;
