@@ -14,6 +14,7 @@
 mod postgres;
 
 mod first_mirror;
+mod lfs;
 mod many_refs;
 mod one_commit;
 mod start;
@@ -23,13 +24,14 @@ mod webhooks;
 
 type Bench = fn() -> anyhow::Result<()>;
 
-const BENCHES: [(&str, Bench); 6] = [
+const BENCHES: [(&str, Bench); 7] = [
     ("start", start::run),
     ("webhooks", webhooks::run),
     ("one_commit", one_commit::run),
     ("unchanged", unchanged::run),
     ("many_refs", many_refs::run),
     ("first_mirror", first_mirror::run),
+    ("lfs", lfs::run),
 ];
 
 fn main() -> anyhow::Result<()> {

@@ -25,6 +25,7 @@ use crate::http::{self, Component, ComponentState};
 use crate::onedev::OnedevClient;
 use crate::orchestrator::{self, Only, Orchestration, Stages};
 use crate::stages::accept::{self, AcceptActor};
+use crate::stages::catalog::{self, CatalogActor};
 use crate::stages::describe::{self, DescribeActor};
 use crate::stages::ensure::{self, EnsureActor};
 use crate::stages::messages::{Compare, Describe, Ticket, TwoSides};
@@ -39,6 +40,9 @@ use crate::telemetry::progress::Progress;
 
 /// Deliveries in hand at once: as many share one commit of the database.
 const RECEPTIONS: usize = 64;
+
+/// LFS objects on their way at once, over all mirrors; each holds at most 1 MiB.
+const LFS_AT_ONCE: usize = 8;
 
 /// How long a command waits for a free place in a stage.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -110,6 +114,7 @@ impl App {
             },
             history: config.sync.history,
             max_bytes: config.sync.max_bytes,
+            metadata: config.sync.metadata,
             only: only.clone(),
             worker,
             stop: CancellationToken::new(),
@@ -233,13 +238,30 @@ async fn take_over(store: &Store) -> anyhow::Result<ServeLock> {
     Ok(lock)
 }
 
+/// What git connects with: HTTP, and SSH where a side is reached by it.
+fn connections(config: &Config) -> anyhow::Result<git::Connections> {
+    let mut connections = git::Connections::from(git::http_client()?);
+    let github = Some(&config.github.git_url).filter(|it| it.scheme() == "ssh");
+    for (key, url, keys) in [
+        ("github.ssh_key", github, &config.github.ssh),
+        ("onedev.ssh_key", config.onedev.ssh_url.as_ref(), &config.onedev.ssh),
+    ] {
+        if let Some(url) = url {
+            let server = git::SshServer::new(url, keys).map_err(|error| anyhow::anyhow!("{key}: {error}"))?;
+            connections = connections.with_ssh(server);
+        }
+    }
+    Ok(connections)
+}
+
 struct Adapters {
     store: Store,
     github: GithubClient,
     onedev: OnedevClient,
     naming: Naming,
-    http: reqwest::Client,
+    connections: git::Connections,
     spool: git::Spool,
+    claims: git::Claims,
     metrics: Metrics,
     panics: Panics,
     progress: Progress,
@@ -252,8 +274,9 @@ impl Adapters {
             github: GithubClient::new(&config.github, metrics)?,
             onedev: OnedevClient::new(&config.onedev, metrics)?,
             naming: Naming::parse(&config.onedev.naming, &config.onedev.root)?,
-            http: git::http_client()?,
+            connections: connections(config)?,
             spool: git::Spool::new(config.sync.spool_memory, config.sync.spool_dir.clone()),
+            claims: git::Claims::default(),
             metrics: metrics.clone(),
             panics: panics.clone(),
             progress: Progress::default(),
@@ -283,6 +306,7 @@ impl Adapters {
         let accept = Arc::new(accept::Tools {
             store: self.store.clone(),
             stars: config.stars.clone(),
+            metadata: config.sync.metadata,
             panics: self.panics.clone(),
         });
         let describe = Arc::new(describe::Tools { github: self.github.clone(), panics: self.panics.clone() });
@@ -294,14 +318,18 @@ impl Adapters {
             visibility: config.onedev.visibility,
             panics: self.panics.clone(),
         });
+        let pushes = Arc::new(Semaphore::new(config.onedev.concurrent_pushes));
+        let catalog = Arc::new(self.catalog(config, &pushes));
         let transfer = Arc::new(transfer::Tools {
             store: self.store.clone(),
             github: self.github.clone(),
             onedev: self.onedev.clone(),
-            http: self.http.clone(),
+            connections: self.connections.clone(),
             wire: git::Patience { stall: config.sync.stall_timeout, ..git::Patience::default() },
             spool: self.spool.clone(),
-            pushes: Arc::new(Semaphore::new(config.onedev.concurrent_pushes)),
+            pushes: Arc::clone(&pushes),
+            lfs: Arc::new(Semaphore::new(LFS_AT_ONCE)),
+            claims: self.claims.clone(),
             sync: config.sync.clone(),
             policy: config.policy.clone(),
             metrics: self.metrics.clone(),
@@ -326,6 +354,25 @@ impl Adapters {
                 TransferActor::new(Arc::clone(&transfer), it)
             }),
             record: Pool::start(pool("record", size, &here), move |it| RecordActor::new(Arc::clone(&record), it)),
+            catalog: Pool::start(pool("catalog", size, transfers), move |it| {
+                CatalogActor::new(Arc::clone(&catalog), it)
+            }),
+        }
+    }
+
+    fn catalog(&self, config: &Config, pushes: &Arc<Semaphore>) -> catalog::Tools {
+        catalog::Tools {
+            store: self.store.clone(),
+            github: self.github.clone(),
+            onedev: self.onedev.clone(),
+            http: self.connections.http(),
+            wire: git::Patience { stall: config.sync.stall_timeout, ..git::Patience::default() },
+            folder: config.sync.spool_dir.clone().unwrap_or_else(std::env::temp_dir),
+            pushes: Arc::clone(pushes),
+            sync: config.sync.clone(),
+            metrics: self.metrics.clone(),
+            progress: self.progress.clone(),
+            panics: self.panics.clone(),
         }
     }
 

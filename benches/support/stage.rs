@@ -93,6 +93,9 @@ impl Stage {
     /// When the disk refuses.
     pub(crate) fn config_file(&self, folder: &Path, database: &str, more: &str) -> anyhow::Result<PathBuf> {
         let (github, onedev) = (self.simulator.github(), self.simulator.onedev());
+        // What a benchmark does not measure stays out of its numbers.
+        let off = if more.contains("metadata") { "" } else { "metadata = false\n" };
+        let more = if more.contains("[sync]") { format!("{more}{off}") } else { format!("[sync]\n{off}{more}") };
         let text = format!(
             "[server]\nbind = \"127.0.0.1:0\"\nwebhook_rate_per_minute = 0\n\
              [database]\nurl = \"{database}\"\n\

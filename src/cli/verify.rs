@@ -40,6 +40,7 @@ fn as_json(mirror: &Mirror, compared: &anyhow::Result<Comparison>) -> serde_json
             "ref_count": it.ref_count,
             "differences": it.differences,
             "not_level": it.not_level,
+            "lost_objects": it.lost_objects,
             "default_branch": it.default_branch.as_ref().map(|(up, here)| json!({ "upstream": up, "onedev": here })),
         }),
     }
@@ -66,6 +67,9 @@ fn as_text(mirror: &Mirror, compared: &anyhow::Result<Comparison>) -> String {
             if let Some((upstream, onedev)) = &it.default_branch {
                 let onedev = onedev.as_deref().unwrap_or("none");
                 text.push_str(&format!("\n    default branch: upstream {upstream}, OneDev {onedev}"));
+            }
+            for oid in &it.lost_objects {
+                text.push_str(&format!("\n    LFS object {oid}: absent in OneDev"));
             }
             text
         }

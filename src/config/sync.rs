@@ -10,7 +10,7 @@ use super::rules::{counting, lasting, sized};
 use super::values::{Refused, Values, flag, number, parsed, word};
 use super::{Section, duration, size};
 use crate::domain::kept::Retention;
-use crate::domain::refs::RefPattern;
+use crate::domain::refs::{RefName, RefPattern};
 
 /// The `sync` section.
 #[derive(Debug, Clone)]
@@ -37,6 +37,8 @@ pub struct Sync {
     pub stall_timeout: Duration,
     /// Keep the old tip of what upstream overwrote or deleted.
     pub keep_overwritten: bool,
+    /// Bring LFS objects too.
+    pub lfs: bool,
     /// Kept refs are given up after this; `None` is never.
     pub kept_max_age: Option<Duration>,
     /// Of more kept refs than this in one mirror the oldest are given up; `None` is never.
@@ -45,6 +47,14 @@ pub struct Sync {
     pub history: Duration,
     /// Larger upstreams are paused. Bytes.
     pub max_bytes: Option<u64>,
+    /// Keep the catalog: issues, releases and whatever else git does not carry.
+    pub metadata: bool,
+    /// The ref that holds it.
+    pub metadata_ref: RefName,
+    /// How often GitHub is asked whether it changed.
+    pub metadata_interval: Duration,
+    /// How often everything is listed, which alone shows what was deleted.
+    pub metadata_sweep: Duration,
 }
 
 impl Sync {
@@ -66,6 +76,7 @@ pub enum ForeignRefs {
 }
 
 impl Default for Sync {
+    #[expect(clippy::expect_used, reason = "a literal, covered by every test")]
     fn default() -> Self {
         Self {
             workers: 4,
@@ -79,10 +90,15 @@ impl Default for Sync {
             timeout: Duration::from_secs(1800),
             stall_timeout: Duration::from_secs(60),
             keep_overwritten: true,
+            lfs: true,
             kept_max_age: None,
             kept_max_count: None,
             history: Duration::from_secs(365 * 86_400),
             max_bytes: None,
+            metadata: true,
+            metadata_ref: RefName::new("refs/starkeep/meta").expect("a literal"),
+            metadata_interval: Duration::from_secs(3600),
+            metadata_sweep: Duration::from_secs(7 * 86_400),
         }
     }
 }
@@ -102,10 +118,15 @@ impl Section for Sync {
             timeout,
             stall_timeout,
             keep_overwritten,
+            lfs,
             kept_max_age,
             kept_max_count,
             history,
             max_bytes,
+            metadata,
+            metadata_ref,
+            metadata_interval,
+            metadata_sweep,
         } = &mut it;
         values.set("sync.workers", workers, number);
         values.set("sync.lease", lease, duration::parse);
@@ -118,10 +139,15 @@ impl Section for Sync {
         values.set("sync.timeout", timeout, duration::parse);
         values.set("sync.stall_timeout", stall_timeout, duration::parse);
         values.set("sync.keep_overwritten", keep_overwritten, flag);
+        values.set("sync.lfs", lfs, flag);
         values.set_option("sync.kept_max_age", kept_max_age, duration::parse);
         values.set_option("sync.kept_max_count", kept_max_count, number);
         values.set("sync.history", history, duration::parse);
         values.set_option("sync.max_bytes", max_bytes, size::parse);
+        values.set("sync.metadata", metadata, flag);
+        values.set("sync.metadata_ref", metadata_ref, catalog_ref);
+        values.set("sync.metadata_interval", metadata_interval, duration::parse);
+        values.set("sync.metadata_sweep", metadata_sweep, duration::parse);
         it
     }
 
@@ -138,10 +164,15 @@ impl Section for Sync {
             timeout,
             stall_timeout,
             keep_overwritten: _,
+            lfs: _,
             kept_max_age,
             kept_max_count,
             history,
             max_bytes,
+            metadata: _,
+            metadata_ref: _,
+            metadata_interval,
+            metadata_sweep,
         } = self;
         let (tick, second) = (Duration::from_millis(1), Duration::from_secs(1));
         let (hour, day) = (second * 3600, second * 86_400);
@@ -149,6 +180,8 @@ impl Section for Sync {
         problems.extend(counting("sync.workers", *workers as u64, 1, 1024));
         problems.extend(lasting("sync.lease", *lease, second, hour));
         problems.extend(lasting("sync.interval", *interval, second, day * 365));
+        problems.extend(lasting("sync.metadata_interval", *metadata_interval, second, day * 365));
+        problems.extend(lasting("sync.metadata_sweep", *metadata_sweep, second, day * 365));
         problems.extend(lasting("sync.timeout", *timeout, tick, day * 7));
         problems.extend(lasting("sync.stall_timeout", *stall_timeout, tick, day));
         problems.extend(kept_max_age.and_then(|age| lasting("sync.kept_max_age", age, second, day * 36_500)));
@@ -175,6 +208,23 @@ fn pattern(text: &str) -> Result<RefPattern, Refused> {
         "write full ref names with at most one `*`, as in `refs/heads/*`; `refs/pulls/`, `refs/updates/`, \
          `refs/onedev/` and `refs/starkeep/` are never mirrored",
     )
+}
+
+/// A ref of starkeep's own, or a branch.
+fn catalog_ref(text: &str) -> Result<RefName, Refused> {
+    let full = if text.starts_with("refs/") { text.to_owned() } else { format!("refs/heads/{text}") };
+    let taken =
+        ["refs/starkeep/kept", "refs/starkeep/alias", "refs/starkeep/origin"].iter().any(|it| full.starts_with(it));
+    let clean = full.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'.' | b'-' | b'_'));
+    let ours = full.starts_with("refs/starkeep/") || full.starts_with("refs/heads/");
+    let name = RefName::new(&full).ok().filter(|_| ours && clean && !taken);
+    name.ok_or_else(|| {
+        Refused::of(
+            text,
+            "write the name of a branch that upstream does not have, or a ref below `refs/starkeep/` other than `kept`, \
+             `alias` and `origin`; letters, digits, `.`, `-`, `_` and `/` only",
+        )
+    })
 }
 
 fn folder(text: &str) -> Result<PathBuf, Refused> {

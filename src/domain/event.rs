@@ -75,6 +75,15 @@ pub enum Event {
         /// How.
         change: RepositoryChange,
     },
+    /// Something changed that git does not carry: an issue, a release, a label.
+    Cataloged {
+        /// Whose.
+        repository: Subject,
+        /// GitHub's name of the event.
+        name: String,
+        /// The payload's `action`.
+        action: Option<String>,
+    },
     /// Nothing starkeep acts on; recorded with GitHub's words for it.
     Other {
         /// The `X-GitHub-Event` header.
@@ -92,7 +101,7 @@ impl Event {
             Self::Starred { .. } | Self::Unstarred { .. } => "star",
             Self::Pushed { .. } => "push",
             Self::Changed { .. } => "repository",
-            Self::Other { name, .. } => name,
+            Self::Cataloged { name, .. } | Self::Other { name, .. } => name,
         }
     }
 
@@ -111,7 +120,7 @@ impl Event {
                 RepositoryChange::Publicized => "publicized",
                 RepositoryChange::Edited => "edited",
             }),
-            Self::Other { action, .. } => action.as_deref(),
+            Self::Cataloged { action, .. } | Self::Other { action, .. } => action.as_deref(),
         }
     }
 
@@ -121,7 +130,8 @@ impl Event {
             Self::Starred { repository, .. }
             | Self::Unstarred { repository, .. }
             | Self::Pushed { repository }
-            | Self::Changed { repository, .. } => Some(repository),
+            | Self::Changed { repository, .. }
+            | Self::Cataloged { repository, .. } => Some(repository),
             Self::Ping | Self::Other { .. } => None,
         }
     }

@@ -16,11 +16,13 @@ pub enum JobKind {
     Mark,
     /// Restore a mirror into a temporary folder and compare it with its proof.
     Drill,
+    /// Read everything at GitHub that git does not carry, and keep it in the project.
+    Catalog,
 }
 
 impl JobKind {
     /// Every kind, for metrics and tests.
-    pub const ALL: [Self; 5] = [Self::Sync, Self::Verify, Self::Remove, Self::Mark, Self::Drill];
+    pub const ALL: [Self; 6] = [Self::Sync, Self::Verify, Self::Remove, Self::Mark, Self::Drill, Self::Catalog];
 
     /// The word in the database, the API and the metrics.
     pub fn as_str(self) -> &'static str {
@@ -30,6 +32,7 @@ impl JobKind {
             Self::Remove => "remove",
             Self::Mark => "mark",
             Self::Drill => "drill",
+            Self::Catalog => "catalog",
         }
     }
 
@@ -37,7 +40,7 @@ impl JobKind {
     pub fn tells_of_the_mirror(self) -> bool {
         match self {
             Self::Sync | Self::Verify | Self::Remove => true,
-            Self::Mark | Self::Drill => false,
+            Self::Mark | Self::Drill | Self::Catalog => false,
         }
     }
 }

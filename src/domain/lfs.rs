@@ -5,14 +5,20 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+
+use super::retry::Retry;
 
 /// A pointer file is shorter than this; whatever is longer is an ordinary file.
 pub const POINTER_LIMIT: usize = 1024;
 /// How every pointer file begins.
 pub const POINTER_START: &[u8] = b"version http";
+
+/// No object is left alone for longer.
+const LONGEST_PAUSE: Duration = Duration::from_secs(7 * 86_400);
 
 /// The version that is written.
 const VERSION: &str = "https://git-lfs.github.com/spec/v1";
@@ -87,6 +93,50 @@ pub struct Pointer {
     pub oid: LfsOid,
     /// Its size in bytes.
     pub size: u64,
+}
+
+/// Where an object stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ObjectState {
+    /// A pointer was seen; nothing was written yet.
+    Wanted,
+    /// Its bytes may be on their way; before the end was seen nothing that stands in OneDev is believed.
+    Uploading,
+    /// It stands in OneDev: its upload was seen to end, or OneDev had it and nobody here had begun one.
+    There,
+    /// It could not be brought; the reason is beside it, and it is tried again at its time.
+    Missing,
+}
+
+impl ObjectState {
+    /// Every state.
+    pub const ALL: [Self; 4] = [Self::Wanted, Self::Uploading, Self::There, Self::Missing];
+
+    /// The word in the database and the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Wanted => "wanted",
+            Self::Uploading => "uploading",
+            Self::There => "there",
+            Self::Missing => "missing",
+        }
+    }
+}
+
+super::job::word!(ObjectState, "state of an LFS object");
+
+/// The pause before an object is tried again that failed `attempts` times (at least 1): what the server
+/// asked for; a few minutes and more where it may pass by itself; hours and more where somebody at the
+/// other side must act. At most a week. `draw` is in `0.0..1.0`.
+pub fn pause(retry: Retry, attempts: u32, draw: f64) -> Duration {
+    let first = match retry {
+        Retry::After(pause) => return pause,
+        Retry::Backoff => Duration::from_secs(60),
+        Retry::Never => Duration::from_secs(3600),
+    };
+    let pause = first.saturating_mul(1 << attempts.saturating_sub(1).min(12)).min(LONGEST_PAUSE);
+    pause.mul_f64(0.75 + 0.25 * draw.clamp(0.0, 1.0))
 }
 
 /// Why a file is no pointer.
@@ -228,6 +278,14 @@ mod tests {
         for text in spoilt {
             assert!(matches!(parsed(&text), Err(NotAPointer::Garbage(_))), "{text}");
         }
+    }
+
+    #[test]
+    fn pauses_grow_to_a_week_and_those_asked_for_are_obeyed() {
+        let hours = |retry, attempts| pause(retry, attempts, 1.0).as_secs() / 3600;
+        assert_eq!((hours(Retry::Never, 1), hours(Retry::Never, 3), hours(Retry::Never, 99)), (1, 4, 168));
+        assert_eq!(pause(Retry::Backoff, 1, 0.0), Duration::from_secs(45));
+        assert_eq!(pause(Retry::After(Duration::from_secs(7)), 5, 0.0), Duration::from_secs(7));
     }
 
     #[test]

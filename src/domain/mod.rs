@@ -5,6 +5,7 @@
 //! this module; it imports nothing of the crate.
 
 pub mod brake;
+pub mod catalog;
 pub mod event;
 pub mod ids;
 pub mod job;

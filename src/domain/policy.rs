@@ -19,6 +19,8 @@ pub enum Wish {
         /// Names, flags or the default branch may have changed.
         describe: bool,
     },
+    /// Look at the catalog of the mirror, if there is one.
+    Catalog,
     /// Nothing.
     Nothing,
 }
@@ -38,6 +40,7 @@ pub fn wish(event: &Event, watched: bool) -> Wish {
             | RepositoryChange::Publicized
             | RepositoryChange::Edited => Wish::Sync { describe: true },
         },
+        Event::Cataloged { .. } => Wish::Catalog,
         Event::Starred { .. } | Event::Unstarred { .. } | Event::Ping | Event::Other { .. } => Wish::Nothing,
     }
 }
@@ -47,7 +50,7 @@ pub fn priority(kind: JobKind, fresh: bool) -> Priority {
     match (kind, fresh) {
         (JobKind::Sync, true) => Priority::FRESH,
         (JobKind::Sync | JobKind::Verify, _) => Priority::CHANGED,
-        (JobKind::Remove, _) => Priority::ROUTINE,
+        (JobKind::Remove | JobKind::Catalog, _) => Priority::ROUTINE,
         (JobKind::Mark | JobKind::Drill, _) => Priority::UPKEEP,
     }
 }

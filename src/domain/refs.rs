@@ -23,6 +23,11 @@ impl Oid {
         Self(bytes)
     }
 
+    /// The raw twenty bytes.
+    pub const fn as_bytes(&self) -> &[u8; 20] {
+        &self.0
+    }
+
     /// The first eight hex digits, for people and names.
     pub fn short(&self) -> String {
         self.to_string().chars().take(8).collect()

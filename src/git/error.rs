@@ -82,6 +82,27 @@ pub enum WireError {
         /// The server's words.
         message: String,
     },
+    /// An SSH server does not know our key. Same word as for a wrong token.
+    #[error(
+        "{side} does not accept our SSH key {key}: give its public half to the account that may use the repository"
+    )]
+    KeyRefused {
+        /// Which side.
+        side: Side,
+        /// The fingerprint of our key.
+        key: String,
+    },
+    /// An SSH server showed a key that is not pinned. Nothing was told to it.
+    #[error(
+        "{side} shows the SSH host key {offered}, which is not pinned: if it is the server's, by a source that you trust, add it to `{}`; if not, somebody stands in between",
+        pins(*side)
+    )]
+    HostKey {
+        /// Which side.
+        side: Side,
+        /// Fingerprint and kind of the key.
+        offered: String,
+    },
     /// 403.
     #[error("{side} forbids this (403): {message}")]
     Forbidden {
@@ -211,6 +232,14 @@ pub enum WireError {
     },
 }
 
+/// The key that holds the pinned keys of a side.
+fn pins(side: Side) -> &'static str {
+    match side {
+        Side::Upstream => "github.ssh_host_keys",
+        Side::Target => "onedev.ssh_host_keys",
+    }
+}
+
 fn spool_state(error: &std::io::Error) -> &'static str {
     use std::io::ErrorKind;
     match error.kind() {
@@ -242,6 +271,8 @@ impl WireError {
             | Self::RedirectedElsewhere { .. }
             | Self::BadRedirect { .. }
             | Self::Unauthorized { .. }
+            | Self::KeyRefused { .. }
+            | Self::HostKey { .. }
             | Self::Forbidden { .. }
             | Self::NotFound { .. }
             | Self::ObjectFormat { .. }
@@ -260,6 +291,8 @@ impl WireError {
             | Self::RedirectedElsewhere { side, .. }
             | Self::BadRedirect { side, .. }
             | Self::Unauthorized { side, .. }
+            | Self::KeyRefused { side, .. }
+            | Self::HostKey { side, .. }
             | Self::Forbidden { side, .. }
             | Self::NotFound { side, .. }
             | Self::Booting { side }
@@ -284,7 +317,8 @@ impl WireError {
             Self::NoAnswer { .. } => ("upstream_no_answer", "onedev_no_answer"),
             Self::Stalled { .. } => ("upstream_stalled", "onedev_stalled"),
             Self::RedirectedElsewhere { .. } | Self::BadRedirect { .. } => ("upstream_redirected", "onedev_redirected"),
-            Self::Unauthorized { .. } => ("upstream_unauthorized", "onedev_unauthorized"),
+            Self::Unauthorized { .. } | Self::KeyRefused { .. } => ("upstream_unauthorized", "onedev_unauthorized"),
+            Self::HostKey { .. } => ("upstream_host_key", "onedev_host_key"),
             Self::Forbidden { .. } => ("upstream_forbidden", "onedev_forbidden"),
             Self::NotFound { .. } => ("upstream_not_found", "onedev_not_found"),
             Self::Booting { .. } => ("upstream_booting", "onedev_booting"),

@@ -9,13 +9,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::stream::{self, BoxStream, StreamExt as _};
 
 use super::error::WireError;
 use super::file::{Blob, FileReader};
 use super::pack::{EMPTY, Pack};
 use super::progress::Progress;
 use super::spool::{Held, Live};
+
+/// What goes to a server: pieces, or the error that breaks the connection.
+pub(crate) type Outgoing = BoxStream<'static, std::io::Result<Bytes>>;
 
 /// OneDev cuts a body that pauses for 30 s: upstream is given up before that.
 const LIVE_STALL: Duration = Duration::from_secs(20);
@@ -92,7 +95,7 @@ impl Cause {
 }
 
 /// The body of a push.
-pub(crate) fn body(commands: Bytes, feed: Feed, progress: Arc<Progress>, cause: Cause) -> reqwest::Body {
+pub(crate) fn body(commands: Bytes, feed: Feed, progress: Arc<Progress>, cause: Cause) -> Outgoing {
     struct Sending {
         commands: Option<Bytes>,
         feed: Feed,
@@ -118,5 +121,5 @@ pub(crate) fn body(commands: Bytes, feed: Feed, progress: Arc<Progress>, cause: 
             }
         }
     });
-    reqwest::Body::wrap_stream(pieces)
+    pieces.boxed()
 }

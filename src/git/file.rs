@@ -77,6 +77,11 @@ impl FileWriter {
 }
 
 impl Blob {
+    /// What was written into a file without a name.
+    pub(crate) fn new(file: File, folder: PathBuf) -> Self {
+        Self { file: Arc::new(file), folder }
+    }
+
     fn error(&self, source: std::io::Error) -> WireError {
         WireError::Spool { folder: self.folder.clone(), source }
     }

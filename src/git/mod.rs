@@ -1,4 +1,4 @@
-//! The wire: refs and packs move from upstream to the target over git's smart HTTP, streamed,
+//! The wire: refs and packs move from upstream to the target over git's smart HTTP or SSH, streamed,
 //! without git, without a repository on disk.
 //!
 //! ```text
@@ -9,10 +9,13 @@
 //!                                   └── or straight through, when it is big and comes fast
 //! ```
 //!
-//! - [`remote`](Address): one repository at one server: requests, redirects, time-outs, status codes.
+//! - [`remote`](Address): one repository at one server, by HTTP (requests, redirects, status codes) or by SSH
+//!   (keys, channels), both with time-outs.
 //! - [`Upstream`]: lists refs (protocol v2, the old one as fallback) and fetches packs.
 //! - [`Target`]: lists refs and pushes commands with a pack; [`PushReport`] tells what became of each.
 //! - [`Relay`]: the whole transfer, with the process's [`Spool`] in between.
+//! - [`LfsEndpoint`]: one repository's LFS objects; [`Findings`]: the pointers that a passing pack held.
+//! - [`Packer`]: packs of objects that starkeep makes itself.
 //! - [`non_commit_tags`] and [`is_ancestor`]: two questions that are answered by small fetches.
 //!
 //! Every error is a [`WireError`]: which side, a stable word, whether it may pass.
@@ -33,13 +36,17 @@ mod listing;
 mod local;
 mod objects;
 mod pack;
+mod packer;
 mod pktline;
 mod progress;
 mod relay;
 mod remote;
 mod report;
+mod scan;
 mod sideband;
+mod smart_http;
 mod spool;
+mod ssh;
 mod status;
 mod target;
 mod upstream;
@@ -62,10 +69,14 @@ pub use listing::{Advertisement, ReceiveAdvertisement, Version};
 pub use local::{Checked, LocalRepository, Version as FileVersion};
 pub use objects::{Minted, NewCommit, mint};
 pub use pack::Pack;
+pub use packer::{MadePack, Packer};
 pub use progress::{Phase, Progress, Snapshot};
-pub use relay::{Order, Relay, TransferOptions, Transferred};
-pub use remote::{Address, Patience, http_client};
+pub use relay::{Order, Prepared, Relay, TransferOptions, Transferred};
+pub use remote::{Address, Connections, Patience};
 pub use report::{PushReport, RefOutcome, Refusal};
+pub use scan::{Findings, scan_all, settle};
+pub use smart_http::http_client;
 pub use spool::Spool;
+pub use ssh::SshServer;
 pub use target::Target;
 pub use upstream::Upstream;

@@ -168,7 +168,7 @@ fn about_app(error: GithubError) -> GithubError {
 }
 
 /// The address of `rel="next"` in a `Link` header.
-fn next_page(answer: &Answer) -> Option<Url> {
+pub(super) fn next_page(answer: &Answer) -> Option<Url> {
     let link = answer.header("link")?;
     let next = link.split(',').find(|it| it.contains("rel=\"next\""))?;
     let address = next.trim().strip_prefix('<')?.split('>').next()?;

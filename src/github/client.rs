@@ -12,7 +12,7 @@ use url::Url;
 
 use super::app::{App, Installation, LIST_REST};
 use super::error::GithubError;
-use super::exchange::{Answer, Exchange, Pass, Principal};
+use super::exchange::{Answer, Exchange, Pass, Principal, Terms};
 use super::model::RepositoryBody;
 use super::token::Token;
 use crate::config::github::Github;
@@ -109,7 +109,9 @@ impl GithubClient {
     /// # Errors
     /// As [`Self::new`].
     pub fn with_clock(config: &Github, metrics: &Metrics, clock: Clock) -> Result<Self, GithubError> {
-        for (key, url) in [("github.api_url", &config.api_url), ("github.git_url", &config.git_url)] {
+        let web = |url: &&Url| url.scheme() != "ssh";
+        let git = Some(&config.git_url).filter(web).map(|it| ("github.git_url", it));
+        for (key, url) in [("github.api_url", &config.api_url)].into_iter().chain(git) {
             if let Some(problem) = url_problem(url, config.insecure_http) {
                 return Err(GithubError::Config(format!("{key}: {problem}")));
             }
@@ -144,7 +146,7 @@ impl GithubClient {
         self.read(url, Hint::Owner(name.owner())).await
     }
 
-    /// The address that git reads from: `…/owner/name.git`. Holds no credential.
+    /// The address that git reads from: `…/owner/name.git`, by https or ssh. Holds no credential.
     pub fn git_url(&self, name: &RepositoryName) -> Url {
         let mut url = self.inner.git.clone();
         if let Ok(mut path) = url.path_segments_mut() {
@@ -159,12 +161,31 @@ impl GithubClient {
     }
 
     /// The value of the `Authorization` header for reading `name` by git over HTTPS, or `None` without
-    /// a credential. To be sent to the host of [`Self::git_url`] only. Good for at least five minutes
-    /// (one, while GitHub mints no new token).
+    /// a credential or by SSH, which has keys. To be sent to the host of [`Self::git_url`] only. Good for at
+    /// least five minutes (one, while GitHub mints no new token).
     ///
     /// # Errors
     /// [`GithubError`] when an App's token cannot be had.
     pub async fn git_authorization(&self, name: &RepositoryName) -> Result<Option<SecretString>, GithubError> {
+        if self.inner.git.scheme() == "ssh" { Ok(None) } else { self.lfs_authorization(name).await }
+    }
+
+    /// Where LFS is asked: the address that git came to in the end or, when that is an SSH one, the same
+    /// server by HTTPS.
+    pub fn lfs_url(&self, git: Url) -> Url {
+        if git.scheme() != "ssh" {
+            return git;
+        }
+        let host = git.host_str().unwrap_or_default();
+        let text = format!("https://{}{}", host.strip_prefix("ssh.").unwrap_or(host), git.path());
+        text.parse().unwrap_or(git)
+    }
+
+    /// As [`Self::git_authorization`], for LFS, which goes by HTTPS whichever way git goes.
+    ///
+    /// # Errors
+    /// As [`Self::git_authorization`].
+    pub async fn lfs_authorization(&self, name: &RepositoryName) -> Result<Option<SecretString>, GithubError> {
         match &self.inner.credential {
             Credential::None => Ok(None),
             Credential::Token(token) => Ok(Some(basic(token))),
@@ -238,6 +259,37 @@ impl GithubClient {
         answer.json::<RepositoryBody>()?.try_into()
     }
 
+    /// What time it is.
+    pub(super) fn now(&self) -> DateTime<Utc> {
+        self.inner.exchange.now()
+    }
+
+    /// The address of something below a repository, which is named by its identity.
+    pub(super) fn below(&self, id: GithubId, path: &[&str]) -> Url {
+        let id = id.to_string();
+        self.inner.exchange.url(&[&["repositories", id.as_str()], path].concat())
+    }
+
+    /// GET of something below a repository that is known: with an App by the installation that showed
+    /// it, found anew if it is not known any more.
+    pub(super) async fn get_below(&self, id: GithubId, url: Url, terms: Terms<'_>) -> Result<Answer, GithubError> {
+        let exchange = &self.inner.exchange;
+        let app = match &self.inner.credential {
+            Credential::None => return exchange.get_on(url, &Pass::anonymous(), terms).await,
+            Credential::Token(token) => {
+                return exchange.get_on(url, &Pass::bearer(Principal::Token, token)?, terms).await;
+            }
+            Credential::App(app) => app,
+        };
+        if app.remembered(id).is_none() {
+            self.repository(id).await?;
+        }
+        match app.remembered(id) {
+            Some(installation) => self.read_as(app, installation, url, terms).await,
+            None => exchange.get_on(url, &Pass::anonymous(), terms).await,
+        }
+    }
+
     /// Asks one installation after the other, the likeliest first: each sees the private repositories of
     /// its own account only, and to all others they are 404.
     async fn seek(&self, app: &App, url: Url, hint: Hint<'_>) -> Result<Repository, GithubError> {
@@ -251,7 +303,7 @@ impl GithubClient {
                     continue;
                 }
                 tried.push(installation);
-                match self.read_as(app, installation, url.clone()).await {
+                match self.read_as(app, installation, url.clone(), Terms::PLAIN).await {
                     Ok(answer) => {
                         let found: Repository = answer.json::<RepositoryBody>()?.try_into()?;
                         app.remember(found.id, installation);
@@ -274,15 +326,15 @@ impl GithubClient {
     }
 
     /// One request with an installation's token; one that GitHub refuses is replaced once.
-    async fn read_as(&self, app: &App, installation: i64, url: Url) -> Result<Answer, GithubError> {
+    async fn read_as(&self, app: &App, installation: i64, url: Url, terms: Terms<'_>) -> Result<Answer, GithubError> {
         let exchange = &self.inner.exchange;
         let pass = |token: &Token| Pass::bearer(Principal::Installation(installation), &token.secret);
         let token = app.token(exchange, installation).await?;
-        match exchange.get(url.clone(), &pass(&token)?).await {
+        match exchange.get_on(url.clone(), &pass(&token)?, terms).await {
             Err(GithubError::Unauthorized(_)) => {
                 app.forget(installation, &token).await;
                 let token = app.token(exchange, installation).await?;
-                exchange.get(url, &pass(&token)?).await
+                exchange.get_on(url, &pass(&token)?, terms).await
             }
             other => other,
         }

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LOCATION};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, IF_NONE_MATCH, LOCATION};
 use http::{HeaderMap, HeaderValue, Method};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::DeserializeOwned;
@@ -53,6 +53,19 @@ impl Pass {
         value.set_sensitive(true);
         Ok(Self { principal, authorization: Some(value) })
     }
+}
+
+/// What a request carries beyond its address and credential.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms<'a> {
+    /// The `ETag` of the answer that is known: 304 if it still stands.
+    pub(super) etag: Option<&'a str>,
+    /// Larger answers are refused. Bytes.
+    pub(super) largest: usize,
+}
+
+impl Terms<'_> {
+    pub(super) const PLAIN: Self = Terms { etag: None, largest: LARGEST_BODY };
 }
 
 /// A successful answer.
@@ -122,9 +135,17 @@ impl Exchange {
 
     /// GET, following the redirects of renamed repositories on the API's own host.
     pub(super) async fn get(&self, url: Url, pass: &Pass) -> Result<Answer, GithubError> {
+        self.get_on(url, pass, Terms::PLAIN).await
+    }
+
+    /// The same on other terms; with an `ETag` the answer may be an empty 304.
+    pub(super) async fn get_on(&self, url: Url, pass: &Pass, terms: Terms<'_>) -> Result<Answer, GithubError> {
         let mut url = url;
         for _ in 0..=MAX_REDIRECTS {
-            let answer = self.once(Method::GET, url.clone(), pass).await?;
+            let answer = self.once(Method::GET, url.clone(), pass, terms).await?;
+            if answer.status == 304 && terms.etag.is_some() {
+                return Ok(answer);
+            }
             match self.next_hop(&url, &answer)? {
                 None => return Ok(answer),
                 Some(next) => url = next,
@@ -135,7 +156,7 @@ impl Exchange {
 
     /// POST with an empty object. Sent once: GitHub may have acted on a request whose answer is lost.
     pub(super) async fn post(&self, url: Url, pass: &Pass) -> Result<Answer, GithubError> {
-        let answer = self.once(Method::POST, url, pass).await?;
+        let answer = self.once(Method::POST, url, pass, Terms::PLAIN).await?;
         if answer.status >= 300 {
             return Err(GithubError::Malformed(format!("a redirect ({}) of a POST", answer.status)));
         }
@@ -158,9 +179,9 @@ impl Exchange {
         Ok(Some(next))
     }
 
-    async fn once(&self, method: Method, url: Url, pass: &Pass) -> Result<Answer, GithubError> {
+    async fn once(&self, method: Method, url: Url, pass: &Pass, terms: Terms<'_>) -> Result<Answer, GithubError> {
         self.pause_left(pass.principal)?;
-        let answer = self.send(method, url, pass).await;
+        let answer = self.send(method, url, pass, terms).await;
         let code = answer.as_ref().map_or_else(|_| "none".to_owned(), |it| it.status.to_string());
         self.metrics.upstream_requests.with_label_values(&["github", &code]).inc();
         let answer = answer?;
@@ -177,10 +198,13 @@ impl Exchange {
         }))
     }
 
-    async fn send(&self, method: Method, url: Url, pass: &Pass) -> Result<Answer, GithubError> {
+    async fn send(&self, method: Method, url: Url, pass: &Pass, terms: Terms<'_>) -> Result<Answer, GithubError> {
         let mut request = self.http.request(method.clone(), url);
         if let Some(value) = &pass.authorization {
             request = request.header(AUTHORIZATION, value.clone());
+        }
+        if let Some(etag) = terms.etag {
+            request = request.header(IF_NONE_MATCH, etag);
         }
         if method == Method::POST {
             request = request.header(CONTENT_TYPE, "application/json").body("{}");
@@ -195,8 +219,8 @@ impl Exchange {
         let headers = response.headers().clone();
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await? {
-            if body.len() + chunk.len() > LARGEST_BODY {
-                return Err(GithubError::Malformed(format!("an answer of more than {LARGEST_BODY} bytes")));
+            if body.len() + chunk.len() > terms.largest {
+                return Err(GithubError::Malformed(format!("an answer of more than {} bytes", terms.largest)));
             }
             body.extend_from_slice(&chunk);
         }

@@ -7,6 +7,7 @@
 //! The credential is sent as a header, only ever to the host of `github.api_url`.
 
 mod app;
+mod catalog;
 mod client;
 mod error;
 mod exchange;
@@ -17,5 +18,6 @@ mod token;
 #[cfg(test)]
 mod tests;
 
+pub use catalog::{Budget, Question, Sheet, Told};
 pub use client::{Clock, GithubClient, Reachability};
 pub use error::GithubError;

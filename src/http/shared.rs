@@ -35,16 +35,19 @@ pub(super) struct Shared {
     pub(super) door: Door,
     pub(super) probes: Probes,
     pub(super) gauges: Gauges,
+    /// `sync.metadata`: catalogs are kept.
+    pub(super) metadata: bool,
 }
 
 impl Shared {
     pub(super) fn new(tools: Tools) -> Self {
         let Tools { store, stages, config, metrics, components } = tools;
-        let Config { server, admin, github, .. } = config;
+        let Config { server, admin, github, sync, .. } = config;
         Self {
             door: Door::new(admin.token.as_ref(), Failures::new(Instant::now)),
             probes: Probes::new(store.clone(), components),
             gauges: Gauges::default(),
+            metadata: sync.metadata,
             webhook_gate: webhook_gate(server.webhook_rate_per_minute),
             webhook_limit: WEBHOOK_LIMIT,
             room: Room::default(),

@@ -97,6 +97,7 @@ async fn work(tools: &Tools, job: &Job, ticket: &Ticket) -> Result<Outcome, Fail
         JobKind::Remove => routes::remove(tools, mirror).await,
         JobKind::Mark => routes::mark(tools, ticket).await,
         JobKind::Drill => routes::drill(tools, ticket, mirror).await,
+        JobKind::Catalog => routes::catalog(tools, ticket, mirror).await,
     }
 }
 
@@ -116,6 +117,9 @@ fn report(job: &Job, outcome: &Outcome) {
             "proven level"
         ),
         Outcome::Compared(it) => tracing::info!(differences = it.differences.len(), "compared"),
+        Outcome::Cataloged(it) => {
+            tracing::info!(pages = it.pages, commits = it.commits, more = it.more.is_some(), "cataloged");
+        }
         Outcome::Nothing => tracing::info!("nothing to do"),
         Outcome::Failed(failure) if failure.verdict == (Verdict::Held { told: true }) => {
             tracing::info!(code = failure.code, "still waits for an admin");

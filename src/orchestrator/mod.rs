@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::ids::MirrorId;
 use crate::domain::retry::BackoffRule;
 use crate::stages::accept::AcceptActor;
+use crate::stages::catalog::CatalogActor;
 use crate::stages::describe::DescribeActor;
 use crate::stages::ensure::EnsureActor;
 use crate::stages::failure::Failure;
@@ -45,17 +46,20 @@ pub struct Stages {
     pub transfer: Pool<TransferActor>,
     /// Writes outcomes down.
     pub record: Pool<RecordActor>,
+    /// Keeps what git does not carry.
+    pub catalog: Pool<CatalogActor>,
 }
 
 impl Stages {
     /// Takes no more messages; children that end from now on are not replaced.
     pub fn close(&self) {
-        let Self { accept, describe, ensure, transfer, record } = self;
+        let Self { accept, describe, ensure, transfer, record, catalog } = self;
         accept.close();
         describe.close();
         ensure.close();
         transfer.close();
         record.close();
+        catalog.close();
     }
 }
 
@@ -87,6 +91,8 @@ pub struct Tools {
     pub history: std::time::Duration,
     /// Larger upstreams are paused. Bytes.
     pub max_bytes: Option<u64>,
+    /// Keep catalogs.
+    pub metadata: bool,
     /// Only jobs of these mirrors are claimed; `None` is all.
     pub only: Option<Only>,
     /// Who holds the leases: unique to this process.

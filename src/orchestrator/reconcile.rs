@@ -4,11 +4,11 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::Tools;
-use crate::domain::ids::CorrelationId;
+use crate::domain::ids::{CorrelationId, MirrorId};
 use crate::domain::job::{JobKind, Priority};
 use crate::stages::failure::Failure;
 use crate::store::jobs::{self, NewJob};
-use crate::store::{Connection, StoreError, deliveries, drills, history, markers, mirrors, settings, syncs};
+use crate::store::{Connection, StoreError, catalog, deliveries, drills, history, markers, mirrors, settings, syncs};
 
 /// Mirrors queued in one go; the rest follows at the next look.
 const DUE_AT_ONCE: u32 = 500;
@@ -33,6 +33,9 @@ pub(super) async fn run(tools: &Tools) -> Result<(), Failure> {
         queue_due(tools).await?;
         queue_markers(tools).await?;
         queue_drills(tools).await?;
+        if tools.metadata {
+            queue_catalogs(tools).await?;
+        }
         let history = tools.history;
         tools.store.write(move |c| tidy(c, history, Utc::now())).await?;
     }
@@ -102,6 +105,10 @@ fn drill_some(c: &mut Connection, draws: &[f64]) -> Result<(), StoreError> {
 
 async fn queue_due(tools: &Tools) -> Result<(), Failure> {
     let due = tools.store.read(|c| mirrors::due(c, Utc::now(), DUE_AT_ONCE)).await?;
+    queue(tools, JobKind::Sync, due).await
+}
+
+async fn queue(tools: &Tools, kind: JobKind, due: Vec<MirrorId>) -> Result<(), Failure> {
     if due.is_empty() {
         return Ok(());
     }
@@ -109,10 +116,15 @@ async fn queue_due(tools: &Tools) -> Result<(), Failure> {
         .store
         .write(move |c| {
             due.iter().try_for_each(|mirror| {
-                let job = NewJob::of(JobKind::Sync, *mirror, Priority::ROUTINE, CorrelationId(Uuid::now_v7()));
+                let job = NewJob::of(kind, *mirror, Priority::ROUTINE, CorrelationId(Uuid::now_v7()));
                 jobs::enqueue(c, &job, Utc::now()).map(drop)
             })
         })
         .await?;
     Ok(())
+}
+
+async fn queue_catalogs(tools: &Tools) -> Result<(), Failure> {
+    let due = tools.store.read(|c| catalog::due(c, Utc::now(), DUE_AT_ONCE)).await?;
+    queue(tools, JobKind::Catalog, due).await
 }

@@ -10,7 +10,9 @@ use crate::domain::policy::{self, DEEP_CHECK};
 use crate::domain::repository::Repository;
 use crate::domain::retry::Retry;
 use crate::stages::failure::{Failure, Verdict};
-use crate::stages::messages::{Compare, Depth, Describe, Ensure, Mark, Outcome, Remove, Ticket, Transfer, TwoSides};
+use crate::stages::messages::{
+    Catalog, Compare, Depth, Describe, Ensure, Mark, Outcome, Remove, Ticket, Transfer, TwoSides,
+};
 use crate::stages::restore;
 use crate::store::jobs::Job;
 use crate::store::mirrors::{self, Mirror};
@@ -114,6 +116,7 @@ fn asks_for_a_closer_look(failure: &Failure) -> bool {
     matches!(
         failure.code,
         "upstream_changed"
+            | "lfs_unsearched"
             | "upstream_redirected"
             | "upstream_not_found"
             | "upstream_unauthorized"
@@ -166,4 +169,14 @@ pub(super) async fn remove(tools: &Tools, mirror: Mirror) -> Result<Outcome, Fai
         tools.stages.ensure.ask(Remove { mirror }, PATIENCE).await??;
     }
     Ok(Outcome::Nothing)
+}
+
+/// What git does not carry, of a mirror that was proven once.
+pub(super) async fn catalog(tools: &Tools, ticket: &Ticket, mirror: Mirror) -> Result<Outcome, Failure> {
+    if !tools.metadata || !mirror.status.is_synced() || mirror.first_proof_at.is_none() {
+        return Ok(Outcome::Nothing);
+    }
+    tools.progress.tell(ticket.mirror, "catalog", 0);
+    let message = Catalog { ticket: ticket.clone(), mirror };
+    Ok(Outcome::Cataloged(tools.stages.catalog.ask(message, PATIENCE).await??))
 }

@@ -12,6 +12,7 @@ use super::messages::{Accept, Accepted, Reception};
 use super::panics::Panics;
 use super::pool::Guard;
 use crate::config::stars::{Stars, Unstar};
+use crate::domain::catalog::feed;
 use crate::domain::event::{Account, Event, Subject};
 use crate::domain::ids::JobId;
 use crate::domain::job::{JobKind, Priority};
@@ -21,7 +22,7 @@ use crate::store::audit::NewEntry;
 use crate::store::deliveries::{NewDelivery, Outcome, Recorded};
 use crate::store::jobs::NewJob;
 use crate::store::mirrors::Mirror;
-use crate::store::{Connection, Store, StoreError, audit, deliveries, jobs, mirrors, stars, watched};
+use crate::store::{Connection, Store, StoreError, audit, catalog, deliveries, jobs, mirrors, stars, watched};
 
 /// What the stage works with.
 pub struct Tools {
@@ -29,6 +30,8 @@ pub struct Tools {
     pub store: Store,
     /// Whose stars count, and what a taken-back one means.
     pub stars: Stars,
+    /// Keep catalogs.
+    pub metadata: bool,
     /// Planned panics; none in production.
     pub panics: Panics,
 }
@@ -57,20 +60,27 @@ impl Handler<Accept> for AcceptActor {
         let tools = Arc::clone(&self.tools);
         let work = async move {
             tools.panics.strike("accept");
-            let (stars, now) = (tools.stars.clone(), Utc::now());
-            Ok(tools.store.write(move |c| accept(c, &stars, &message, now)).await?)
+            let (stars, metadata, now) = (tools.stars.clone(), tools.metadata, Utc::now());
+            Ok(tools.store.write(move |c| accept(c, &stars, metadata, &message, now)).await?)
         };
         Box::pin(work.into_actor(self))
     }
 }
 
 /// Records a delivery and queues what it asks for.
-fn accept(c: &mut Connection, stars: &Stars, message: &Accept, now: DateTime<Utc>) -> Result<Accepted, StoreError> {
+fn accept(
+    c: &mut Connection,
+    stars: &Stars,
+    metadata: bool,
+    message: &Accept,
+    now: DateTime<Utc>,
+) -> Result<Accepted, StoreError> {
     let watched = match &message.event {
         Event::Starred { sender, .. } | Event::Unstarred { sender, .. } => is_watched(c, stars, sender)?,
         _ => false,
     };
-    let wish = policy::wish(&message.event, watched);
+    let wish = Some(policy::wish(&message.event, watched)).filter(|it| metadata || *it != Wish::Catalog);
+    let wish = wish.unwrap_or(Wish::Nothing);
     let wish = granted(c, wish, message)?;
     let ignored = wish == Wish::Nothing && !matches!(message.event, Event::Ping);
     if let Recorded::Duplicate(jobs) = deliveries::record(c, &delivery(message, ignored), now)? {
@@ -89,7 +99,9 @@ fn accept(c: &mut Connection, stars: &Stars, message: &Accept, now: DateTime<Utc
 
 /// What is asked of a mirror that does not exist is asked of nobody.
 fn granted(c: &mut Connection, wish: Wish, message: &Accept) -> Result<Wish, StoreError> {
-    let (Wish::Sync { .. } | Wish::LetGo, Some(subject)) = (wish, message.event.subject()) else { return Ok(wish) };
+    let (Wish::Sync { .. } | Wish::LetGo | Wish::Catalog, Some(subject)) = (wish, message.event.subject()) else {
+        return Ok(wish);
+    };
     Ok(if mirrors::by_github_id(c, subject.id)?.is_some() { wish } else { Wish::Nothing })
 }
 
@@ -133,6 +145,7 @@ fn grant(
         Wish::Nothing => Ok(Vec::new()),
         Wish::Keep => keep(c, message, subject, now),
         Wish::LetGo => let_go(c, stars, message, subject, now),
+        Wish::Catalog => look_up(c, message, subject, now),
         Wish::Sync { describe } => {
             let Some(mirror) = mirrors::by_github_id(c, subject.id)? else { return Ok(Vec::new()) };
             if describe {
@@ -147,6 +160,27 @@ fn grant(
             queue(c, message, &mirror, JobKind::Sync, Priority::CHANGED, now)
         }
     }
+}
+
+/// Events of a busy repository come in crowds: one look serves all that come within this.
+const CROWD: chrono::TimeDelta = chrono::TimeDelta::seconds(30);
+
+fn look_up(
+    c: &mut Connection,
+    message: &Accept,
+    subject: &Subject,
+    now: DateTime<Utc>,
+) -> Result<Vec<JobId>, StoreError> {
+    let Some(mirror) = mirrors::by_github_id(c, subject.id)?.filter(|it| it.status.is_synced()) else {
+        return Ok(Vec::new());
+    };
+    // The first proof sees to one that was never begun.
+    let Some(known) = catalog::find(c, mirror.id)? else { return Ok(Vec::new()) };
+    let (name, action) = (message.event.name(), message.event.action().unwrap_or_default());
+    catalog::todo::wish(c, mirror.id, &feed::told_by(name, action))?;
+    let run_after = known.looked_at.map(|it| it + CROWD).filter(|it| *it > now);
+    let job = NewJob { run_after, ..job(message, &mirror, JobKind::Catalog, Priority::CHANGED) };
+    Ok(vec![jobs::enqueue(c, &job, now)?.id])
 }
 
 fn keep(c: &mut Connection, message: &Accept, subject: &Subject, now: DateTime<Utc>) -> Result<Vec<JobId>, StoreError> {

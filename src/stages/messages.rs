@@ -257,6 +257,27 @@ pub struct Remove {
     pub mirror: Mirror,
 }
 
+/// Read some more of what GitHub holds beside git, and keep it in the project.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Cataloged, Failure>")]
+pub struct Catalog {
+    /// The job.
+    pub ticket: Ticket,
+    /// The mirror as it stands in the database.
+    pub mirror: Mirror,
+}
+
+/// What one slice of a catalog's work came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Cataloged {
+    /// There is more to do, after this pause; `None` when the round has ended.
+    pub more: Option<std::time::Duration>,
+    /// Pages read.
+    pub pages: u32,
+    /// Commits made.
+    pub commits: u32,
+}
+
 /// Write down how a job ended.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Ending, Failure>")]
@@ -280,6 +301,8 @@ pub enum Outcome {
     Synced(Box<Synced>),
     /// Compared, nothing written.
     Compared(Comparison),
+    /// A slice of the catalog's work is done.
+    Cataloged(Cataloged),
     /// There was nothing to do, or nothing is left to write down.
     Nothing,
     /// It failed.

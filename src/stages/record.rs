@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use actix::{Actor, Context, Handler, ResponseActFuture, WrapFuture as _};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::failure::{Failure, Verdict};
-use super::messages::{Ending, Outcome, Record};
+use super::messages::{Cataloged, Ending, Outcome, Record};
 use super::panics::Panics;
 use super::pool::Guard;
 use crate::config::sync::Sync;
@@ -19,9 +19,11 @@ use crate::store::audit::NewEntry;
 use crate::store::jobs::{self, NewJob};
 use crate::store::mirrors::{self, Proven};
 use crate::store::syncs::{self, Outcome as SyncOutcome, Work};
-use crate::store::{Connection, Store, StoreError, audit, kept, markers};
+use crate::store::{Connection, Store, StoreError, audit, catalog, kept, markers};
 use crate::telemetry::metrics::Metrics;
 
+/// Between two tries of LFS objects.
+const LEAST_PAUSE: TimeDelta = TimeDelta::seconds(5);
 /// The project is told after so long which refs starkeep made or deleted: several syncs together.
 const NAMES_TOLD: chrono::Duration = chrono::Duration::minutes(10);
 /// And after so long where refs moved: one marker a day.
@@ -83,7 +85,7 @@ fn count(tools: &Tools, message: &Record) {
         Outcome::Failed(failure) if failure.verdict == Verdict::CalledOff => "cut_off",
         Outcome::Failed(failure) if matches!(failure.verdict, Verdict::Held { .. }) => "held",
         Outcome::Failed(_) => "failed",
-        Outcome::Compared(_) | Outcome::Nothing => return,
+        Outcome::Compared(_) | Outcome::Cataloged(_) | Outcome::Nothing => return,
     };
     tools.metrics.syncs.with_label_values(&[outcome, "relay"]).inc();
     if let Outcome::Synced(it) = &message.outcome {
@@ -117,7 +119,42 @@ impl Pen {
                 self.compared(c, it, comparison)?;
                 self.finish(c, it)
             }
+            Outcome::Cataloged(done) => self.cataloged(c, it, done),
+            Outcome::Failed(failure) if it.job.kind == JobKind::Catalog => self.catalog_failed(c, it, failure),
             Outcome::Failed(failure) => self.failed(c, it, failure),
+        }
+    }
+
+    /// One slice is done; what is left is a job of its own, behind everything that is more urgent.
+    fn cataloged(&self, c: &mut Connection, it: &Record, done: &Cataloged) -> Result<Ending, StoreError> {
+        let ending = self.finish(c, it)?;
+        if let (Ending::Done, Some(pause)) = (ending, done.more) {
+            let run_after = Some(self.now + pause);
+            let job = NewJob::of(JobKind::Catalog, it.ticket.mirror, Priority::ROUTINE, it.ticket.correlation);
+            jobs::enqueue(c, &NewJob { run_after, ..job }, self.now)?;
+        }
+        Ok(ending)
+    }
+
+    /// The mirror's health does not hang on its catalog: the failure is the catalog's own.
+    fn catalog_failed(&self, c: &mut Connection, it: &Record, failure: &Failure) -> Result<Ending, StoreError> {
+        if failure.verdict == Verdict::CalledOff {
+            return self.postpone(c, it, failure, std::time::Duration::ZERO, false);
+        }
+        let (attempts, mirror) = (it.job.attempts + 1, it.ticket.mirror);
+        let (pause, counted) = match failure.retry {
+            Retry::After(pause) => (Some(pause), false),
+            Retry::Backoff => (self.rule.pause(attempts, self.draw), true),
+            Retry::Never => (None, true),
+        };
+        let next = pause.is_none().then(|| self.now + self.sync.metadata_interval);
+        catalog::record_error(c, mirror, error_of(failure), next, self.now)?;
+        match pause {
+            Some(pause) => self.postpone(c, it, failure, pause, counted),
+            None => {
+                let buried = jobs::bury(c, it.job.id, &it.worker, error_of(failure), self.now)?;
+                Ok(if buried { Ending::Dead } else { Ending::Lost })
+            }
         }
     }
 
@@ -127,6 +164,8 @@ impl Pen {
 
     fn synced(&self, c: &mut Connection, it: &Record, synced: &Synced) -> Result<(), StoreError> {
         let next = self.next_look();
+        // An object that could not be brought is tried again at its own time, but not without a pause.
+        let next = synced.retry_at.map_or(next, |at| next.min(at.max(self.now + LEAST_PAUSE)));
         let mirror = it.ticket.mirror;
         if synced.both_read {
             let proven = Proven {
@@ -144,8 +183,15 @@ impl Pen {
             };
             mirrors::record_proof(c, mirror, &proven)?;
             self.mark(c, it, synced)?;
+            if self.sync.metadata && catalog::ensure(c, mirror)? {
+                let job = NewJob::of(JobKind::Catalog, mirror, Priority::ROUTINE, it.ticket.correlation);
+                jobs::enqueue(c, &job, self.now)?;
+            }
         } else {
             mirrors::record_unchanged(c, mirror, next, self.now)?;
+            if synced.retry_at.is_some() || synced.stats.changed() {
+                mirrors::set_not_level(c, mirror, &synced.not_level, self.now)?;
+            }
         }
         // Only now, since a kept ref goes only while upstream is there.
         if kept::any_given_up(c, mirror, &self.sync.retention(), self.now)? {
@@ -314,11 +360,16 @@ fn told(comparison: &Comparison) -> String {
     let head = comparison.default_branch.as_ref().map(|(upstream, onedev)| {
         format!("the default branch is {}, upstream's is {upstream}", onedev.as_deref().unwrap_or("unborn"))
     });
-    match head {
+    let objects = match comparison.lost_objects.as_slice() {
+        [] => String::new(),
+        [first, ..] => format!("; OneDev lacks {} LFS objects, as {first}", comparison.lost_objects.len()),
+    };
+    let text = match head {
         Some(head) if names.is_empty() => head,
         Some(head) => format!("{refs}; {head}"),
         None => refs,
-    }
+    };
+    text + &objects
 }
 
 fn error_of(failure: &Failure) -> (&str, &str) {

@@ -44,3 +44,16 @@ pub fn count(c: &mut Connection, mirror: MirrorId) -> Result<u64, StoreError> {
     let counted: i64 = stars::table.filter(stars::mirror_id.eq(mirror.to_string())).count().get_result(&mut c.db)?;
     Ok(u64::try_from(counted).unwrap_or_default())
 }
+
+/// Who stars the upstream of a mirror, and since when as far as starkeep knows; the oldest first.
+///
+/// # Errors
+/// Those of the database.
+pub fn list(c: &mut Connection, mirror: MirrorId) -> Result<Vec<(AccountId, DateTime<Utc>)>, StoreError> {
+    let rows: Vec<(i64, String)> = stars::table
+        .filter(stars::mirror_id.eq(mirror.to_string()))
+        .order((stars::starred_at, stars::account_id))
+        .select((stars::account_id, stars::starred_at))
+        .load(&mut c.db)?;
+    rows.into_iter().map(|(account, at)| Ok((AccountId(account), time::read(&at)?))).collect()
+}

@@ -56,6 +56,9 @@ pub fn parse(event_name: &str, body: &[u8]) -> Result<Event, PayloadError> {
         "push" => object(body).map(|Push { repository }| Event::Pushed { repository: repository.0.into() }),
         "star" => star(body),
         "repository" => repository(body),
+        name if CATALOGED.contains(&name) => {
+            object(body).map(|Push { repository }| cataloged(name, body, repository.0))
+        }
         _ => return Ok(other(event_name, body)),
     };
     needed.map_err(|error| PayloadError::Field { event: clip(event_name), reason: clip(&error.to_string()) })
@@ -87,6 +90,23 @@ fn repository(body: &str) -> Result<Event, serde_json::Error> {
     };
     let Push { repository } = object(body)?;
     Ok(Event::Changed { repository: repository.0.into(), change })
+}
+
+/// Events that tell of what git does not carry.
+const CATALOGED: [&str; 8] = [
+    "issues",
+    "issue_comment",
+    "pull_request",
+    "pull_request_review",
+    "pull_request_review_comment",
+    "release",
+    "label",
+    "milestone",
+];
+
+fn cataloged(name: &str, body: &str, repository: RepositoryFields) -> Event {
+    let action = if let Event::Other { action, .. } = other(name, body) { action } else { None };
+    Event::Cataloged { repository: repository.into(), name: name.to_owned(), action }
 }
 
 /// An event that is only recorded; its action too, if it is a word.

@@ -97,6 +97,8 @@ impl World {
         config.admin.token = Some(SecretString::from(ADMIN));
         config.server.bind.set_port(0);
         config.server.webhook_rate_per_minute = 0;
+        // Stories about refs count requests and jobs; those about the catalog switch it on.
+        config.sync.metadata = false;
         config.server.shutdown_timeout = Duration::from_secs(30);
         // Backing off is tested where it is decided; here it only takes time.
         (config.retry.base, config.retry.cap) = (Duration::from_millis(1), Duration::from_millis(20));
@@ -225,13 +227,18 @@ impl World {
 
     /// Waits until no job is due or running.
     pub async fn drain(&self) {
+        self.drain_for(Duration::from_secs(180)).await;
+    }
+
+    /// The same for work that may take so long.
+    pub async fn drain_for(&self, patience: Duration) {
         let mut wakeups = self.store().wakeups();
         let idle = async {
             while self.store().read(|c| jobs::is_busy(c, Utc::now() + SOON)).await.unwrap() {
                 let _ = tokio::time::timeout(Duration::from_millis(20), wakeups.changed()).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(180), idle).await.expect("the work ends");
+        tokio::time::timeout(patience, idle).await.expect("the work ends");
     }
 
     pub async fn mirror(&self, id: GithubId) -> Mirror {

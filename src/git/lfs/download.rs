@@ -40,8 +40,13 @@ impl Download {
         if let Some(got) = announced.filter(|it| *it != want.size) {
             return Err(ObjectError::WrongSize { side, want: want.size, got });
         }
+        Ok(Self::unchecked(response, want, side, stall))
+    }
+
+    /// As [`Download::of`], whatever size is announced.
+    pub(super) fn unchecked(response: reqwest::Response, want: Pointer, side: Side, stall: Duration) -> Self {
         let body = Body::new(response, side, stall, Arc::new(Redactor::default()));
-        Ok(Self { body, want, hash: Sha256::new(), got: 0, held: None, ended: false, counted: None })
+        Self { body, want, hash: Sha256::new(), got: 0, held: None, ended: false, counted: None }
     }
 
     /// Counts the bytes that come.
@@ -109,12 +114,12 @@ impl Download {
         Ok(all.freeze())
     }
 
-    /// Reads it to its end and keeps nothing: is the content right?
-    ///
-    /// # Errors
-    /// As [`Download::next`].
-    pub async fn verify(mut self) -> Result<(), ObjectError> {
-        while self.next().await?.is_some() {}
-        Ok(())
+    /// Reads it to its end and keeps nothing: what is it?
+    pub(super) async fn measure(mut self) -> Result<(LfsOid, u64), ObjectError> {
+        while let Some(piece) = self.body.chunk().await? {
+            self.got += piece.len() as u64;
+            self.hash.update(&piece);
+        }
+        Ok((LfsOid::from_bytes(self.hash.finalize().into()), self.got))
     }
 }

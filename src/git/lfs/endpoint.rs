@@ -46,8 +46,10 @@ pub enum Standing {
     Good,
     /// Nothing.
     Absent,
-    /// Other bytes, and what is wrong with them.
-    Bad(ObjectError),
+    /// Other bytes.
+    Bad,
+    /// The right bytes, and they are not as many as the pointer says: the pointer is wrong.
+    OtherSize(u64),
 }
 
 /// A repository's LFS.
@@ -211,11 +213,13 @@ impl LfsEndpoint {
             }
             whole @ Source::Whole(_) => whole,
         };
+        // What came with a link that has run out is of no use; our own credential is.
+        let headers = if link.is_stale() { HeaderMap::new() } else { link.headers };
         let watch = Watch::default();
         let body = upload::body(source, Arc::clone(progress), watch.clone());
         let request = self.http.put(link.href.clone()).header(CONTENT_TYPE, "application/octet-stream");
         let request = request.header(CONTENT_LENGTH, object.size).body(body);
-        let request = self.with_credential(request, &link.href, &link.headers);
+        let request = self.with_credential(request, &link.href, &headers);
         let result = self.watched(self.written(request, object), &watch).await;
         // What the target says about a body that broke off is not the cause of it.
         watch.cause().map_or(result, Err)
@@ -260,13 +264,29 @@ impl LfsEndpoint {
     /// # Errors
     /// When that cannot be found out.
     pub async fn check(&self, object: Pointer) -> Result<Standing, ObjectError> {
-        let read = async { self.open(object, None).await?.verify().await };
+        let read = async {
+            let (oid, size) = self.open_any(object).await?.measure().await?;
+            Ok(match (oid == object.oid, size == object.size) {
+                (true, true) => Standing::Good,
+                (true, false) => Standing::OtherSize(size),
+                (false, _) => Standing::Bad,
+            })
+        };
         match read.await {
-            Ok(()) => Ok(Standing::Good),
             Err(ObjectError::Missing { .. }) => Ok(Standing::Absent),
-            Err(bad @ (ObjectError::WrongSize { .. } | ObjectError::WrongHash { .. })) => Ok(Standing::Bad(bad)),
-            Err(error) => Err(error),
+            other => other,
         }
+    }
+
+    /// Whatever stands under the id, of whatever size.
+    async fn open_any(&self, object: Pointer) -> Result<Download, ObjectError> {
+        let link = self.fresh(object).await?;
+        let request = self.with_credential(self.http.get(link.href.clone()), &link.href, &link.headers);
+        let response = self.answered(request).await?;
+        if response.status() != http::StatusCode::OK {
+            return Err(self.refusal(response, object.size).await);
+        }
+        Ok(Download::unchecked(response, object, self.side, self.patience.stall))
     }
 
     fn below(&self, path: &str, query: Option<&str>) -> Url {

@@ -1,5 +1,6 @@
 //! Why one LFS object could not be moved: which side, a stable word, and when another try makes sense.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::lfs::LfsOid;
@@ -80,6 +81,12 @@ pub enum ObjectError {
         /// The hash of what came.
         got: LfsOid,
     },
+    /// It was said to be there and was not when it was read back.
+    #[error("OneDev had the object one moment and not the next")]
+    Vanished,
+    /// What was said of many objects together.
+    #[error("{0}")]
+    Together(Arc<ObjectError>),
     /// The whole exchange failed.
     #[error(transparent)]
     Wire(#[from] WireError),
@@ -99,6 +106,8 @@ impl ObjectError {
             | Self::Forbidden { .. }
             | Self::WrongSize { .. }
             | Self::WrongHash { .. } => Retry::Never,
+            Self::Vanished => Retry::Backoff,
+            Self::Together(error) => error.retry(),
             Self::Wire(error) => error.retry(),
         }
     }
@@ -113,6 +122,8 @@ impl ObjectError {
             Self::Forbidden { .. } => "lfs_forbidden",
             Self::WrongSize { .. } => "lfs_wrong_size",
             Self::WrongHash { .. } => "lfs_wrong_hash",
+            Self::Vanished => "lfs_vanished",
+            Self::Together(error) => error.code(),
             Self::Wire(error) => error.code(),
         }
     }

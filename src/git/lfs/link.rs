@@ -12,6 +12,9 @@ use crate::git::error::{Side, WireError};
 /// A link that ends so soon is renewed rather than used.
 const MARGIN: Duration = Duration::from_secs(5);
 
+/// OneDev does not say so, but the token in its links lasts 300 s.
+const TARGET_TOKEN: Duration = Duration::from_secs(240);
+
 /// An address with the headers that it needs. Both may be secrets (signed addresses): never shown.
 #[derive(Clone)]
 pub struct Link {
@@ -57,7 +60,10 @@ impl Link {
             return Err(bad("the address of an LFS object is not one of https"));
         }
         href.set_fragment(None);
-        let until = deadline(action.expires_in, action.expires_at);
+        let mut until = deadline(action.expires_in, action.expires_at);
+        if side == Side::Target && until.is_none() {
+            until = Instant::now().checked_add(TARGET_TOKEN);
+        }
         Ok(Self { href, headers: headers(&action.header), until })
     }
 

@@ -87,6 +87,19 @@ pub(super) async fn verify(
     ask(&admin, &shared, &request, JobKind::Verify, Wish::default()).await
 }
 
+/// `POST /mirrors/{id}/catalog`: 202 with the job that will look for changes of what git does not carry.
+/// 409 for a mirror that is not synced or was never proven.
+pub(super) async fn catalog(
+    admin: Admin,
+    shared: web::Data<Shared>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    if !shared.metadata {
+        return Err(Problem::conflict("catalog_off", "catalogs are switched off; set sync.metadata = true"));
+    }
+    ask(&admin, &shared, &request, JobKind::Catalog, Wish::default()).await
+}
+
 /// What became of a question for a job.
 enum Asked {
     NoMirror,
@@ -128,7 +141,8 @@ fn queue(
     let Some(mirror) = mirrors::find(c, id)? else { return Ok(Asked::NoMirror) };
     match kind {
         JobKind::Verify if mirror.project.is_none() => return Ok(Asked::NoProject),
-        JobKind::Sync if !mirror.status.is_synced() => return Ok(Asked::NotNow(mirror.status)),
+        JobKind::Sync | JobKind::Catalog if !mirror.status.is_synced() => return Ok(Asked::NotNow(mirror.status)),
+        JobKind::Catalog if mirror.first_proof_at.is_none() => return Ok(Asked::NoProject),
         _ => {}
     }
     let job = NewJob::of(kind, id, Priority::ASKED, admin.correlation).allowing_mass_delete(wish.allow_mass_delete);

@@ -6,6 +6,7 @@
 
 mod add;
 mod audit;
+mod catalog;
 mod change;
 mod deliveries;
 mod forget;
@@ -35,8 +36,10 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         )
         .service(web::resource("/mirrors/{id}/sync").route(web::post().to(change::sync)))
         .service(web::resource("/mirrors/{id}/verify").route(web::post().to(change::verify)))
+        .service(reading("/mirrors/{id}/catalog", catalog::show).route(web::post().to(change::catalog)))
         .service(reading("/mirrors/{id}/syncs", history::syncs))
         .service(reading("/mirrors/{id}/kept", history::kept))
+        .service(reading("/mirrors/{id}/lfs", history::lfs))
         .service(web::resource("/mirrors/{id}/kept/{kept}/branch").route(web::post().to(kept::branch)))
         .service(reading("/mirrors/{id}/refs", refs::refs))
         .service(reading("/jobs", jobs::list))

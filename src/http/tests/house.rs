@@ -28,7 +28,7 @@ use crate::onedev::OnedevClient;
 use crate::orchestrator::Stages;
 use crate::stages::panics::Panics;
 use crate::stages::pool::{Pool, PoolOptions};
-use crate::stages::{accept, describe, ensure, record, transfer};
+use crate::stages::{accept, catalog, describe, ensure, record, transfer};
 use crate::store::{Connection, Store, StoreError};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::progress::Progress;
@@ -120,7 +120,12 @@ fn stages(config: &Config, store: &Store, metrics: &Metrics, panics: &Panics) ->
     };
     let github = GithubClient::new(&config.github, metrics).unwrap();
     let onedev = OnedevClient::new(&config.onedev, metrics).unwrap();
-    let accept = Arc::new(accept::Tools { store: store.clone(), stars: config.stars.clone(), panics: panics.clone() });
+    let accept = Arc::new(accept::Tools {
+        store: store.clone(),
+        stars: config.stars.clone(),
+        metadata: config.sync.metadata,
+        panics: panics.clone(),
+    });
     let describe = Arc::new(describe::Tools { github: github.clone(), panics: panics.clone() });
     let ensure = Arc::new(ensure::Tools {
         store: store.clone(),
@@ -130,14 +135,30 @@ fn stages(config: &Config, store: &Store, metrics: &Metrics, panics: &Panics) ->
         visibility: config.onedev.visibility,
         panics: panics.clone(),
     });
+    let pushes = Arc::new(Semaphore::new(1));
+    let catalog = Arc::new(catalog::Tools {
+        store: store.clone(),
+        github: github.clone(),
+        onedev: onedev.clone(),
+        http: git::http_client().unwrap(),
+        wire: git::Patience::default(),
+        folder: std::env::temp_dir(),
+        pushes: Arc::clone(&pushes),
+        sync: config.sync.clone(),
+        metrics: metrics.clone(),
+        progress: Progress::default(),
+        panics: panics.clone(),
+    });
     let transfer = Arc::new(transfer::Tools {
         store: store.clone(),
         github,
         onedev,
-        http: git::http_client().unwrap(),
+        connections: git::http_client().unwrap().into(),
         wire: git::Patience::default(),
         spool: git::Spool::new(1 << 20, None),
-        pushes: Arc::new(Semaphore::new(1)),
+        pushes,
+        lfs: Arc::new(tokio::sync::Semaphore::new(1)),
+        claims: crate::git::Claims::default(),
         sync: config.sync.clone(),
         policy: config.policy.clone(),
         metrics: metrics.clone(),
@@ -157,6 +178,7 @@ fn stages(config: &Config, store: &Store, metrics: &Metrics, panics: &Panics) ->
         ensure: Pool::start(pool("ensure"), move |it| ensure::EnsureActor::new(Arc::clone(&ensure), it)),
         transfer: Pool::start(pool("transfer"), move |it| transfer::TransferActor::new(Arc::clone(&transfer), it)),
         record: Pool::start(pool("record"), move |it| record::RecordActor::new(Arc::clone(&record), it)),
+        catalog: Pool::start(pool("catalog"), move |it| catalog::CatalogActor::new(Arc::clone(&catalog), it)),
     }
 }
 

@@ -96,10 +96,10 @@ async fn mirrors_are_found_by_status_source_and_text() {
 async fn deliveries_and_jobs_are_found_by_their_words() {
     let house = House::new().await;
     house.deliver("star", &star(42, "octo/hello")).await.expect(202);
-    house.deliver("issues", &serde_json::json!({"action": "opened"})).await.expect(202);
+    house.deliver("watch", &serde_json::json!({"action": "opened"})).await.expect(202);
     let count = async |path: &str| house.look(path).await.expect(200)["items"].as_array().unwrap().len();
     assert_eq!(count("/deliveries").await, 2);
-    assert_eq!(count("/deliveries?event=issues").await, 1);
+    assert_eq!(count("/deliveries?event=watch").await, 1);
     assert_eq!(count("/deliveries?state=ignored").await, 1);
     assert_eq!(count("/jobs?state=queued&kind=sync").await, 1);
     assert_eq!(count("/jobs?kind=verify").await, 0);

@@ -45,7 +45,7 @@ async fn what_asks_for_nothing_is_recorded_and_ignored() {
     stranger["sender"] = json!({"id": 9, "login": "stranger"});
     for (event, body) in [
         ("star", stranger),
-        ("issues", json!({"action": "opened"})),
+        ("watch", json!({"action": "opened"})),
         ("push", json!({"repository": {"id": 42, "full_name": "octo/hello"}})),
     ] {
         let told = house.deliver(event, &body).await.expect(202);
@@ -176,7 +176,7 @@ async fn a_stage_that_dies_or_has_ended_is_told_as_503_and_the_delivery_may_come
 async fn every_delivery_is_counted_under_known_words_only() {
     let house = House::new().await;
     house.deliver("star", &star(42, "octo/hello")).await.expect(202);
-    house.deliver("issues", &json!({})).await.expect(202);
+    house.deliver("watch", &json!({})).await.expect(202);
     let request = house.request(Method::POST, "/webhooks/github").header("X-GitHub-Event", "made-up").body("{}");
     house.send(request.header("Content-Type", "application/json")).await.problem(401, "signature_missing");
     let text = house.get("/metrics").await.text;

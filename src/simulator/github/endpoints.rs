@@ -5,6 +5,7 @@ use actix_web::http::StatusCode;
 use serde_json::{Value, json};
 
 use super::auth::Caller;
+use super::catalog;
 use super::json;
 use super::rest::{Answer, Call};
 use super::state::{Block, Repo};
@@ -17,6 +18,14 @@ pub(crate) fn answer(call: &mut Call<'_>, segments: &[&str]) -> Answer {
     match segments {
         ["repositories", id] => by_id(call, id),
         ["repos", owner, name] => by_name(call, owner, name),
+        ["repositories", id, below @ ..] => {
+            let repo = id.parse().ok().and_then(|id| call.state.repositories.get(&GithubId(id)));
+            repo.map_or_else(Answer::not_found, |repo| beside_git(call, repo, below))
+        }
+        ["repos", owner, name, below @ ..] => match call.state.current(owner, name) {
+            Some(repo) => beside_git(call, repo, below),
+            None => Answer::not_found(),
+        },
         ["users", login] => user(call, call.state.account(login)),
         ["user", id] => user(call, account_id(id)),
         ["users", login, "starred"] => starred(call, call.state.account(login)),
@@ -51,6 +60,16 @@ fn by_name(call: &Call<'_>, owner: &str, name: &str) -> Answer {
         }
         _ => Answer::not_found(),
     }
+}
+
+/// Issues, releases and the like.
+fn beside_git(call: &Call<'_>, repo: &Repo, below: &[&str]) -> Answer {
+    let shown = show(call, repo);
+    if shown.status != StatusCode::OK {
+        return shown;
+    }
+    let full = call.state.full_name(repo);
+    catalog::endpoints::answer(repo, &full, below, call.request.query_string(), &call.base)
 }
 
 fn is_visible(call: &Call<'_>, repo: &Repo) -> bool {

@@ -42,7 +42,7 @@ pub(crate) fn repository(state: &State, repo: &Repo, base: &str) -> Value {
     let full = state.full_name(repo);
     let stars = state.stargazers(repo.id).len();
     let default_branch = repository::head_branch(&repo.folder).unwrap_or_else(|_| "main".to_owned());
-    json!({
+    let mut body = json!({
         "id": repo.id.0,
         "node_id": node_id("R", repo.id.0),
         "name": repo.name,
@@ -83,5 +83,7 @@ pub(crate) fn repository(state: &State, repo: &Repo, base: &str) -> Value {
         "open_issues": 0,
         "watchers": stars,
         "default_branch": default_branch,
-    })
+    });
+    repo.shelf.describe(&mut body);
+    body
 }

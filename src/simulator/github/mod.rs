@@ -5,10 +5,12 @@
 
 mod app;
 mod auth;
+mod catalog;
 mod edit;
 mod endpoints;
 mod git;
 mod json;
+mod lfs;
 mod rest;
 mod state;
 #[cfg(test)]
@@ -17,6 +19,7 @@ mod webhooks;
 
 use std::io;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -31,6 +34,7 @@ use super::git_http::GitCall;
 use super::process::Git;
 use super::record::{RequestRecord, lock};
 use super::slot::Slot;
+use super::ssh::{Serve, SshDoor};
 use super::{SimulatorError, SimulatorOptions};
 
 /// What the server's threads and the handles share.
@@ -71,6 +75,17 @@ impl GithubSimulator {
     /// The same: git lives under `/owner/name` on the same port.
     pub fn git_url(&self) -> String {
         self.slot.url()
+    }
+
+    /// Opens an SSH door, whose keys see what the token sees.
+    ///
+    /// # Errors
+    /// When no port, thread or key is to be had.
+    pub fn open_ssh(&self) -> Result<SshDoor, SimulatorError> {
+        let shared = Arc::clone(&self.shared);
+        let serve = move || -> Serve { Rc::new(move |call| Box::pin(git::answer_ssh(Arc::clone(&shared), call))) };
+        let front: Arc<Shared> = Arc::clone(&self.shared);
+        Ok(SshDoor::open(front, serve)?)
     }
 
     /// The personal access token that is valid from the start.
@@ -143,6 +158,12 @@ impl GithubSimulator {
     }
 }
 
+impl AsRef<Front> for Shared {
+    fn as_ref(&self) -> &Front {
+        &self.front
+    }
+}
+
 async fn serve(request: HttpRequest, shared: web::Data<Shared>, payload: web::Payload) -> HttpResponse {
     let shared = shared.into_inner();
     let front = Arc::clone(&shared);
@@ -150,7 +171,10 @@ async fn serve(request: HttpRequest, shared: web::Data<Shared>, payload: web::Pa
         let path = request.uri().path().to_owned();
         match GitCall::of(&path, request.query_string()) {
             Some((repository, call)) => git::answer(&shared, request, body, quirks, repository, call).await,
-            None => rest::answer(&shared, &request),
+            None => match lfs::answer(&shared, &request, body).await {
+                Ok(response) => response,
+                Err(_) => rest::answer(&shared, &request),
+            },
         }
     };
     front.front.lead(request, payload, handler).await

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, TimeZone as _, Utc};
 
+use super::catalog::Shelf;
 use crate::domain::ids::{AccountId, GithubId};
 use crate::simulator::SimulatorError;
 
@@ -39,6 +40,8 @@ pub(crate) struct Repo {
     pub(crate) pushed_at: Option<DateTime<Utc>>,
     pub(crate) block: Option<Block>,
     pub(crate) folder: PathBuf,
+    /// What stands beside git.
+    pub(crate) shelf: Shelf,
 }
 
 /// The primary rate limit, counted over the whole server.
@@ -62,6 +65,7 @@ pub(crate) struct State {
     pub(crate) rate: Rate,
     /// Stars by user, newest last.
     pub(crate) stars: BTreeMap<AccountId, Vec<(GithubId, DateTime<Utc>)>>,
+    pub(crate) lfs: super::lfs::LfsState,
     clock: i64,
     next_id: i64,
 }
@@ -77,6 +81,7 @@ impl State {
             mints: 0,
             rate: Rate { limit: 5_000, remaining: 5_000, reset: EPOCH * 2 },
             stars: BTreeMap::new(),
+            lfs: super::lfs::LfsState::default(),
             clock: 0,
             next_id: 1_000,
         }
@@ -88,7 +93,7 @@ impl State {
         Utc.timestamp_opt(EPOCH + self.clock, 0).single().unwrap_or_default()
     }
 
-    fn fresh_id(&mut self) -> i64 {
+    pub(crate) fn fresh_id(&mut self) -> i64 {
         self.next_id += 1;
         self.next_id
     }
@@ -140,6 +145,7 @@ impl State {
             pushed_at: None,
             block: None,
             folder,
+            shelf: Shelf::default(),
         };
         self.repositories.insert(id, repo);
         Ok(id)

@@ -10,6 +10,7 @@ mod control;
 mod data;
 mod git;
 mod hooks;
+mod lfs;
 mod others;
 mod projects;
 mod query;
@@ -23,6 +24,7 @@ mod tests;
 
 use std::io;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
 use actix_web::http::header::SERVER;
@@ -39,6 +41,7 @@ use super::git_http::GitCall;
 use super::process::{Git, Quirks};
 use super::record::{RequestRecord, lock};
 use super::slot::Slot;
+use super::ssh::{Serve, SshDoor};
 use super::streams::ByteStream;
 use super::{SimulatorError, SimulatorOptions};
 
@@ -63,6 +66,7 @@ pub(crate) struct Shared {
     front: Front,
     git: Git,
     slots: Arc<Semaphore>,
+    writing: lfs::Writing,
 }
 
 /// A handle on the simulated OneDev; cheap to clone, usable from any thread and runtime.
@@ -84,6 +88,7 @@ impl OneDevSimulator {
             front: Front::default(),
             git: Git::new(&[]).with_hooks(folder.join("hooks-onedev"))?,
             slots: Arc::new(Semaphore::new(options.onedev_slots.max(1))),
+            writing: lfs::Writing::default(),
         });
         let data = web::Data::from(Arc::clone(&shared));
         let slot = Slot::start(options.workers, move |config| {
@@ -100,6 +105,20 @@ impl OneDevSimulator {
     /// The token with all of `admin`'s rights.
     pub fn admin_token(&self) -> &str {
         &self.shared.options.onedev_token
+    }
+
+    /// Opens an SSH door, whose keys are those of `admin`.
+    ///
+    /// # Errors
+    /// When no port, thread or key is to be had.
+    pub fn open_ssh(&self) -> Result<SshDoor, SimulatorError> {
+        let shared = Arc::clone(&self.shared);
+        let serve = move || -> Serve {
+            let data = web::Data::from(shared);
+            Rc::new(move |call| Box::pin(git::answer_ssh(data.clone(), call)))
+        };
+        let front: Arc<Shared> = Arc::clone(&self.shared);
+        Ok(SshDoor::open(front, serve)?)
     }
 
     /// Every request since the start or the last [`Self::clear_requests`].
@@ -141,6 +160,12 @@ impl OneDevSimulator {
     }
 }
 
+impl AsRef<Front> for Shared {
+    fn as_ref(&self) -> &Front {
+        &self.front
+    }
+}
+
 async fn serve(request: HttpRequest, shared: web::Data<Shared>, payload: web::Payload) -> HttpResponse {
     let data = shared.clone();
     let handler = |request, body, quirks| handle(data, request, body, quirks);
@@ -162,7 +187,10 @@ async fn handle(shared: web::Data<Shared>, request: HttpRequest, body: ByteStrea
     }
     match GitCall::of(&path, request.query_string()) {
         Some((repository, call)) => git::answer(shared, request, body, quirks, repository, call).await,
-        None => Reply::text(404, "Page not found").into(),
+        None => match lfs::answer(&shared, &request, body).await {
+            Ok(response) => response,
+            Err(_) => Reply::text(404, "Page not found").into(),
+        },
     }
 }
 

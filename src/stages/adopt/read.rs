@@ -67,7 +67,7 @@ async fn versions(tools: &Tools, project: &Project, most: usize) -> Result<Vec<F
     let folder = folder
         .map_err(|error| Failure::new("temporary_folder", error.to_string(), crate::domain::retry::Retry::Never))?;
     let repository = LocalRepository::init(folder.path()).await?;
-    let options = FetchOptions { thin: false, tips_only: most == 1, without_trees: false };
+    let options = FetchOptions { thin: false, tips_only: most == 1, without_trees: false, small_blobs: false };
     repository.take(from.fetch(&[tip], &[], options).await?).await?;
     Ok(repository.versions(tip, &[FACTS_FILE, REFS_FILE], most).await?)
 }
@@ -118,7 +118,7 @@ fn caught_up(mut marker: Marker, standing: &RefMap, put: &RefMap) -> Marker {
     for at in put.keys() {
         let Some(name) = kept::aliased(at) else { continue };
         if marker.not_level.iter().all(|it| it.name != name) {
-            marker.not_level.push(NotLevel { name, reason: UNTOLD.to_owned(), alias: Some(at.clone()) });
+            marker.not_level.push(NotLevel { name: name.into(), reason: UNTOLD.to_owned(), alias: Some(at.clone()) });
         }
     }
     marker

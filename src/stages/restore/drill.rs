@@ -48,7 +48,7 @@ async fn look(tools: &Tools, mirror: &Mirror, scratch: Option<PathBuf>) -> Resul
     })?;
     let refs = wanted.refs.len() as u64;
     let failed = |problem: String| Drill { outcome: Outcome::Failed, refs, problem: Some(problem), ..Drill::default() };
-    let (repository, done) = match folder::fill(tools, &wanted, made.path()).await {
+    let (repository, done, refs_set) = match folder::fill(tools, &wanted, made.path()).await {
         Ok(filled) => filled,
         // OneDev answers, and lacks what it should have.
         Err(failure) if failure.retry == Retry::Never || LACKS.contains(&failure.code) => {
@@ -59,10 +59,10 @@ async fn look(tools: &Tools, mirror: &Mirror, scratch: Option<PathBuf>) -> Resul
     let checked = repository.check().await?;
     let standing = repository.refs().await?;
     let mut problems = checked.amiss;
-    if standing != wanted.all() {
+    if standing != refs_set {
         problems.push("the refs that were restored are not those that were wanted".to_owned());
     }
-    if !wanted.exact && mirror.not_level.iter().all(|it| it.alias.is_some()) {
+    if !wanted.exact && mirror.not_level.iter().all(|it| it.name.reference().is_none() || it.alias.is_some()) {
         problems.push(format!("the refs are not those of the proof {}", wanted.digest));
     }
     let problem = (!problems.is_empty()).then(|| problems.join("; "));

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{Restored, Tools, Wanted, project};
+use super::{Restored, Tools, Wanted, everything, project};
 use crate::domain::ids::GithubId;
+use crate::domain::refs::{Oid, RefMap};
 use crate::domain::retry::Retry;
 use crate::git::{FetchOptions, LocalRepository};
 use crate::stages::failure::Failure;
@@ -44,7 +45,7 @@ pub async fn restore(tools: &Tools, id: GithubId, wanted: &Wanted, folder: &Path
     let made = made.map_err(|error| failed("cannot be written", &parent, &error))?;
     let here = made.path().join("repository.git");
     std::fs::create_dir(&here).map_err(|error| failed("cannot be made", &here, &error))?;
-    let (_, done) = fill(tools, wanted, &here).await?;
+    let (_, done, _) = fill(tools, wanted, &here).await?;
     let note = Note { github_id: id, proven_at: wanted.proven_at, digest: wanted.digest.clone() };
     let text = serde_json::to_string_pretty(&note).unwrap_or_default();
     std::fs::write(here.join(NOTE), text).map_err(|error| failed("cannot be written", &here, &error))?;
@@ -52,26 +53,32 @@ pub async fn restore(tools: &Tools, id: GithubId, wanted: &Wanted, folder: &Path
     Ok(done)
 }
 
-/// Fills an empty folder with a bare repository.
+/// Fills an empty folder with a bare repository; gives the refs that stand in it.
 ///
 /// # Errors
 /// Those of reading OneDev and of writing.
-pub async fn fill(tools: &Tools, wanted: &Wanted, folder: &Path) -> Result<(LocalRepository, Restored), Failure> {
+pub async fn fill(
+    tools: &Tools,
+    wanted: &Wanted,
+    folder: &Path,
+) -> Result<(LocalRepository, Restored, RefMap), Failure> {
     let repository = LocalRepository::init(folder).await?;
-    let (tips, mut bytes) = (wanted.tips(), 0);
+    let project = project(tools, &wanted.path)?;
+    let all = everything(&project, wanted).await?;
+    let mut tips: Vec<Oid> = all.values().copied().collect();
+    tips.sort_unstable();
+    tips.dedup();
+    let mut bytes = 0;
     if !tips.is_empty() {
-        let project = project(tools, &wanted.path)?;
-        // The list tells which protocol it speaks; one ref is enough.
-        project.ls_refs(&["refs/starkeep/origin"]).await?;
-        let options = FetchOptions { thin: false, tips_only: false, without_trees: false };
+        let options = FetchOptions { thin: false, ..FetchOptions::RELAY };
         bytes = repository.take(project.fetch(&tips, &[], options).await?).await?;
     }
-    repository.set_refs(wanted.all()).await?;
+    repository.set_refs(all.clone()).await?;
     if let Some(head) = &wanted.head {
         repository.set_head(head.clone()).await?;
     }
     let done = Restored { refs: wanted.refs.len(), kept: wanted.kept.len(), bytes, refused: Vec::new() };
-    Ok((repository, done))
+    Ok((repository, done, all))
 }
 
 /// Only an absent or empty folder, or an earlier restore of the same upstream, is written to.

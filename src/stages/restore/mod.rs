@@ -10,6 +10,7 @@ pub mod plan;
 pub mod remote;
 
 use crate::domain::naming::ProjectPath;
+use crate::domain::refs::RefMap;
 use crate::domain::retry::Retry;
 use crate::git::{self, Address, Patience, Upstream};
 use crate::onedev::OnedevClient;
@@ -60,4 +61,19 @@ pub(in crate::stages) fn project(tools: &Tools, path: &str) -> Result<Upstream, 
         service: "onedev",
     };
     Ok(Upstream::of_project(tools.http.clone(), address, tools.metrics.clone(), tools.wire)?)
+}
+
+/// Where releases, issues and the like are kept, unless `sync.metadata_ref` names a branch, which is upstream's
+/// then as any other.
+const META: &str = "refs/starkeep/meta";
+
+/// Every ref that is to be restored. What git does not carry is a history of its own: it goes along whole
+/// where the latest state is wanted. Reading the list also tells which protocol the project speaks.
+async fn everything(project: &Upstream, wanted: &Wanted) -> Result<RefMap, Failure> {
+    let mut all = wanted.all();
+    let list = project.ls_refs(&[META]).await?;
+    if wanted.latest {
+        all.extend(list.refs.into_iter().filter(|(name, _)| name.as_str() == META));
+    }
+    Ok(all)
 }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use crate::domain::kept;
 use crate::domain::mirror::NotLevel;
-use crate::domain::refs::{self, Head, Oid, RefMap, RefName};
+use crate::domain::refs::{self, Head, RefMap, RefName};
 use crate::domain::retry::Retry;
 use crate::stages::failure::Failure;
 use crate::store::history::{self, State};
@@ -27,6 +27,8 @@ pub struct Wanted {
     pub kept: RefMap,
     /// Where HEAD pointed.
     pub head: Option<RefName>,
+    /// No time was named, so what has no history of its own here is restored too.
+    pub latest: bool,
     /// The refs are exactly those of the proof. Not so where OneDev could hold some of them under no name.
     pub exact: bool,
 }
@@ -35,14 +37,6 @@ impl Wanted {
     /// Every ref, kept ones too.
     pub fn all(&self) -> RefMap {
         self.refs.iter().chain(&self.kept).map(|(name, oid)| (name.clone(), *oid)).collect()
-    }
-
-    /// Every object that a ref stands on, each once.
-    pub fn tips(&self) -> Vec<Oid> {
-        let mut tips: Vec<Oid> = self.refs.values().chain(self.kept.values()).copied().collect();
-        tips.sort_unstable();
-        tips.dedup();
-        tips
     }
 }
 
@@ -105,7 +99,7 @@ fn find(c: &mut Connection, mirror: &Mirror, at: Option<DateTime<Utc>>) -> Resul
     let kept = table::all(c, mirror.id)?;
     let kept = kept.into_iter().filter(|it| it.created_at <= time).map(|it| (it.kept_ref, it.oid)).collect();
     let path = project.path.clone();
-    Ok(Found::Wanted(Box::new(Wanted { path, proven_at, digest, refs, kept, head, exact })))
+    Ok(Found::Wanted(Box::new(Wanted { path, proven_at, digest, refs, kept, head, latest: at.is_none(), exact })))
 }
 
 fn head_of(mirror: &Mirror) -> Option<RefName> {
@@ -118,7 +112,8 @@ fn real_names(put: &RefMap, not_level: &[NotLevel]) -> RefMap {
         Some(name) => name,
         // A name that had to be hashed is known only as long as it is listed.
         None => {
-            not_level.iter().find(|it| it.alias.as_ref() == Some(at)).map_or_else(|| at.clone(), |it| it.name.clone())
+            let listed = not_level.iter().find(|it| it.alias.as_ref() == Some(at));
+            listed.and_then(|it| it.name.reference()).unwrap_or_else(|| at.clone())
         }
     };
     let own = |at: &RefName| at.as_str() == kept::STAND_IN;

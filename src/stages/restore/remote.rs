@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use tokio::sync::Semaphore;
 use url::Url;
 
-use super::{Restored, Tools, Wanted, project};
+use super::{Restored, Tools, Wanted, everything, project};
 use crate::domain::plan::is_troublesome;
 use crate::domain::refs::{Oid, RefMap, RefName};
 use crate::domain::retry::Retry;
@@ -30,10 +30,9 @@ pub async fn restore(tools: &Tools, wanted: &Wanted, to: Destination) -> Result<
     let address = Address { url: to.url, authorization: to.authorization, service: "restore" };
     let target = Target::new(tools.http.clone(), address, tools.metrics.clone(), tools.wire)?;
     let standing = target.receive_refs().await?.refs;
-    let all = wanted.all();
-    refuse_strange(&standing, &all)?;
     let from = project(tools, &wanted.path)?;
-    from.ls_refs(&["refs/starkeep/origin"]).await?;
+    let all = everything(&from, wanted).await?;
+    refuse_strange(&standing, &all)?;
     let pushes = pushes(&all, &standing, wanted.head.as_ref());
     let new: Vec<Oid> = pushes.iter().flatten().map(|it| it.new).collect();
     let order = Order {

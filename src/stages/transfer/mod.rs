@@ -7,6 +7,7 @@
 mod brake;
 mod head;
 mod keep;
+mod lfs;
 mod mark;
 mod prune;
 mod push;

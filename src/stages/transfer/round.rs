@@ -6,6 +6,7 @@ use std::sync::Arc;
 use chrono::Utc;
 use tokio::sync::Semaphore;
 
+use super::lfs::{Known, Lfs, Open};
 use crate::config::policy::Policy;
 use crate::config::sync::{ForeignRefs, Sync};
 use crate::domain::kept;
@@ -36,14 +37,18 @@ pub struct Tools {
     pub github: GithubClient,
     /// Where the projects are.
     pub onedev: OnedevClient,
-    /// Connections of the git wire client.
-    pub http: reqwest::Client,
+    /// What the git wire client connects with.
+    pub connections: git::Connections,
     /// How long a silent server is waited for.
     pub wire: Patience,
     /// Holds packs until they are whole.
     pub spool: Spool,
     /// One permit for each push under way: `onedev.concurrent_pushes`.
     pub pushes: Arc<Semaphore>,
+    /// One permit for each LFS object under way.
+    pub lfs: Arc<Semaphore>,
+    /// Who uploads which LFS object.
+    pub claims: git::Claims,
     /// How to sync.
     pub sync: Sync,
     /// What waits for an admin.
@@ -81,6 +86,7 @@ pub(super) struct Run<'a> {
     /// Refs that were pushed and not yet written down as such.
     pub(super) landed: Vec<(RefName, Option<Oid>)>,
     pub(super) bytes: Arc<git::Progress>,
+    pub(super) lfs: Lfs,
     pub(super) stats: Stats,
 }
 
@@ -118,20 +124,19 @@ impl View {
 
 /// The project's side of a transfer.
 pub(super) fn target(tools: &Tools, path: &ProjectPath) -> Result<Target, Failure> {
-    Ok(Target::new(tools.http.clone(), address(tools, path), tools.metrics.clone(), tools.wire)?)
+    Ok(Target::new(tools.connections.clone(), address(tools, path), tools.metrics.clone(), tools.wire)?)
 }
 
 /// The project, to be read from.
 pub(super) fn project(tools: &Tools, path: &ProjectPath) -> Result<Upstream, Failure> {
-    Ok(Upstream::of_project(tools.http.clone(), address(tools, path), tools.metrics.clone(), tools.wire)?)
+    Ok(Upstream::of_project(tools.connections.clone(), address(tools, path), tools.metrics.clone(), tools.wire)?)
 }
 
 fn address(tools: &Tools, path: &ProjectPath) -> Address {
-    Address {
-        url: tools.onedev.git_url(path),
-        authorization: Some(tools.onedev.git_authorization()),
-        service: "onedev",
-    }
+    let url = tools.onedev.push_url(path);
+    // By SSH a key tells who we are.
+    let authorization = (url.scheme() != "ssh").then(|| tools.onedev.git_authorization());
+    Address { url, authorization, service: "onedev" }
 }
 
 /// A project's path as it is remembered.
@@ -150,15 +155,16 @@ impl<'a> Run<'a> {
         };
         let path = path_of(sides)?;
         let refused = sides.not_level.iter().filter(|it| it.alias.is_some());
+        let refused = refused.filter_map(|it| Some((it.name.reference()?, it.reason.clone())));
         Ok(Self {
             tools,
             ticket,
             sides,
-            upstream: Upstream::new(tools.http.clone(), upstream, tools.metrics.clone(), tools.wire)?,
+            upstream: Upstream::new(tools.connections.clone(), upstream, tools.metrics.clone(), tools.wire)?,
             target: target(tools, &path)?,
             path,
             bytes: Arc::new(git::Progress::new(&tools.metrics)),
-            refused: refused.map(|it| (it.name.clone(), it.reason.clone())).collect(),
+            refused: refused.collect(),
             put: RefMap::new(),
             intents: BTreeMap::new(),
             stuck: BTreeMap::new(),
@@ -167,6 +173,7 @@ impl<'a> Run<'a> {
             default_branch: None,
             announced: false,
             landed: Vec::new(),
+            lfs: Lfs::new(tools),
             stats: Stats::default(),
         })
     }
@@ -176,8 +183,9 @@ impl<'a> Run<'a> {
         if depth == Depth::Quick {
             return self.look_quickly().await;
         }
-        let (mut view, tips) = tokio::try_join!(self.read_both(), self.tips())?;
+        let (mut view, (tips, lfs)) = tokio::try_join!(self.read_both(), self.tips())?;
         (self.put, self.intents) = tips;
+        self.lfs.know(lfs);
         if depth != Depth::Full {
             self.check_name()?;
         }
@@ -190,6 +198,9 @@ impl<'a> Run<'a> {
                 view = self.read_both().await?;
             }
         }
+        if depth == Depth::Full {
+            self.look_closely_at_lfs(&view).await?;
+        }
         for _ in 0..MOST_ROUNDS {
             let mut plan = self.plan(&view);
             self.brake(&plan, &view).await?;
@@ -198,7 +209,8 @@ impl<'a> Run<'a> {
             if plan.is_level() {
                 self.settle_head(&view, depth).await?;
                 self.settle_kept(&view).await?;
-                return Ok(self.proof(&view));
+                self.bring_lfs().await?;
+                return self.proof(&view).await;
             }
             self.execute(&plan, &mut view).await?;
             // Fifty thousand refs each: they need not be there beside the next ones.
@@ -214,8 +226,9 @@ impl<'a> Run<'a> {
     }
 
     pub(super) async fn compare(mut self) -> Result<Comparison, Failure> {
-        let (view, tips) = tokio::try_join!(self.read_both(), self.tips())?;
+        let (view, (tips, lfs)) = tokio::try_join!(self.read_both(), self.tips())?;
         (self.put, self.intents) = tips;
+        self.lfs.know(lfs);
         let refused = self.refused.keys().cloned().collect();
         let differences = plan::differences(&self.compared(&view, &refused), &self.rules());
         let differences = differences
@@ -230,6 +243,7 @@ impl<'a> Run<'a> {
             differences,
             not_level: self.sides.not_level.clone(),
             default_branch: self.head_difference(&view).await?,
+            lost_objects: self.lost_objects().await?,
         })
     }
 
@@ -245,7 +259,13 @@ impl<'a> Run<'a> {
 
     /// Both sides, at once.
     pub(super) async fn read_both(&self) -> Result<View, Failure> {
-        let target = async { Ok::<_, Failure>(self.target.receive_refs().await?) };
+        let target = async {
+            // By SSH the mere start of a push makes the project that it is for.
+            if self.target.url().scheme() == "ssh" {
+                self.check_project().await?;
+            }
+            Ok::<_, Failure>(self.target.receive_refs().await?)
+        };
         let (upstream, target) = tokio::try_join!(self.read_upstream(), target)?;
         Ok(self.view(upstream, target))
     }
@@ -256,11 +276,12 @@ impl<'a> Run<'a> {
 
     /// Upstream alone. A name says nothing about identity, so a change that nobody announced for this
     /// very repository is not acted upon before GitHub was asked by id.
-    async fn look_quickly(self) -> Result<Synced, Failure> {
+    async fn look_quickly(mut self) -> Result<Synced, Failure> {
         let upstream = self.read_upstream().await?;
         self.check_name()?;
         if self.still_stands(&upstream) {
-            return Ok(self.unchanged(&upstream));
+            let lfs = self.try_lfs_again().await?;
+            return Ok(self.unchanged(&upstream, lfs));
         }
         Err(Failure::new("upstream_changed", "upstream changed, and GitHub did not say so", Retry::Backoff))
     }
@@ -280,7 +301,7 @@ impl<'a> Run<'a> {
         self.sides.proven.as_deref() == Some(refs::digest(&managed, &upstream.head).as_str())
     }
 
-    fn unchanged(self, upstream: &Advertisement) -> Synced {
+    fn unchanged(self, upstream: &Advertisement, lfs: Option<Open>) -> Synced {
         let managed = refs::managed(&upstream.refs, &self.tools.sync.refs);
         Synced {
             digest: refs::digest(&managed, &upstream.head),
@@ -289,15 +310,30 @@ impl<'a> Run<'a> {
             default_branch: self.sides.default_branch.clone(),
             upstream_head: upstream.head.target().cloned(),
             ref_count: managed.len(),
-            not_level: self.sides.not_level.clone(),
+            not_level: match &lfs {
+                Some(open) => self.refs_not_level().chain(open.not_level.iter().cloned()).collect(),
+                None => self.sides.not_level.clone(),
+            },
+            retry_at: lfs.and_then(|it| it.retry_at),
             stats: self.stats,
         }
     }
 
-    /// What was last put, and what was about to be.
-    async fn tips(&self) -> Result<(RefMap, tips::Intents), Failure> {
+    fn refs_not_level(&self) -> impl Iterator<Item = NotLevel> + '_ {
+        self.sides.not_level.iter().filter(|it| !it.name.is_lfs()).cloned()
+    }
+
+    /// What was last put, what was about to be, and what is known of LFS.
+    async fn tips(&self) -> Result<((RefMap, tips::Intents), Known), Failure> {
         let mirror = self.ticket.mirror;
-        Ok(self.tools.store.read(move |c| tips::load(c, mirror)).await?)
+        Ok(self
+            .tools
+            .store
+            .read(move |c| {
+                let known = Known::load(c, mirror)?;
+                Ok((tips::load(c, mirror)?, known))
+            })
+            .await?)
     }
 
     fn rules(&self) -> Rules<'_> {
@@ -355,28 +391,30 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn proof(self, view: &View) -> Synced {
+    async fn proof(mut self, view: &View) -> Result<Synced, Failure> {
+        let lfs = self.open_lfs().await?;
         let aliased =
             self.refused.iter().filter(|(name, _)| view.upstream.contains_key(*name)).map(|(name, reason)| NotLevel {
-                name: name.clone(),
+                name: name.clone().into(),
                 reason: reason.clone(),
                 alias: kept::alias_name(name).ok(),
             });
         let stuck = self.stuck.iter().map(|(at, reason)| NotLevel {
-            name: kept::aliased(at).unwrap_or_else(|| at.clone()),
+            name: kept::aliased(at).unwrap_or_else(|| at.clone()).into(),
             reason: reason.clone(),
             alias: None,
         });
-        Synced {
+        Ok(Synced {
             digest: refs::digest(&view.upstream, &view.list.head),
             both_read: true,
             head: view.list.head.target().and_then(|it| view.upstream.get(it)).copied(),
             default_branch: self.default_branch.clone().unwrap_or_else(|| self.sides.default_branch.clone()),
             upstream_head: view.list.head.target().cloned(),
             ref_count: view.upstream.len(),
-            not_level: aliased.chain(stuck).chain(unnamed(&view.list.odd)).collect(),
+            not_level: aliased.chain(stuck).chain(unnamed(&view.list.odd)).chain(lfs.not_level).collect(),
+            retry_at: lfs.retry_at,
             stats: self.stats,
-        }
+        })
     }
 }
 
@@ -387,7 +425,7 @@ fn unnamed(odd: &[String]) -> impl Iterator<Item = NotLevel> + '_ {
             text.chars().map(|c| if c.is_ascii_alphanumeric() || c == '/' || c == '-' { c } else { '_' }).collect();
         let name = RefName::new(&shown).ok()?;
         Some(NotLevel {
-            name,
+            name: name.into(),
             reason: "the name is not one that OneDev could hold: not UTF-8, or not a legal ref name".to_owned(),
             alias: None,
         })

@@ -76,12 +76,20 @@ fn what_starkeep_does_not_act_on_is_recorded_with_githubs_words() {
     let other = |name: &str, action: Option<&str>| {
         Ok(Event::Other { name: name.to_owned(), action: action.map(str::to_owned) })
     };
-    assert_eq!(ask("issues", &json!({"action": "opened"})), other("issues", Some("opened")));
+    assert_eq!(ask("watch", &json!({"action": "started"})), other("watch", Some("started")));
     assert_eq!(ask("gollum", &json!({})), other("gollum", None));
     assert_eq!(ask("fork", &json!({"action": {"odd": []}})), other("fork", None));
     assert_eq!(ask("fork", &json!({"action": "x".repeat(65)})), other("fork", None));
     assert_eq!(ask("star", &json!({"action": "polished"})), other("star", Some("polished")));
     assert_eq!(ask("repository", &json!({"action": "created"})), other("repository", Some("created")));
+}
+
+#[test]
+fn what_git_does_not_carry_is_told_of_by_eight_events() {
+    let body = json!({"action": "opened", "repository": {"id": 42, "full_name": "octo/hello"}, "issue": {"odd": []}});
+    let Ok(Event::Cataloged { repository, name, action }) = ask("issues", &body) else { panic!("no such event") };
+    assert_eq!((repository.id.0, name.as_str(), action.as_deref()), (42, "issues", Some("opened")));
+    assert!(refused("release", &json!({"action": "published"})).contains("missing field `repository`"));
 }
 
 #[test]

@@ -1,0 +1,73 @@
+-- The catalog of a mirror: its commit in OneDev, and the round of reading that is open.
+CREATE TABLE catalogs (
+    mirror_id      TEXT COLLATE "C" NOT NULL PRIMARY KEY REFERENCES mirrors (id) ON DELETE CASCADE,
+    generation     BIGINT NOT NULL DEFAULT 0,
+    round_open     BOOLEAN NOT NULL DEFAULT FALSE,
+    sweeping       BOOLEAN NOT NULL DEFAULT FALSE,
+    swept_at       TEXT COLLATE "C",
+    looked_at      TEXT COLLATE "C",
+    next_at        TEXT COLLATE "C",
+    -- The commit and tree that stand in OneDev by our doing, and those about to be pushed.
+    ref_name       TEXT COLLATE "C",
+    tip            TEXT COLLATE "C",
+    tree           TEXT COLLATE "C",
+    intent         TEXT COLLATE "C",
+    intent_tree    TEXT COLLATE "C",
+    commits        BIGINT NOT NULL DEFAULT 0,
+    changed_at     TEXT COLLATE "C",
+    error_code     TEXT COLLATE "C",
+    error_message  TEXT COLLATE "C",
+    error_since    TEXT COLLATE "C"
+);
+CREATE INDEX catalogs_by_next ON catalogs (next_at);
+
+-- GitHub's lists, and how far each was read.
+CREATE TABLE catalog_feeds (
+    mirror_id TEXT COLLATE "C" NOT NULL REFERENCES mirrors (id) ON DELETE CASCADE,
+    feed      TEXT COLLATE "C" NOT NULL,
+    wanted    BOOLEAN NOT NULL,
+    sweeping  BOOLEAN NOT NULL,
+    since     TEXT COLLATE "C",
+    latest    TEXT COLLATE "C",
+    page      INTEGER NOT NULL,
+    paged     BOOLEAN NOT NULL,
+    etag      TEXT COLLATE "C",
+    etag_of   TEXT COLLATE "C",
+    done_at   TEXT COLLATE "C",
+    problem   TEXT COLLATE "C",
+    PRIMARY KEY (mirror_id, feed)
+);
+
+-- Every item: its JSON (zlib), that text's name as a git object, and the name that stands in OneDev.
+CREATE TABLE catalog_items (
+    mirror_id  TEXT COLLATE "C" NOT NULL REFERENCES mirrors (id) ON DELETE CASCADE,
+    kind       TEXT COLLATE "C" NOT NULL,
+    id         BIGINT NOT NULL,
+    number     BIGINT NOT NULL,
+    oid        TEXT COLLATE "C" NOT NULL,
+    published  TEXT COLLATE "C",
+    -- The round that last saw it; a complete list that did not show it once.
+    generation BIGINT NOT NULL,
+    missed     BOOLEAN NOT NULL DEFAULT FALSE,
+    body       BYTEA NOT NULL,
+    PRIMARY KEY (mirror_id, kind, id)
+);
+CREATE INDEX catalog_items_by_number ON catalog_items (mirror_id, number);
+
+-- What must be written anew, and pull requests whose reviews must be read.
+CREATE TABLE catalog_todo (
+    mirror_id TEXT COLLATE "C" NOT NULL REFERENCES mirrors (id) ON DELETE CASCADE,
+    what      TEXT COLLATE "C" NOT NULL,
+    number    BIGINT NOT NULL,
+    PRIMARY KEY (mirror_id, what, number)
+);
+
+-- The tree in OneDev, down to the folder of each thread: enough to write a folder anew.
+CREATE TABLE catalog_entries (
+    mirror_id TEXT COLLATE "C" NOT NULL REFERENCES mirrors (id) ON DELETE CASCADE,
+    folder    TEXT COLLATE "C" NOT NULL,
+    name      TEXT COLLATE "C" NOT NULL,
+    is_tree   BOOLEAN NOT NULL,
+    oid       TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (mirror_id, folder, name)
+);
