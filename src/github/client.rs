@@ -157,7 +157,8 @@ impl GithubClient {
 
     /// Which GitHub this is: the address that all its repositories lie below, without a slash at its end.
     pub fn instance(&self) -> String {
-        self.inner.git.as_str().trim_end_matches('/').to_owned()
+        // Whichever way git goes, it is the same GitHub.
+        self.lfs_url(self.inner.git.clone()).as_str().trim_end_matches('/').to_owned()
     }
 
     /// The value of the `Authorization` header for reading `name` by git over HTTPS, or `None` without

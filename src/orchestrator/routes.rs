@@ -11,7 +11,7 @@ use crate::domain::repository::Repository;
 use crate::domain::retry::Retry;
 use crate::stages::failure::{Failure, Verdict};
 use crate::stages::messages::{
-    Catalog, Compare, Depth, Describe, Ensure, Mark, Outcome, Remove, Ticket, Transfer, TwoSides,
+    Catalog, Compare, Depth, Describe, Ensure, Mark, Outcome, Remove, Ticket, TidyCaches, Transfer, TwoSides,
 };
 use crate::stages::restore;
 use crate::store::jobs::Job;
@@ -167,6 +167,7 @@ pub(super) async fn drill(tools: &Tools, ticket: &Ticket, mirror: Mirror) -> Res
 pub(super) async fn remove(tools: &Tools, mirror: Mirror) -> Result<Outcome, Failure> {
     if mirror.is_let_go() {
         tools.stages.ensure.ask(Remove { mirror }, PATIENCE).await??;
+        tools.stages.transfer.ask(TidyCaches, PATIENCE).await??;
     }
     Ok(Outcome::Nothing)
 }

@@ -87,7 +87,7 @@ fn count(tools: &Tools, message: &Record) {
         Outcome::Failed(_) => "failed",
         Outcome::Compared(_) | Outcome::Cataloged(_) | Outcome::Nothing => return,
     };
-    tools.metrics.syncs.with_label_values(&[outcome, "relay"]).inc();
+    tools.metrics.syncs.with_label_values(&[outcome, tools.sync.engine.name()]).inc();
     if let Outcome::Synced(it) = &message.outcome {
         let size = match it.stats.bytes_in {
             0..100_000_000 => "small",
@@ -342,7 +342,7 @@ impl Pen {
             changes: stats.changes.iter().map(|it| it.clone().into()).collect(),
         };
         let (mirror, job) = (it.ticket.mirror, Some(it.job.id));
-        let run = syncs::start(c, mirror, job, it.ticket.correlation, "relay", it.started_at)?;
+        let run = syncs::start(c, mirror, job, it.ticket.correlation, self.sync.engine.name(), it.started_at)?;
         syncs::finish(c, run, outcome, &work, self.now)?;
         Ok(())
     }

@@ -136,6 +136,8 @@ fn described(marker: &Marker) -> Option<Repository> {
     let it = marker.upstream.as_ref()?;
     Some(Repository {
         id: marker.github.id,
+        // GitHub says at the next look to which network a fork belongs.
+        network: marker.github.id,
         name: marker.github.repository.clone(),
         private: it.private,
         archived: it.archived,

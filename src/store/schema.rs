@@ -50,6 +50,7 @@ diesel::table! {
         description -> Nullable<Text>,
         pushed_at -> Nullable<Text>,
         described_at -> Text,
+        network_id -> Nullable<BigInt>,
     }
 }
 

@@ -156,6 +156,7 @@ fn stages(config: &Config, store: &Store, metrics: &Metrics, panics: &Panics) ->
         connections: git::http_client().unwrap().into(),
         wire: git::Patience::default(),
         spool: git::Spool::new(1 << 20, None),
+        caches: None,
         pushes,
         lfs: Arc::new(tokio::sync::Semaphore::new(1)),
         claims: crate::git::Claims::default(),

@@ -43,6 +43,8 @@ pub struct Tools {
     pub wire: Patience,
     /// Holds packs until they are whole.
     pub spool: Spool,
+    /// The cached engine's copies, if that is the engine.
+    pub caches: Option<git::Caches>,
     /// One permit for each push under way: `onedev.concurrent_pushes`.
     pub pushes: Arc<Semaphore>,
     /// One permit for each LFS object under way.
@@ -68,6 +70,8 @@ pub(super) struct Run<'a> {
     pub(super) sides: &'a TwoSides,
     pub(super) upstream: Upstream,
     pub(super) target: Target,
+    /// The copy on disk, with the cached engine.
+    pub(super) cache: Option<git::Cache>,
     /// The project's path, as it is in OneDev.
     pub(super) path: ProjectPath,
     pub(super) put: RefMap,
@@ -148,11 +152,9 @@ pub(super) fn path_of(sides: &TwoSides) -> Result<ProjectPath, Failure> {
 
 impl<'a> Run<'a> {
     pub(super) async fn open(tools: &'a Tools, ticket: &'a Ticket, sides: &'a TwoSides) -> Result<Self, Failure> {
-        let upstream = Address {
-            url: tools.github.git_url(&sides.repository),
-            authorization: tools.github.git_authorization(&sides.repository).await?,
-            service: "github",
-        };
+        let url = tools.github.git_url(&sides.repository);
+        let authorization = tools.github.git_authorization(&sides.repository).await?;
+        let upstream = Address { url, authorization, service: "github" };
         let path = path_of(sides)?;
         let refused = sides.not_level.iter().filter(|it| it.alias.is_some());
         let refused = refused.filter_map(|it| Some((it.name.reference()?, it.reason.clone())));
@@ -162,6 +164,7 @@ impl<'a> Run<'a> {
             sides,
             upstream: Upstream::new(tools.connections.clone(), upstream, tools.metrics.clone(), tools.wire)?,
             target: target(tools, &path)?,
+            cache: tools.caches.as_ref().map(|it| it.of(sides.network, sides.github_id)),
             path,
             bytes: Arc::new(git::Progress::new(&tools.metrics)),
             refused: refused.collect(),
@@ -207,6 +210,10 @@ impl<'a> Run<'a> {
             self.record(&plan).await?;
             plan.changes.retain(|it| !self.stuck.contains_key(&it.at));
             if plan.is_level() {
+                if depth == Depth::Full {
+                    // A copy that was lost, or is new, does not wait for the next change.
+                    self.fill(&view).await?;
+                }
                 self.settle_head(&view, depth).await?;
                 self.settle_kept(&view).await?;
                 self.bring_lfs().await?;

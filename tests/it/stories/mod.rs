@@ -3,6 +3,7 @@
 mod adopt;
 mod alias;
 mod brake;
+mod cached;
 mod catalog;
 mod commands;
 mod crash;
