@@ -13,6 +13,7 @@
 #[path = "../tests/support/postgres.rs"]
 mod postgres;
 
+mod catalog;
 mod first_mirror;
 mod many_refs;
 mod one_commit;
@@ -23,11 +24,12 @@ mod webhooks;
 
 type Bench = fn() -> anyhow::Result<()>;
 
-const BENCHES: [(&str, Bench); 6] = [
+const BENCHES: [(&str, Bench); 7] = [
     ("start", start::run),
     ("webhooks", webhooks::run),
     ("one_commit", one_commit::run),
     ("unchanged", unchanged::run),
+    ("catalog", catalog::run),
     ("many_refs", many_refs::run),
     ("first_mirror", first_mirror::run),
 ];

@@ -1,5 +1,7 @@
 //! From a configuration to a running service: adapters, actors, server. The only place that knows them all.
 
+mod kept;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +39,9 @@ use crate::telemetry::progress::Progress;
 
 /// Deliveries in hand at once: as many share one commit of the database.
 const RECEPTIONS: usize = 64;
+
+/// LFS objects on their way at once, over all mirrors; each holds at most 1 MiB.
+const LFS_AT_ONCE: usize = 8;
 
 /// How long a command waits for a free place in a stage.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -233,6 +238,7 @@ struct Adapters {
     naming: Naming,
     http: reqwest::Client,
     spool: git::Spool,
+    claims: git::Claims,
     metrics: Metrics,
     panics: Panics,
     progress: Progress,
@@ -247,6 +253,7 @@ impl Adapters {
             naming: Naming::parse(&config.onedev.naming, &config.onedev.root)?,
             http: git::http_client()?,
             spool: git::Spool::new(config.sync.spool_memory, config.sync.spool_dir.clone()),
+            claims: git::Claims::default(),
             metrics: metrics.clone(),
             panics: panics.clone(),
             progress: Progress::default(),
@@ -298,7 +305,10 @@ impl Adapters {
             wire: git::Patience { stall: config.sync.stall_timeout, ..git::Patience::default() },
             spool: self.spool.clone(),
             pushes: Arc::clone(&pushes),
+            lfs: Arc::new(Semaphore::new(LFS_AT_ONCE)),
+            claims: self.claims.clone(),
             sync: config.sync.clone(),
+            policy: config.policy.clone(),
             metrics: self.metrics.clone(),
             progress: self.progress.clone(),
             panics: self.panics.clone(),
@@ -336,6 +346,7 @@ impl Adapters {
             wire: git::Patience { stall: config.sync.stall_timeout, ..git::Patience::default() },
             folder: config.sync.spool_dir.clone().unwrap_or_else(std::env::temp_dir),
             pushes: Arc::clone(pushes),
+            claims: self.claims.clone(),
             sync: config.sync.clone(),
             metrics: self.metrics.clone(),
             progress: self.progress.clone(),

@@ -15,19 +15,20 @@ use crate::domain::ids::{CorrelationId, MirrorId};
 use crate::domain::job::{JobKind, Priority};
 use crate::domain::mirror::{Source, Status};
 use crate::domain::repository::{Repository, RepositoryName};
-use crate::store::Store;
+use crate::store::audit::{self, NewEntry};
 use crate::store::jobs::{self, NewJob};
 use crate::store::mirrors::{self, Mirror};
+use crate::store::{Connection, Store, StoreError};
 use crate::telemetry::progress::Step;
 
 /// Another process may have done the work, which tells nothing here: the table is looked at so often.
 const LOOK: Duration = Duration::from_millis(200);
 
-pub(super) async fn run(given: &Given, names: Vec<RepositoryName>) -> anyhow::Result<u8> {
+pub(super) async fn run(given: &Given, names: Vec<RepositoryName>, allow_mass_delete: bool) -> anyhow::Result<u8> {
     let config = given.quiet_config()?;
     // It works on nothing until the mirrors are known, and then on them alone.
     let app = App::start(AppOptions { config, only: Some(Vec::new()), ..AppOptions::default() }).await?;
-    let chosen = match choose(&app, names).await {
+    let chosen = match choose(&app, names, allow_mass_delete).await {
         Ok(chosen) => chosen,
         Err(error) => {
             app.shut_down().await;
@@ -50,25 +51,36 @@ pub(super) async fn run(given: &Given, names: Vec<RepositoryName>) -> anyhow::Re
     Ok(u8::from(!good))
 }
 
-async fn choose(app: &App, names: Vec<RepositoryName>) -> anyhow::Result<BTreeMap<MirrorId, RepositoryName>> {
+async fn choose(
+    app: &App,
+    names: Vec<RepositoryName>,
+    allow_mass_delete: bool,
+) -> anyhow::Result<BTreeMap<MirrorId, RepositoryName>> {
     let mut chosen = BTreeMap::new();
     for name in names {
         let repository = app.describe(name.clone()).await?;
-        let mirror = app.store.write(move |c| queue(c, &repository)).await?;
+        let mirror = app.store.write(move |c| queue(c, &repository, allow_mass_delete)).await?;
         chosen.insert(mirror.id, name);
     }
     Ok(chosen)
 }
 
-fn queue(c: &mut crate::store::Connection, repository: &Repository) -> Result<Mirror, crate::store::StoreError> {
+fn queue(c: &mut Connection, repository: &Repository, allow_mass_delete: bool) -> Result<Mirror, StoreError> {
     let now = Utc::now();
     let (mirror, _) =
         mirrors::ensure(c, &Subject { id: repository.id, name: repository.name.clone() }, Source::Manual, now)?;
     if !mirror.status.is_synced() {
         mirrors::restar(c, mirror.id, now)?;
     }
-    let job = NewJob::of(JobKind::Sync, mirror.id, Priority::ASKED, CorrelationId(Uuid::now_v7()));
-    jobs::enqueue(c, &job, now)?;
+    let correlation = CorrelationId(Uuid::now_v7());
+    let job = NewJob::of(JobKind::Sync, mirror.id, Priority::ASKED, correlation);
+    jobs::enqueue(c, &job.allowing_mass_delete(allow_mass_delete), now)?;
+    if allow_mass_delete {
+        let mut entry = NewEntry::of("cli", "mirror.sync", &mirror.name.to_string());
+        entry.detail = serde_json::json!({ "mirror": mirror.id, "allow_mass_delete": true });
+        entry.correlation = Some(correlation);
+        audit::append(c, &entry, now)?;
+    }
     Ok(mirror)
 }
 

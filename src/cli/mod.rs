@@ -4,6 +4,7 @@
 mod completions;
 mod config;
 mod demo;
+mod kept;
 mod migrate;
 mod mirror;
 mod output;
@@ -51,6 +52,9 @@ enum Command {
         /// OWNER/NAME
         #[arg(required = true, value_name = "OWNER/NAME")]
         repositories: Vec<RepositoryName>,
+        /// Delete and overwrite as much as upstream says, this once (see policy.mass_delete)
+        #[arg(long)]
+        allow_mass_delete: bool,
     },
     /// Show how mirrors stand
     Status {
@@ -63,6 +67,11 @@ enum Command {
         /// OWNER/NAME; all of them without it
         #[arg(value_name = "OWNER/NAME")]
         repositories: Vec<RepositoryName>,
+    },
+    /// Old tips that were kept: list them, or make a branch of one
+    Kept {
+        #[command(subcommand)]
+        action: kept::Action,
     },
     /// Bring the database up to date
     Migrate,
@@ -122,9 +131,12 @@ async fn run_command(command: Command, given: &Given) -> anyhow::Result<u8> {
     match command {
         Command::Serve => serve::run(given).await,
         Command::Demo { once } => demo::run(given, once).await,
-        Command::Mirror { repositories } => mirror::run(given, repositories).await,
+        Command::Mirror { repositories, allow_mass_delete } => {
+            mirror::run(given, repositories, allow_mass_delete).await
+        }
         Command::Status { repository } => status::run(given, repository).await,
         Command::Verify { repositories } => verify::run(given, repositories).await,
+        Command::Kept { action } => kept::run(given, action).await,
         Command::Migrate => migrate::run(given).await,
         Command::Config { action } => Ok(config::run(action, &given.options, given.json, &mut out, &mut err)?),
         Command::Completions { shell } => {

@@ -19,6 +19,7 @@ mod layers;
 pub mod log;
 mod nearest;
 pub mod onedev;
+pub mod policy;
 mod problem;
 pub mod retry;
 mod rules;
@@ -50,6 +51,8 @@ pub struct Config {
     pub onedev: onedev::Onedev,
     /// How refs and packs are moved.
     pub sync: sync::Sync,
+    /// What waits for an admin.
+    pub policy: policy::Policy,
     /// Backing off.
     pub retry: retry::Retry,
     /// The admin API.
@@ -112,6 +115,7 @@ impl Config {
             stars: Section::read(values),
             onedev: Section::read(values),
             sync: Section::read(values),
+            policy: Section::read(values),
             retry: Section::read(values),
             admin: Section::read(values),
             log: Section::read(values),
@@ -120,8 +124,9 @@ impl Config {
 
     /// The sections' own problems with their origins, without those of keys that could not even be read.
     fn problems(&self, unread: &[Problem], shown: &[Shown]) -> Vec<Problem> {
-        let Self { server, database, github, stars, onedev, sync, retry, admin, log } = self;
-        let sections: [&dyn SectionProblems; 9] = [server, database, github, stars, onedev, sync, retry, admin, log];
+        let Self { server, database, github, stars, onedev, sync, policy, retry, admin, log } = self;
+        let sections: [&dyn SectionProblems; 10] =
+            [server, database, github, stars, onedev, sync, policy, retry, admin, log];
         let origins: BTreeMap<&str, &Origin> =
             shown.iter().filter_map(|it| Some((it.key.as_str(), it.origin.as_ref()?))).collect();
         sections

@@ -36,6 +36,8 @@ pub struct Sync {
     pub stall_timeout: Duration,
     /// Keep the old tip of what upstream overwrote or deleted.
     pub keep_overwritten: bool,
+    /// Bring LFS objects too.
+    pub lfs: bool,
     /// Larger upstreams are paused. Bytes.
     pub max_bytes: Option<u64>,
     /// Keep the catalog: issues, releases and whatever else git does not carry.
@@ -46,6 +48,8 @@ pub struct Sync {
     pub metadata_interval: Duration,
     /// How often everything is listed, which alone shows what was deleted.
     pub metadata_sweep: Duration,
+    /// Larger attachments of issues and comments are not brought. Bytes.
+    pub attachment_max_bytes: u64,
 }
 
 /// What happens to foreign refs.
@@ -74,11 +78,13 @@ impl Default for Sync {
             timeout: Duration::from_secs(1800),
             stall_timeout: Duration::from_secs(60),
             keep_overwritten: true,
+            lfs: true,
             max_bytes: None,
             metadata: true,
             metadata_ref: RefName::new("refs/starkeep/meta").expect("a literal"),
             metadata_interval: Duration::from_secs(3600),
             metadata_sweep: Duration::from_secs(7 * 86_400),
+            attachment_max_bytes: 25 << 20,
         }
     }
 }
@@ -98,11 +104,13 @@ impl Section for Sync {
             timeout,
             stall_timeout,
             keep_overwritten,
+            lfs,
             max_bytes,
             metadata,
             metadata_ref,
             metadata_interval,
             metadata_sweep,
+            attachment_max_bytes,
         } = &mut it;
         values.set("sync.workers", workers, number);
         values.set("sync.lease", lease, duration::parse);
@@ -115,11 +123,13 @@ impl Section for Sync {
         values.set("sync.timeout", timeout, duration::parse);
         values.set("sync.stall_timeout", stall_timeout, duration::parse);
         values.set("sync.keep_overwritten", keep_overwritten, flag);
+        values.set("sync.lfs", lfs, flag);
         values.set_option("sync.max_bytes", max_bytes, size::parse);
         values.set("sync.metadata", metadata, flag);
         values.set("sync.metadata_ref", metadata_ref, catalog_ref);
         values.set("sync.metadata_interval", metadata_interval, duration::parse);
         values.set("sync.metadata_sweep", metadata_sweep, duration::parse);
+        values.set("sync.attachment_max_bytes", attachment_max_bytes, size::parse);
         it
     }
 
@@ -136,11 +146,13 @@ impl Section for Sync {
             timeout,
             stall_timeout,
             keep_overwritten: _,
+            lfs: _,
             max_bytes,
             metadata: _,
             metadata_ref: _,
             metadata_interval,
             metadata_sweep,
+            attachment_max_bytes,
         } = self;
         let (tick, second) = (Duration::from_millis(1), Duration::from_secs(1));
         let (hour, day) = (second * 3600, second * 86_400);
@@ -148,6 +160,7 @@ impl Section for Sync {
         problems.extend(counting("sync.workers", *workers as u64, 1, 1024));
         problems.extend(lasting("sync.lease", *lease, second, hour));
         problems.extend(lasting("sync.interval", *interval, second, day * 365));
+        problems.extend(sized("sync.attachment_max_bytes", *attachment_max_bytes, 1, 1 << 40));
         problems.extend(lasting("sync.metadata_interval", *metadata_interval, second, day * 365));
         problems.extend(lasting("sync.metadata_sweep", *metadata_sweep, second, day * 365));
         problems.extend(lasting("sync.timeout", *timeout, tick, day * 7));

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::job::word;
-use super::refs::RefName;
+use super::lfs::LfsOid;
+use super::refs::{Oid, RefName};
 
 /// Why a mirror exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -92,12 +93,71 @@ impl Status {
 word!(Source, "source");
 word!(Status, "status");
 
-/// A ref whose real name does not stand in OneDev as it does upstream, and why.
+/// A thing that is not level: a ref by its name, an LFS object as `lfs:` and its id, an unreadable LFS
+/// pointer as `lfs-pointer:` and git's id of the file. No ref's name has a colon, so none is taken for another.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Item(String);
+
+const OBJECT: &str = "lfs:";
+const POINTER: &str = "lfs-pointer:";
+
+impl Item {
+    /// An LFS object.
+    pub fn object(oid: LfsOid) -> Self {
+        Self(format!("{OBJECT}{oid}"))
+    }
+
+    /// A pointer file that cannot be read.
+    pub fn pointer(blob: Oid) -> Self {
+        Self(format!("{POINTER}{blob}"))
+    }
+
+    /// That not everything was searched for LFS pointers.
+    pub fn unsearched() -> Self {
+        Self(format!("{OBJECT}unsearched"))
+    }
+
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The ref, if it is one.
+    pub fn reference(&self) -> Option<RefName> {
+        RefName::new(&self.0).ok()
+    }
+
+    /// Whether it is about LFS.
+    pub fn is_lfs(&self) -> bool {
+        self.0.starts_with(OBJECT) || self.0.starts_with(POINTER)
+    }
+}
+
+impl From<RefName> for Item {
+    fn from(name: RefName) -> Self {
+        Self(name.to_string())
+    }
+}
+
+impl PartialEq<RefName> for Item {
+    fn eq(&self, name: &RefName) -> bool {
+        self.0 == name.as_str()
+    }
+}
+
+impl std::fmt::Display for Item {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What does not stand in OneDev as it does upstream, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotLevel {
-    /// The ref upstream.
+    /// The ref upstream, or what else it is.
     #[serde(rename = "ref")]
-    pub name: RefName,
+    pub name: Item,
     /// What OneDev said, or the rule that kept it back.
     pub reason: String,
     /// The alias ref that holds its tip, if one could be made.

@@ -4,14 +4,17 @@
 //! actor: what changes from call to call is an argument. Everything else in the crate may import
 //! this module; it imports nothing of the crate.
 
+pub mod brake;
 pub mod catalog;
 pub mod event;
 pub mod ids;
 pub mod job;
 pub mod kept;
+pub mod lfs;
 pub mod mirror;
 pub mod naming;
 pub mod outcome;
+pub mod part;
 pub mod plan;
 pub mod policy;
 pub mod refs;

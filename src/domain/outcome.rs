@@ -1,6 +1,9 @@
 //! What a sync or a comparison found and moved.
 
+use chrono::{DateTime, Utc};
+
 use super::kept;
+use super::lfs::LfsOid;
 use super::mirror::NotLevel;
 use super::plan::Difference;
 use super::refs::{Oid, RefName};
@@ -20,6 +23,8 @@ pub struct Synced {
     pub ref_count: usize,
     /// Refs whose real name does not stand in OneDev as it does upstream.
     pub not_level: Vec<NotLevel>,
+    /// When the first LFS object that could not be brought is tried again.
+    pub retry_at: Option<DateTime<Utc>>,
     /// What was moved.
     pub stats: Stats,
 }
@@ -43,6 +48,8 @@ pub struct Stats {
     pub kept: usize,
     /// Alias refs made or moved.
     pub aliased: usize,
+    /// LFS objects brought.
+    pub lfs_objects: u64,
     /// The first [`MOST_CHANGES`] of them, as `+ref oid`, `~ref old new`, `-ref old`.
     pub changes: Vec<String>,
 }
@@ -53,7 +60,17 @@ pub const MOST_CHANGES: usize = 200;
 impl Stats {
     /// Whether anything was written.
     pub fn changed(&self) -> bool {
-        self.created + self.moved + self.deleted + self.kept + self.aliased > 0
+        self.created + self.moved + self.deleted + self.kept + self.aliased > 0 || self.lfs_objects > 0
+    }
+
+    /// Notes LFS objects that were brought.
+    pub fn note_lfs(&mut self, objects: u64, bytes: u64) {
+        if objects > 0 {
+            self.lfs_objects += objects;
+            self.bytes_in += bytes;
+            self.bytes_out += bytes;
+            self.changes.push(format!("lfs {objects} objects of {bytes} bytes"));
+        }
     }
 
     /// Notes one ref that was pushed.
@@ -89,11 +106,26 @@ pub struct Comparison {
     pub not_level: Vec<NotLevel>,
     /// OneDev's default branch where it is not upstream's: (upstream's, OneDev's).
     pub default_branch: Option<(String, Option<String>)>,
+    /// LFS objects that OneDev should have and does not.
+    pub lost_objects: Vec<LfsOid>,
+    /// The catalog's ref, if it does not stand where starkeep put it. That says nothing about the mirror.
+    pub catalog: Option<Moved>,
+}
+
+/// A ref of starkeep's own that does not stand where it was put.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moved {
+    /// Which.
+    pub name: RefName,
+    /// Where it was put.
+    pub expected: Oid,
+    /// Where it stands; `None`: it is gone.
+    pub found: Option<Oid>,
 }
 
 impl Comparison {
     /// Whether both sides hold the same.
     pub fn is_level(&self) -> bool {
-        self.differences.is_empty() && self.default_branch.is_none()
+        self.differences.is_empty() && self.default_branch.is_none() && self.lost_objects.is_empty()
     }
 }

@@ -176,6 +176,8 @@ fn unwanted_ref(sides: &Sides<'_>, rules: &Rules<'_>, name: &RefName, at: &RefNa
 pub struct Answers {
     /// Refs whose new tip is a descendant of the old one.
     pub descendants: BTreeSet<RefName>,
+    /// Refs about which that was asked; of many a spread sample.
+    pub asked: BTreeSet<RefName>,
     /// Tips that are no commits: tags of blobs and trees.
     pub odd: BTreeSet<Oid>,
 }

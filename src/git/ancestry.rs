@@ -39,7 +39,7 @@ pub async fn is_ancestor(upstream: &Upstream, old: Oid, new: Oid) -> Ancestry {
 /// one, whose connection is used again.
 async fn objects_missing(upstream: &Upstream, old: Oid, new: Oid) -> Result<u32, WireError> {
     // Leaving trees out makes a "no" cheaper for upstream, which is not worth a request of its own.
-    let options = FetchOptions { thin: false, tips_only: false, without_trees: upstream.is_known_to_filter() };
+    let options = FetchOptions { without_trees: upstream.is_known_to_filter(), ..FetchOptions::default() };
     let mut pack = upstream.fetch(&[old], &[new], options).await?;
     if pack.objects() == 0 {
         while pack.next().await?.is_some() {}

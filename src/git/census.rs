@@ -142,7 +142,7 @@ async fn ask(upstream: &Upstream, group: &[Doubt], questions: &mut usize) -> Res
 }
 
 async fn answer(upstream: &Upstream, wants: &[Oid]) -> Result<Option<Contents>, WireError> {
-    let options = FetchOptions { thin: false, tips_only: true, without_trees: true };
+    let options = FetchOptions { thin: false, tips_only: true, without_trees: true, ..FetchOptions::default() };
     let mut pack = upstream.fetch(wants, &[], options).await?;
     let mut walker = Walker::default();
     while let Some(piece) = pack.next().await? {

@@ -14,6 +14,7 @@ use super::pack::{Pack, refused};
 use super::pktline::{FrameError, Packet, line, put, put_delimiter, put_flush};
 use super::remote::AGENT;
 use super::sideband::SideBand;
+use crate::domain::lfs::POINTER_LIMIT;
 use crate::domain::refs::Oid;
 
 /// The most bytes of what stands in front of a pack.
@@ -28,11 +29,13 @@ pub struct FetchOptions {
     pub tips_only: bool,
     /// No trees and no blobs. Upstream must offer `filter`.
     pub without_trees: bool,
+    /// No file that is too long for an LFS pointer. Upstream must offer `filter`.
+    pub small_blobs: bool,
 }
 
 impl FetchOptions {
     /// As a relay wants it: whole history, thin.
-    pub const RELAY: Self = Self { thin: true, tips_only: false, without_trees: false };
+    pub const RELAY: Self = Self { thin: true, tips_only: false, without_trees: false, small_blobs: false };
 }
 
 /// The body of a v2 `fetch`. Each oid is named once.
@@ -51,6 +54,8 @@ pub(crate) fn request_v2(wants: &[Oid], haves: &[Oid], options: FetchOptions) ->
     }
     if options.without_trees {
         put(&mut out, b"filter tree:0\n")?;
+    } else if options.small_blobs {
+        put(&mut out, format!("filter blob:limit={POINTER_LIMIT}\n").as_bytes())?;
     }
     put_oids(&mut out, "want", wants)?;
     put_oids(&mut out, "have", haves)?;

@@ -14,6 +14,7 @@
 //! - [`Target`]: lists refs and pushes commands with a pack; [`PushReport`] tells what became of each.
 //! - [`Relay`]: the whole transfer, with the process's [`Spool`] in between.
 //! - [`Packer`]: packs of objects that starkeep makes itself.
+//! - [`LfsEndpoint`]: one repository's LFS objects; [`Findings`]: the pointers that a passing pack held.
 //! - [`non_commit_tags`] and [`is_ancestor`]: two questions that are answered by small fetches.
 //!
 //! Every error is a [`WireError`]: which side, a stable word, whether it may pass.
@@ -29,6 +30,7 @@ mod feed;
 mod fetch;
 mod file;
 mod haves;
+mod lfs;
 mod listing;
 mod pack;
 mod packer;
@@ -37,6 +39,7 @@ mod progress;
 mod relay;
 mod remote;
 mod report;
+mod scan;
 mod sideband;
 mod spool;
 mod status;
@@ -54,13 +57,17 @@ pub use command::{Command, Push, batches};
 pub use error::{Side, WireError};
 pub use fetch::FetchOptions;
 pub use haves::{MAX_HAVES, haves, wants};
+pub use lfs::{
+    Answer, Claim, Claims, Download, LfsEndpoint, Link, MOST_AT_ONCE, ObjectError, Operation, Source, Standing, measure,
+};
 pub use listing::{Advertisement, ReceiveAdvertisement, Version};
 pub use pack::Pack;
 pub use packer::{MadePack, Packer};
 pub use progress::{Phase, Progress, Snapshot};
-pub use relay::{Order, Relay, TransferOptions, Transferred};
+pub use relay::{Order, Prepared, Relay, TransferOptions, Transferred};
 pub use remote::{Address, Patience, http_client};
 pub use report::{PushReport, RefOutcome, Refusal};
+pub use scan::{Findings, scan_all, settle};
 pub use spool::Spool;
 pub use target::Target;
 pub use upstream::Upstream;

@@ -3,10 +3,13 @@
 //! Bytes come from the side-band of a fetch; they go to the spool, straight into a push, or to the
 //! walker of [`super::census`]. The checksum at the end is not verified here: the target does so.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use bytes::{Bytes, BytesMut};
 
 use super::body::Body;
 use super::error::WireError;
+use super::scan::Scanner;
 use super::sideband::{SideBand, Step};
 
 /// `PACK`, version, count of objects.
@@ -35,7 +38,11 @@ pub struct Pack {
     objects: u32,
     bytes: u64,
     ended: bool,
+    scan: Option<Scan>,
 }
+
+/// A scan of a pack as it passes, shared with whoever asks for what it found.
+pub(crate) type Scan = Arc<Mutex<Scanner>>;
 
 impl Pack {
     /// Waits for the head of the pack and checks it.
@@ -43,7 +50,7 @@ impl Pack {
     /// # Errors
     /// Whatever the server reports instead; bytes that are no pack.
     pub(crate) async fn open(body: Body, bands: SideBand, input: Bytes) -> Result<Self, WireError> {
-        let mut it = Self { body, bands, input, ahead: None, objects: 0, bytes: 0, ended: false };
+        let mut it = Self { body, bands, input, ahead: None, objects: 0, bytes: 0, ended: false, scan: None };
         let mut ahead = Bytes::new();
         while ahead.len() < HEADER {
             let Some(piece) = it.receive().await? else { return Err(it.truncated()) };
@@ -54,6 +61,11 @@ impl Pack {
         it.ahead = Some(ahead);
         it.bytes = 0;
         Ok(it)
+    }
+
+    /// Every byte that is handed on passes this scan too.
+    pub(crate) fn scan_with(&mut self, scan: Scan) {
+        self.scan = Some(scan);
     }
 
     /// How many objects the head promises.
@@ -82,6 +94,9 @@ impl Pack {
             None => self.receive().await?,
         };
         self.bytes += piece.as_ref().map_or(0, |it| it.len() as u64);
+        if let (Some(piece), Some(scan)) = (&piece, &self.scan) {
+            scan.lock().unwrap_or_else(PoisonError::into_inner).feed(piece);
+        }
         if piece.is_none() && self.bytes < (HEADER + TRAILER) as u64 {
             return Err(self.truncated());
         }

@@ -4,7 +4,7 @@
 //! pack that the target indexes. Either everything arrives and the target moves its refs, or none
 //! of the objects count: a pack that breaks off is thrown away by the target with its quarantine.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -12,8 +12,10 @@ use super::command::{Push, batches};
 use super::error::{Side, WireError};
 use super::feed::Feed;
 use super::fetch::FetchOptions;
+use super::pack::Scan;
 use super::progress::{Phase, Progress};
 use super::report::{PushReport, RefOutcome, Refusal};
+use super::scan::{Findings, Scanner};
 use super::spool::{Spool, StreamRule, Taken, Taking};
 use super::target::Target;
 use super::upstream::Upstream;
@@ -27,6 +29,8 @@ pub struct TransferOptions {
     pub stream_above: Option<u64>,
     /// Packs above so many bytes are given up: `sync.max_bytes`.
     pub max_bytes: Option<u64>,
+    /// Look for LFS pointers in the pack as it passes.
+    pub scan: bool,
 }
 
 /// What is to be moved.
@@ -54,6 +58,34 @@ pub struct Transferred {
     pub streamed: bool,
     /// The pack waited in a file.
     pub in_file: bool,
+    /// The LFS pointers that were seen in it, if it was scanned.
+    pub found: Option<Findings>,
+}
+
+/// A pack that has been fetched, or is coming, and nothing of it pushed yet.
+#[derive(Debug)]
+pub struct Prepared {
+    ready: Ready,
+    done: Transferred,
+    before: u64,
+    scan: Option<Scan>,
+}
+
+impl Prepared {
+    /// The LFS pointers in the pack. `None` if it was not scanned, or is streamed: then they are known
+    /// when it has been delivered.
+    pub fn take_findings(&mut self) -> Option<Findings> {
+        if self.ready.live { None } else { self.scan.take().map(findings) }
+    }
+
+    /// Whether the pack is streamed: what is in it is not known yet.
+    pub fn is_streamed(&self) -> bool {
+        self.ready.live
+    }
+}
+
+fn findings(scan: Scan) -> Findings {
+    scan.lock().unwrap_or_else(PoisonError::into_inner).finish()
 }
 
 /// The two ends of a transfer and what it uses on the way.
@@ -74,6 +106,7 @@ pub struct Relay<'a> {
 }
 
 /// A pack, and the turn to push it.
+#[derive(Debug)]
 struct Ready {
     feed: Feed,
     permit: Option<OwnedSemaphorePermit>,
@@ -90,15 +123,37 @@ impl Relay<'_> {
     /// # Errors
     /// See [`WireError`]; upstream's reason is told where both sides have one.
     pub async fn transfer(&self, order: &Order) -> Result<Transferred, WireError> {
+        let prepared = self.prepare(order).await?;
+        self.deliver(order, prepared).await
+    }
+
+    /// The first half of a transfer: the pack is fetched, or begins to come. Nothing is pushed, and no
+    /// turn to push is held unless it streams: then the other half must follow at once.
+    ///
+    /// # Errors
+    /// As for [`Relay::transfer`].
+    pub async fn prepare(&self, order: &Order) -> Result<Prepared, WireError> {
         let before = self.progress.snapshot().received;
-        let mut done = Transferred::default();
-        let mut ready = self.ready(order, self.options.stream_above, &mut done).await?;
+        let (mut done, mut scan) = (Transferred::default(), None);
+        let ready = self.ready(order, self.options.stream_above, &mut done, &mut scan).await?;
+        Ok(Prepared { ready, done, before, scan })
+    }
+
+    /// The other half.
+    ///
+    /// # Errors
+    /// As for [`Relay::transfer`].
+    pub async fn deliver(&self, order: &Order, prepared: Prepared) -> Result<Transferred, WireError> {
+        let Prepared { mut ready, mut done, before, mut scan } = prepared;
+        if ready.permit.is_none() {
+            ready.permit = Some(self.turn().await?);
+        }
         let mut carried = false;
         for push in &order.pushes {
             let mut report = PushReport::default();
             for part in parts(push) {
                 let carries = !carried && part.needs_pack();
-                report.absorb(self.part(order, &part, carries, &mut ready, &mut done).await?);
+                report.absorb(self.part(order, &part, carries, &mut ready, &mut done, &mut scan).await?);
                 carried |= carries;
             }
             let lost = done.objects > 0 && carried && pack_was_refused(&report);
@@ -109,6 +164,7 @@ impl Relay<'_> {
         }
         self.progress.enter(Phase::Done);
         done.received = self.progress.snapshot().received - before;
+        done.found = scan.map(findings);
         Ok(done)
     }
 
@@ -120,6 +176,7 @@ impl Relay<'_> {
         carries: bool,
         ready: &mut Ready,
         done: &mut Transferred,
+        scan: &mut Option<Scan>,
     ) -> Result<PushReport, WireError> {
         let failed = match self.target.push_pack(part, ready.take(carries), &self.progress).await {
             Err(error) if carries && ready.live && error.side() == Some(Side::Upstream) => error,
@@ -128,21 +185,23 @@ impl Relay<'_> {
         tracing::warn!(error = %failed, "the stream from upstream broke off: once more through the spool");
         // The turn goes back while the pack is fetched again: it may come slowly.
         ready.permit = None;
-        *ready = self.ready(order, None, done).await?;
+        *ready = self.ready(order, None, done, scan).await?;
+        ready.permit = Some(self.turn().await?);
         self.target.push_pack(part, ready.take(carries), &self.progress).await
     }
 
-    /// Fetches, and waits for the turn to push.
+    /// Fetches. The turn to push comes with a stream only.
     async fn ready(
         &self,
         order: &Order,
         stream_above: Option<u64>,
         done: &mut Transferred,
+        scan: &mut Option<Scan>,
     ) -> Result<Ready, WireError> {
         let mut feed = Feed::empty();
         done.streamed = false;
         if !order.wants.is_empty() {
-            match self.fetch(order, stream_above, done).await? {
+            match self.fetch(order, stream_above, done, scan).await? {
                 Taken::Live(live) => {
                     done.streamed = true;
                     let (feed, permit) = Feed::live(*live);
@@ -154,10 +213,13 @@ impl Relay<'_> {
                 }
             }
         }
+        Ok(Ready { feed, permit: None, live: false })
+    }
+
+    async fn turn(&self) -> Result<OwnedSemaphorePermit, WireError> {
         self.progress.enter(Phase::Waiting);
         let permit = Arc::clone(&self.permits).acquire_owned().await;
-        let permit = permit.map_err(|_| WireError::BadRequest { detail: "starkeep is stopping".to_owned() })?;
-        Ok(Ready { feed, permit: Some(permit), live: false })
+        permit.map_err(|_| WireError::BadRequest { detail: "starkeep is stopping".to_owned() })
     }
 
     async fn fetch(
@@ -165,11 +227,17 @@ impl Relay<'_> {
         order: &Order,
         stream_above: Option<u64>,
         done: &mut Transferred,
+        scan: &mut Option<Scan>,
     ) -> Result<Taken, WireError> {
         self.progress.enter(Phase::Fetching);
-        let pack = self.upstream.fetch(&order.wants, &order.haves, FetchOptions::RELAY).await?;
+        let mut pack = self.upstream.fetch(&order.wants, &order.haves, FetchOptions::RELAY).await?;
         self.progress.promised(pack.objects());
         done.objects = pack.objects();
+        // A pack that is fetched once more is scanned once more.
+        *scan = self.options.scan.then(|| Arc::new(Mutex::new(Scanner::passing())));
+        if let Some(scan) = &*scan {
+            pack.scan_with(Arc::clone(scan));
+        }
         let stream = stream_above.map(|above| StreamRule { above, permits: Arc::clone(&self.permits) });
         let taking = Taking { stream, max_bytes: self.options.max_bytes };
         self.spool.take(pack, &taking, &self.progress).await

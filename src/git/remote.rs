@@ -20,7 +20,7 @@ use super::status::refusal;
 use crate::telemetry::metrics::Metrics;
 
 /// GitHub and others give git's answers only to clients whose name begins so.
-const CLIENT_NAME: &str = concat!("git/starkeep-", env!("CARGO_PKG_VERSION"));
+pub(crate) const CLIENT_NAME: &str = concat!("git/starkeep-", env!("CARGO_PKG_VERSION"));
 /// What we call ourselves within git's protocol.
 pub(crate) const AGENT: &str = concat!("agent=starkeep/", env!("CARGO_PKG_VERSION"));
 const MAX_REDIRECTS: usize = 3;

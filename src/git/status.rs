@@ -40,7 +40,7 @@ fn header<'a>(response: &'a Response, name: &http::HeaderName) -> &'a str {
     response.headers().get(name).and_then(|it| it.to_str().ok()).unwrap_or_default()
 }
 
-async fn beginning(response: &mut Response) -> Vec<u8> {
+pub(crate) async fn beginning(response: &mut Response) -> Vec<u8> {
     let mut out = Vec::new();
     let read = async {
         while let Ok(Some(chunk)) = response.chunk().await {

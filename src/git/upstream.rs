@@ -48,7 +48,20 @@ impl Upstream {
     /// [`WireError::BadRequest`] for an address with credentials or one that is not http(s), and for
     /// a credential that does not fit in a header.
     pub fn new(http: Client, address: Address, metrics: Metrics, patience: Patience) -> Result<Self, WireError> {
-        let remote = Remote::new(http, address, Side::Upstream, metrics, patience)?;
+        Self::on(Side::Upstream, http, address, metrics, patience)
+    }
+
+    /// A mirror's project, read back: its errors are told as OneDev's. Each list and each pack takes one
+    /// of OneDev's few places.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn of_project(http: Client, address: Address, metrics: Metrics, patience: Patience) -> Result<Self, WireError> {
+        Self::on(Side::Target, http, address, metrics, patience)
+    }
+
+    fn on(side: Side, http: Client, address: Address, metrics: Metrics, patience: Patience) -> Result<Self, WireError> {
+        let remote = Remote::new(http, address, side, metrics, patience)?;
         Ok(Self { remote, dialect: Mutex::default() })
     }
 
@@ -153,7 +166,7 @@ impl Upstream {
         options: FetchOptions,
         offered: &Capabilities,
     ) -> Result<Pack, WireError> {
-        let detail = if options.tips_only || options.without_trees {
+        let detail = if options.tips_only || options.without_trees || options.small_blobs {
             "it cannot leave parts out of a pack"
         } else if !offered.has("side-band-64k") {
             "it does not offer side-band-64k"

@@ -244,6 +244,31 @@ impl GithubClient {
         self.inner.exchange.url(&[&["repositories", id.as_str()], path].concat())
     }
 
+    pub(super) fn exchange(&self) -> &Exchange {
+        &self.inner.exchange
+    }
+
+    /// The base of GitHub's pages and git addresses.
+    pub fn git_base(&self) -> &Url {
+        &self.inner.git
+    }
+
+    /// The credential for things below a repository.
+    pub(super) async fn pass_below(&self, id: GithubId) -> Result<Pass, GithubError> {
+        let app = match &self.inner.credential {
+            Credential::None => return Ok(Pass::anonymous()),
+            Credential::Token(token) => return Pass::bearer(Principal::Token, token),
+            Credential::App(app) => app,
+        };
+        match app.remembered(id) {
+            Some(installation) => {
+                let token = app.token(&self.inner.exchange, installation).await?;
+                Pass::bearer(Principal::Installation(installation), &token.secret)
+            }
+            None => Ok(Pass::anonymous()),
+        }
+    }
+
     /// GET of something below a repository that is known: with an App by the installation that showed
     /// it, found anew if it is not known any more.
     pub(super) async fn get_below(&self, id: GithubId, url: Url, terms: Terms<'_>) -> Result<Answer, GithubError> {

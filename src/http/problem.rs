@@ -231,7 +231,7 @@ impl From<Failure> for Problem {
         }
         match (verdict, retry) {
             (Verdict::Gone, _) => Self::not_found(code, message),
-            (Verdict::Paused, _) => Self::conflict(code, message),
+            (Verdict::Paused | Verdict::Held { .. }, _) => Self::conflict(code, message),
             (Verdict::CalledOff, _) => Self::unavailable("shutting_down", "starkeep is shutting down", PAUSE),
             (Verdict::Fault, Retry::After(pause)) => Self::unavailable(code, message, pause),
             (Verdict::Fault, _) if is_foreign(code) => Self::new(StatusCode::BAD_GATEWAY, code, message),

@@ -81,7 +81,7 @@ async fn work_or_undo(tools: &Tools, job: &Job, ticket: &Ticket) -> Outcome {
 /// Nobody will try it again by himself.
 fn is_final(tools: &Tools, job: &Job, failure: &Failure) -> bool {
     match (failure.verdict, failure.retry) {
-        (Verdict::CalledOff, _) => false,
+        (Verdict::CalledOff | Verdict::Held { .. }, _) => false,
         (Verdict::Gone | Verdict::Paused, _) | (_, Retry::Never) => true,
         (_, Retry::After(_)) => false,
         (_, Retry::Backoff) => tools.rule.pause(job.attempts + 1, 0.0).is_none(),
@@ -119,6 +119,9 @@ fn report(job: &Job, outcome: &Outcome) {
             tracing::info!(pages = it.pages, commits = it.commits, more = it.more.is_some(), "cataloged");
         }
         Outcome::Nothing => tracing::info!("nothing to do"),
+        Outcome::Failed(failure) if failure.verdict == (Verdict::Held { told: true }) => {
+            tracing::info!(code = failure.code, "still waits for an admin");
+        }
         Outcome::Failed(failure) => {
             tracing::warn!(code = failure.code, attempts = job.attempts, "{}", failure.message);
         }

@@ -20,7 +20,9 @@ pub(super) async fn sync(tools: &Tools, job: &Job, ticket: &Ticket, mirror: Mirr
     if !mirror.status.is_synced() {
         return Ok(Outcome::Nothing);
     }
-    if let Some(sides) = settled_sides(&mirror, job.priority) {
+    let allow_mass_delete = job.allows_mass_delete();
+    let settled = if allow_mass_delete { None } else { settled_sides(&mirror, job.priority) };
+    if let Some(sides) = settled {
         let depth = if job.priority >= Priority::CHANGED { Depth::Changed } else { Depth::Quick };
         match transfer(tools, ticket, &sides, depth).await {
             Err(failure) if asks_for_a_closer_look(&failure) => {
@@ -29,7 +31,7 @@ pub(super) async fn sync(tools: &Tools, job: &Job, ticket: &Ticket, mirror: Mirr
             other => return Ok(Outcome::Synced(Box::new(other?))),
         }
     }
-    let sides = prepare(tools, ticket, mirror.clone()).await?;
+    let sides = TwoSides { allow_mass_delete, ..prepare(tools, ticket, mirror.clone()).await? };
     let synced = transfer(tools, ticket, &sides, Depth::Full).await?;
     if sides.adopting {
         // It is ours by now, so its settings are too.
@@ -111,6 +113,7 @@ fn asks_for_a_closer_look(failure: &Failure) -> bool {
     matches!(
         failure.code,
         "upstream_changed"
+            | "lfs_unsearched"
             | "upstream_redirected"
             | "upstream_not_found"
             | "upstream_unauthorized"

@@ -10,6 +10,7 @@ mod garble;
 mod git_http;
 mod git_server;
 mod github;
+mod lfs;
 mod onedev;
 mod options;
 mod percent;

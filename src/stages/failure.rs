@@ -32,6 +32,11 @@ pub enum Verdict {
     Gone,
     /// A bound of the configuration says no; an admin must act.
     Paused,
+    /// It waits for an admin's word, and is looked at as usual meanwhile.
+    Held {
+        /// It was said before: this is no news.
+        told: bool,
+    },
     /// The work was called off: shutdown, or the lease went to another process.
     CalledOff,
 }

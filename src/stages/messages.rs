@@ -129,6 +129,10 @@ pub struct TwoSides {
     pub not_level: Vec<NotLevel>,
     /// The project is somebody's and is taken over only if it holds nothing that upstream lacks.
     pub adopting: bool,
+    /// An admin lets this sync delete and overwrite as much as upstream says.
+    pub allow_mass_delete: bool,
+    /// An earlier sync was held back for that, and somebody was told.
+    pub held: bool,
 }
 
 impl TwoSides {
@@ -143,6 +147,8 @@ impl TwoSides {
             default_branch: mirror.default_branch.clone(),
             not_level: mirror.not_level.clone(),
             adopting: false,
+            allow_mass_delete: false,
+            held: mirror.held_since.is_some(),
         }
     }
 
@@ -202,6 +208,20 @@ pub struct Look {
 pub struct CountRefs {
     /// Whose project.
     pub sides: TwoSides,
+}
+
+/// Make a branch of a kept ref in the project: a foreign one from then on, which no sync touches.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<crate::domain::refs::Oid, Failure>")]
+pub struct Revive {
+    /// Whose.
+    pub mirror: MirrorId,
+    /// Its project.
+    pub sides: TwoSides,
+    /// Which kept ref.
+    pub kept: crate::store::kept::Kept,
+    /// The branch to make, as a full ref name.
+    pub branch: crate::domain::refs::RefName,
 }
 
 /// Managed refs of both sides.

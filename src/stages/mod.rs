@@ -11,6 +11,7 @@ pub mod catalog;
 pub mod describe;
 pub mod ensure;
 pub mod failure;
+pub mod lfs;
 pub mod messages;
 pub mod panics;
 pub mod pool;

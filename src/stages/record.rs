@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use actix::{Actor, Context, Handler, ResponseActFuture, WrapFuture as _};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::failure::{Failure, Verdict};
 use super::messages::{Cataloged, Ending, Outcome, Record};
 use super::panics::Panics;
 use super::pool::Guard;
 use crate::config::sync::Sync;
+use crate::domain::catalog::Unit;
 use crate::domain::job::{JobKind, Priority};
 use crate::domain::mirror::Status;
-use crate::domain::outcome::{Comparison, Stats, Synced};
+use crate::domain::outcome::{Comparison, Moved, Stats, Synced};
 use crate::domain::policy;
 use crate::domain::retry::{BackoffRule, Retry};
 use crate::store::audit::NewEntry;
@@ -21,6 +22,9 @@ use crate::store::mirrors::{self, Proven};
 use crate::store::syncs::{self, Outcome as SyncOutcome, Work};
 use crate::store::{Connection, Store, StoreError, audit, catalog};
 use crate::telemetry::metrics::Metrics;
+
+/// Between two tries of LFS objects.
+const LEAST_PAUSE: TimeDelta = TimeDelta::seconds(5);
 
 /// What the stage works with.
 pub struct Tools {
@@ -76,6 +80,7 @@ fn count(tools: &Tools, message: &Record) {
         Outcome::Synced(it) if it.stats.changed() => "changed",
         Outcome::Synced(_) => "unchanged",
         Outcome::Failed(failure) if failure.verdict == Verdict::CalledOff => "cut_off",
+        Outcome::Failed(failure) if matches!(failure.verdict, Verdict::Held { .. }) => "held",
         Outcome::Failed(_) => "failed",
         Outcome::Compared(_) | Outcome::Cataloged(_) | Outcome::Nothing => return,
     };
@@ -139,7 +144,9 @@ impl Pen {
             Retry::Backoff => (self.rule.pause(attempts, self.draw), true),
             Retry::Never => (None, true),
         };
-        let next = pause.is_none().then(|| self.now + self.sync.metadata_interval);
+        // What no retry mends is looked at with the patience of a daily check.
+        let rest = if failure.retry == Retry::Never { policy::DEEP_CHECK } else { self.sync.metadata_interval };
+        let next = pause.is_none().then(|| self.now + rest.max(self.sync.metadata_interval));
         catalog::record_error(c, mirror, error_of(failure), next, self.now)?;
         match pause {
             Some(pause) => self.postpone(c, it, failure, pause, counted),
@@ -156,6 +163,8 @@ impl Pen {
 
     fn synced(&self, c: &mut Connection, it: &Record, synced: &Synced) -> Result<(), StoreError> {
         let next = self.next_look();
+        // An object that could not be brought is tried again at its own time, but not without a pause.
+        let next = synced.retry_at.map_or(next, |at| next.min(at.max(self.now + LEAST_PAUSE)));
         let mirror = it.ticket.mirror;
         if synced.both_read {
             let proven = Proven {
@@ -171,12 +180,15 @@ impl Pen {
                 next_sync_at: Some(next),
             };
             mirrors::record_proof(c, mirror, &proven)?;
-            if self.sync.metadata && catalog::ensure(c, mirror)? {
+            if self.sync.metadata && catalog::ensure(c, mirror, self.now)? {
                 let job = NewJob::of(JobKind::Catalog, mirror, Priority::ROUTINE, it.ticket.correlation);
                 jobs::enqueue(c, &job, self.now)?;
             }
         } else {
             mirrors::record_unchanged(c, mirror, next, self.now)?;
+            if synced.retry_at.is_some() || synced.stats.changed() {
+                mirrors::set_not_level(c, mirror, &synced.not_level, self.now)?;
+            }
         }
         let outcome = match (synced.stats.changed(), synced.not_level.is_empty()) {
             (_, false) => SyncOutcome::Partial,
@@ -189,6 +201,9 @@ impl Pen {
     /// A comparison that found all level is a proof; one that did not asks for a sync.
     fn compared(&self, c: &mut Connection, it: &Record, comparison: &Comparison) -> Result<(), StoreError> {
         let mirror = it.ticket.mirror;
+        if let Some(moved) = &comparison.catalog {
+            self.catalog_moved(c, it, moved)?;
+        }
         if comparison.is_level() {
             mirrors::record_verified(c, mirror, &comparison.digest, self.now)?;
             return Ok(());
@@ -198,6 +213,17 @@ impl Pen {
         let job = NewJob::of(JobKind::Sync, mirror, Priority::CHANGED, it.ticket.correlation);
         jobs::enqueue(c, &job, self.now)?;
         Ok(())
+    }
+
+    /// The catalog's next look puts its ref back, what stands there now being kept first.
+    fn catalog_moved(&self, c: &mut Connection, it: &Record, moved: &Moved) -> Result<(), StoreError> {
+        let mirror = it.ticket.mirror;
+        let found = moved.found.map_or_else(|| "is gone".to_owned(), |oid| format!("stands at {oid}"));
+        let message = format!("somebody moved {}: it {found}, it was put at {}", moved.name, moved.expected);
+        catalog::record_error(c, mirror, ("catalog_moved", &message), None, self.now)?;
+        catalog::todo::add(c, mirror, [Unit::Repository])?;
+        let job = NewJob::of(JobKind::Catalog, mirror, Priority::CHANGED, it.ticket.correlation);
+        jobs::enqueue(c, &job, self.now).map(drop)
     }
 
     fn failed(&self, c: &mut Connection, it: &Record, failure: &Failure) -> Result<Ending, StoreError> {
@@ -212,6 +238,7 @@ impl Pen {
         let status = match failure.verdict {
             Verdict::Gone => Some(Status::Gone),
             Verdict::Paused => Some(Status::Paused),
+            Verdict::Held { told } => return self.held(c, it, failure, told),
             Verdict::Fault | Verdict::CalledOff => None,
         };
         if let Some(status) = status {
@@ -230,6 +257,23 @@ impl Pen {
             },
             Retry::Never => self.bury(c, it, failure),
         }
+    }
+
+    /// It waits for an admin. That is audited once; the looks that follow find the same and say nothing.
+    fn held(&self, c: &mut Connection, it: &Record, failure: &Failure, told: bool) -> Result<Ending, StoreError> {
+        let mirror = it.ticket.mirror;
+        mirrors::record_error(c, mirror, (failure.code, &failure.message), 0, Status::Error, self.now)?;
+        mirrors::schedule(c, mirror, Some(self.next_look()), self.now)?;
+        if !told {
+            mirrors::hold(c, mirror, self.now)?;
+            let name = mirrors::find(c, mirror)?.map_or_else(|| mirror.to_string(), |it| it.name.to_string());
+            let mut entry = NewEntry::of("starkeep", "mirror.hold", &name);
+            entry.outcome = failure.code.to_owned();
+            entry.detail = serde_json::json!({ "mirror": mirror, "message": failure.message });
+            entry.correlation = Some(it.ticket.correlation);
+            audit::append(c, &entry, self.now)?;
+        }
+        self.finish(c, it)
     }
 
     fn postpone(
@@ -299,11 +343,16 @@ fn told(comparison: &Comparison) -> String {
     let head = comparison.default_branch.as_ref().map(|(upstream, onedev)| {
         format!("the default branch is {}, upstream's is {upstream}", onedev.as_deref().unwrap_or("unborn"))
     });
-    match head {
+    let objects = match comparison.lost_objects.as_slice() {
+        [] => String::new(),
+        [first, ..] => format!("; OneDev lacks {} LFS objects, as {first}", comparison.lost_objects.len()),
+    };
+    let text = match head {
         Some(head) if names.is_empty() => head,
         Some(head) => format!("{refs}; {head}"),
         None => refs,
-    }
+    };
+    text + &objects
 }
 
 fn error_of(failure: &Failure) -> (&str, &str) {

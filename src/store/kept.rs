@@ -10,6 +10,7 @@ use diesel::sql_types::Text;
 
 use crate::domain::ids::MirrorId;
 use crate::domain::kept::{KeptRef, Reason};
+use crate::domain::part::PartId;
 use crate::domain::refs::{Oid, RefName};
 
 use super::connection::Connection;
@@ -18,9 +19,15 @@ use super::page::{Page, Window};
 use super::schema::kept;
 use super::{mirrors, time};
 
+/// Row id of a kept ref.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KeptId(pub i64);
+
 /// A kept ref.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {
+    /// Its row: what the API and the command line call it by.
+    pub id: KeptId,
     /// The ref whose tip it was.
     pub name: RefName,
     /// The ref that holds it now.
@@ -50,6 +57,7 @@ impl TryFrom<KeptRow> for Kept {
     fn try_from(row: KeptRow) -> Result<Self, StoreError> {
         let name = |text: &str| RefName::new(text).map_err(|e| StoreError::Corrupt(e.to_string()));
         Ok(Self {
+            id: KeptId(row.id),
             name: name(&row.name)?,
             kept_ref: name(&row.kept_ref)?,
             oid: mirrors::oid(&row.oid)?,
@@ -59,23 +67,50 @@ impl TryFrom<KeptRow> for Kept {
     }
 }
 
+/// The rows of one part.
+#[diesel::dsl::auto_type(no_type_alias)]
+fn its<'a>(of: PartId) -> _ {
+    let (mirror, part): (String, &'a str) = (of.mirror.to_string(), of.part.as_str());
+    kept::table.filter(kept::mirror_id.eq(mirror)).filter(kept::part.eq(part))
+}
+
 /// Records kept refs; one that is recorded already stays as it is. Says how many are new.
 ///
 /// # Errors
 /// Those of the database.
-pub fn insert(c: &mut Connection, mirror: MirrorId, kept: &[KeptRef], now: DateTime<Utc>) -> Result<u64, StoreError> {
-    let sql = "INSERT INTO kept (mirror_id, ref, kept_ref, oid, reason, created_at) VALUES ($1, $2, $3, $4, $5, $6) \
-               ON CONFLICT (mirror_id, kept_ref) DO NOTHING";
+pub fn insert(
+    c: &mut Connection,
+    of: impl Into<PartId>,
+    kept: &[KeptRef],
+    now: DateTime<Utc>,
+) -> Result<u64, StoreError> {
+    let kept: Vec<(KeptRef, DateTime<Utc>)> = kept.iter().map(|it| (it.clone(), now)).collect();
+    insert_dated(c, of, &kept)
+}
+
+/// As [`insert`], each with the time since when it is kept.
+///
+/// # Errors
+/// Those of the database.
+pub fn insert_dated(
+    c: &mut Connection,
+    of: impl Into<PartId>,
+    kept: &[(KeptRef, DateTime<Utc>)],
+) -> Result<u64, StoreError> {
+    let of = of.into();
+    let sql = "INSERT INTO kept (mirror_id, part, ref, kept_ref, oid, reason, created_at) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (mirror_id, part, kept_ref) DO NOTHING";
     let mut new = 0;
     // One by one: a sync keeps few, since one that would keep many waits for an admin.
-    for it in kept {
+    for (it, at) in kept {
         let made = diesel::sql_query(sql)
-            .bind::<Text, _>(mirror.to_string())
+            .bind::<Text, _>(of.mirror.to_string())
+            .bind::<Text, _>(of.part.as_str().to_owned())
             .bind::<Text, _>(it.name.to_string())
             .bind::<Text, _>(it.kept.to_string())
             .bind::<Text, _>(it.oid.to_string())
             .bind::<Text, _>(it.reason.to_string())
-            .bind::<Text, _>(time::text(now))
+            .bind::<Text, _>(time::text(*at))
             .execute(&mut c.db)?;
         new += u64::try_from(made).unwrap_or_default();
     }
@@ -86,9 +121,8 @@ pub fn insert(c: &mut Connection, mirror: MirrorId, kept: &[KeptRef], now: DateT
 ///
 /// # Errors
 /// [`StoreError::Cursor`]; those of the database.
-pub fn list(c: &mut Connection, mirror: MirrorId, window: &Window) -> Result<Page<Kept>, StoreError> {
-    let mut query =
-        kept::table.filter(kept::mirror_id.eq(mirror.to_string())).select(KeptRow::as_select()).into_boxed();
+pub fn list(c: &mut Connection, of: impl Into<PartId>, window: &Window) -> Result<Page<Kept>, StoreError> {
+    let mut query = its(of.into()).select(KeptRow::as_select()).into_boxed();
     if let Some(before) = window.after::<i64>()? {
         query = query.filter(kept::id.lt(before));
     }
@@ -96,12 +130,42 @@ pub fn list(c: &mut Connection, mirror: MirrorId, window: &Window) -> Result<Pag
     window.page(rows, |it| it.id, Kept::try_from)
 }
 
+/// One kept ref of a mirror.
+///
+/// # Errors
+/// Those of the database.
+pub fn find(c: &mut Connection, mirror: MirrorId, id: KeptId) -> Result<Option<Kept>, StoreError> {
+    let its = kept::table.find(id.0).filter(kept::mirror_id.eq(mirror.to_string()));
+    let row: Option<KeptRow> = its.select(KeptRow::as_select()).first(&mut c.db).optional()?;
+    row.map(Kept::try_from).transpose()
+}
+
+/// One kept ref of a mirror by the ref that holds it.
+///
+/// # Errors
+/// Those of the database.
+pub fn find_by_ref(c: &mut Connection, of: impl Into<PartId>, kept_ref: &str) -> Result<Option<Kept>, StoreError> {
+    let that = its(of.into()).filter(kept::kept_ref.eq(kept_ref));
+    let row: Option<KeptRow> = that.select(KeptRow::as_select()).first(&mut c.db).optional()?;
+    row.map(Kept::try_from).transpose()
+}
+
+/// All kept refs of a mirror, the oldest first.
+///
+/// # Errors
+/// Those of the database.
+pub fn all(c: &mut Connection, of: impl Into<PartId>) -> Result<Vec<Kept>, StoreError> {
+    let rows: Vec<KeptRow> =
+        its(of.into()).order((kept::created_at.asc(), kept::id.asc())).select(KeptRow::as_select()).load(&mut c.db)?;
+    rows.into_iter().map(Kept::try_from).collect()
+}
+
 /// How many a mirror has.
 ///
 /// # Errors
 /// Those of the database.
-pub fn count(c: &mut Connection, mirror: MirrorId) -> Result<u64, StoreError> {
-    let count: i64 = kept::table.filter(kept::mirror_id.eq(mirror.to_string())).count().get_result(&mut c.db)?;
+pub fn count(c: &mut Connection, of: impl Into<PartId>) -> Result<u64, StoreError> {
+    let count: i64 = its(of.into()).count().get_result(&mut c.db)?;
     Ok(u64::try_from(count).unwrap_or_default())
 }
 
@@ -109,8 +173,7 @@ pub fn count(c: &mut Connection, mirror: MirrorId) -> Result<u64, StoreError> {
 ///
 /// # Errors
 /// Those of the database.
-pub fn names(c: &mut Connection, mirror: MirrorId) -> Result<BTreeSet<RefName>, StoreError> {
-    let names: Vec<String> =
-        kept::table.filter(kept::mirror_id.eq(mirror.to_string())).select(kept::kept_ref).load(&mut c.db)?;
+pub fn names(c: &mut Connection, of: impl Into<PartId>) -> Result<BTreeSet<RefName>, StoreError> {
+    let names: Vec<String> = its(of.into()).select(kept::kept_ref).load(&mut c.db)?;
     names.iter().map(|it| RefName::new(it).map_err(|e| StoreError::Corrupt(e.to_string()))).collect()
 }

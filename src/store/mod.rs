@@ -18,6 +18,7 @@ pub mod deliveries;
 mod error;
 pub mod jobs;
 pub mod kept;
+pub mod lfs;
 mod lock;
 mod migration;
 pub mod mirrors;

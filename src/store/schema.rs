@@ -32,6 +32,7 @@ diesel::table! {
         last_synced_at -> Nullable<Text>,
         last_changed_at -> Nullable<Text>,
         next_sync_at -> Nullable<Text>,
+        held_since -> Nullable<Text>,
         created_at -> Text,
         updated_at -> Text,
     }
@@ -62,8 +63,9 @@ diesel::table! {
 }
 
 diesel::table! {
-    tips (mirror_id, name) {
+    tips (mirror_id, part, name) {
         mirror_id -> Text,
+        part -> Text,
         #[sql_name = "ref"]
         name -> Text,
         put -> Nullable<Text>,
@@ -75,12 +77,88 @@ diesel::table! {
     kept (id) {
         id -> BigInt,
         mirror_id -> Text,
+        part -> Text,
         #[sql_name = "ref"]
         name -> Text,
         kept_ref -> Text,
         oid -> Text,
         reason -> Text,
         created_at -> Text,
+        doomed_at -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    markers (mirror_id) {
+        mirror_id -> Text,
+        marker -> Nullable<Text>,
+        facts -> Nullable<Text>,
+        written_at -> Nullable<Text>,
+        due -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    ref_changes (id) {
+        id -> BigInt,
+        mirror_id -> Text,
+        #[sql_name = "ref"]
+        name -> Text,
+        old -> Nullable<Text>,
+        new -> Nullable<Text>,
+        at -> Text,
+    }
+}
+
+diesel::table! {
+    states (id) {
+        id -> BigInt,
+        mirror_id -> Text,
+        at -> Text,
+        digest -> Text,
+        head -> Nullable<Text>,
+        last_change -> BigInt,
+    }
+}
+
+diesel::table! {
+    drills (id) {
+        id -> BigInt,
+        mirror_id -> Text,
+        at -> Text,
+        outcome -> Text,
+        refs -> BigInt,
+        objects -> BigInt,
+        bytes -> BigInt,
+        millis -> BigInt,
+        problem -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    parts (mirror_id, part) {
+        mirror_id -> Text,
+        part -> Text,
+        state -> Text,
+        project_id -> Nullable<BigInt>,
+        project_path -> Nullable<Text>,
+        project_url -> Nullable<Text>,
+        intended_path -> Nullable<Text>,
+        made_project -> Bool,
+        first_proof_at -> Nullable<Text>,
+        default_branch -> Nullable<Text>,
+        head -> Nullable<Text>,
+        ref_count -> Nullable<BigInt>,
+        proof_digest -> Nullable<Text>,
+        verified_at -> Nullable<Text>,
+        not_level -> Text,
+        error_code -> Nullable<Text>,
+        error_message -> Nullable<Text>,
+        error_since -> Nullable<Text>,
+        held_since -> Nullable<Text>,
+        looked_at -> Nullable<Text>,
+        next_look_at -> Nullable<Text>,
+        updated_at -> Text,
     }
 }
 
@@ -144,6 +222,7 @@ diesel::table! {
     syncs (id) {
         id -> BigInt,
         mirror_id -> Text,
+        part -> Text,
         job_id -> Nullable<BigInt>,
         correlation_id -> Text,
         started_at -> Text,
@@ -219,6 +298,24 @@ diesel::table! {
 }
 
 diesel::table! {
+    catalog_assets (mirror_id, kind, id, key) {
+        mirror_id -> Text,
+        kind -> Text,
+        id -> BigInt,
+        key -> Text,
+        number -> BigInt,
+        name -> Text,
+        url -> Text,
+        size -> Nullable<BigInt>,
+        digest -> Nullable<Text>,
+        is_there -> Bool,
+        attempts -> Integer,
+        next_at -> Nullable<Text>,
+        reason -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
     catalog_todo (mirror_id, what, number) {
         mirror_id -> Text,
         what -> Text,
@@ -254,6 +351,33 @@ diesel::table! {
     watched (login) {
         login -> Text,
         account_id -> BigInt,
+    }
+}
+
+diesel::table! {
+    lfs_objects (mirror_id, oid, size) {
+        mirror_id -> Text,
+        oid -> Text,
+        size -> BigInt,
+        state -> Text,
+        reason -> Nullable<Text>,
+        attempts -> Integer,
+        next_try_at -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    lfs_garbage (mirror_id, blob) {
+        mirror_id -> Text,
+        blob -> Text,
+        reason -> Text,
+    }
+}
+
+diesel::table! {
+    lfs_scans (mirror_id) {
+        mirror_id -> Text,
+        whole -> Bool,
     }
 }
 

@@ -12,6 +12,7 @@ use diesel::sql_types::{BigInt, Nullable, Text};
 
 use crate::domain::ids::{CorrelationId, JobId, MirrorId};
 use crate::domain::job::UnknownWord;
+use crate::domain::part::{Part, PartId};
 
 use super::connection::Connection;
 use super::error::StoreError;
@@ -111,6 +112,8 @@ pub struct Sync {
     pub id: SyncId,
     /// Of which mirror.
     pub mirror: MirrorId,
+    /// Of which of its parts.
+    pub part: Part,
     /// By which job, which may be pruned by now; `None` for a run without a queue.
     pub job: Option<JobId>,
     /// Follows the work through every log line.
@@ -132,6 +135,7 @@ pub struct Sync {
 struct SyncRow {
     id: i64,
     mirror_id: String,
+    part: String,
     job_id: Option<i64>,
     correlation_id: String,
     started_at: String,
@@ -180,6 +184,7 @@ impl TryFrom<SyncRow> for Sync {
         Ok(Self {
             id: SyncId(row.id),
             mirror: mirrors::mirror_id(&row.mirror_id)?,
+            part: row.part.parse()?,
             job: row.job_id.map(JobId),
             correlation: jobs::correlation(&row.correlation_id)?,
             started_at: time::read(&row.started_at)?,
@@ -203,23 +208,25 @@ struct IdRow {
 /// Those of the database.
 pub fn start(
     c: &mut Connection,
-    mirror: MirrorId,
+    of: impl Into<PartId>,
     job: Option<JobId>,
     correlation: CorrelationId,
     engine: &str,
     now: DateTime<Utc>,
 ) -> Result<SyncId, StoreError> {
+    let of = of.into();
     let open = syncs::table
-        .filter(syncs::mirror_id.eq(mirror.to_string()))
+        .filter(syncs::mirror_id.eq(of.mirror.to_string()))
         .filter(syncs::outcome.eq(Outcome::Running.as_str()));
     diesel::update(open)
         .set((syncs::outcome.eq(Outcome::CutOff.as_str()), syncs::finished_at.eq(Some(time::text(now)))))
         .prepared()
         .execute(&mut c.db)?;
-    let sql = "INSERT INTO syncs (mirror_id, job_id, correlation_id, started_at, outcome, engine) \
-               VALUES ($1, $2, $3, $4, 'running', $5) RETURNING id";
+    let sql = "INSERT INTO syncs (mirror_id, part, job_id, correlation_id, started_at, outcome, engine) \
+               VALUES ($1, $2, $3, $4, $5, 'running', $6) RETURNING id";
     let row: IdRow = diesel::sql_query(sql)
-        .bind::<Text, _>(mirror.to_string())
+        .bind::<Text, _>(of.mirror.to_string())
+        .bind::<Text, _>(of.part.as_str().to_owned())
         .bind::<Nullable<BigInt>, _>(job.map(|it| it.0))
         .bind::<Text, _>(correlation.to_string())
         .bind::<Text, _>(time::text(now))

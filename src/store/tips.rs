@@ -1,4 +1,4 @@
-//! Where each managed ref was last put by us, and what is about to be put.
+//! Where each managed ref of a mirror's part was last put by us, and what is about to be put.
 //!
 //! An intent is committed before the push goes out. After a crash a ref that stands where we meant to
 //! put it is known as ours, and one that stands elsewhere as moved by somebody. Some thousand refs go in
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 
-use crate::domain::ids::MirrorId;
+use crate::domain::part::PartId;
 use crate::domain::refs::{Oid, RefMap, RefName};
 
 use super::connection::Connection;
@@ -27,9 +27,11 @@ type Row = (String, Option<String>, Option<String>);
 ///
 /// # Errors
 /// Those of the database.
-pub fn load(c: &mut Connection, mirror: MirrorId) -> Result<(RefMap, Intents), StoreError> {
+pub fn load(c: &mut Connection, of: impl Into<PartId>) -> Result<(RefMap, Intents), StoreError> {
+    let of = of.into();
     let rows: Vec<Row> = tips::table
-        .filter(tips::mirror_id.eq(mirror.to_string()))
+        .filter(tips::mirror_id.eq(of.mirror.to_string()))
+        .filter(tips::part.eq(of.part.as_str()))
         .select((tips::name, tips::put, tips::intent))
         .load(&mut c.db)?;
     let (mut put, mut intents) = (RefMap::new(), Intents::new());
@@ -50,12 +52,13 @@ pub fn load(c: &mut Connection, mirror: MirrorId) -> Result<(RefMap, Intents), S
 ///
 /// # Errors
 /// Those of the database.
-pub fn intend(c: &mut Connection, mirror: MirrorId, meant: &[(RefName, Option<Oid>)]) -> Result<(), StoreError> {
+pub fn intend(c: &mut Connection, of: impl Into<PartId>, meant: &[(RefName, Option<Oid>)]) -> Result<(), StoreError> {
+    let of = of.into();
     let pairs = meant.iter().map(|(name, it)| (name, it.unwrap_or(Oid::ZERO)));
-    each(c, mirror, pairs, |rows| {
+    each(c, of, pairs, |rows| {
         format!(
-            "INSERT INTO tips (mirror_id, ref, intent) {rows} \
-             ON CONFLICT (mirror_id, ref) DO UPDATE SET intent = excluded.intent"
+            "INSERT INTO tips (mirror_id, part, ref, intent) {rows} \
+             ON CONFLICT (mirror_id, part, ref) DO UPDATE SET intent = excluded.intent"
         )
     })
 }
@@ -64,17 +67,18 @@ pub fn intend(c: &mut Connection, mirror: MirrorId, meant: &[(RefName, Option<Oi
 ///
 /// # Errors
 /// Those of the database.
-pub fn settle(c: &mut Connection, mirror: MirrorId, put: &[(RefName, Option<Oid>)]) -> Result<(), StoreError> {
+pub fn settle(c: &mut Connection, of: impl Into<PartId>, put: &[(RefName, Option<Oid>)]) -> Result<(), StoreError> {
+    let of = of.into();
     let stand = put.iter().filter_map(|(name, it)| it.map(|it| (name, it)));
-    each(c, mirror, stand, |rows| {
+    each(c, of, stand, |rows| {
         format!(
-            "INSERT INTO tips (mirror_id, ref, put) {rows} \
-             ON CONFLICT (mirror_id, ref) DO UPDATE SET put = excluded.put, intent = NULL"
+            "INSERT INTO tips (mirror_id, part, ref, put) {rows} \
+             ON CONFLICT (mirror_id, part, ref) DO UPDATE SET put = excluded.put, intent = NULL"
         )
     })?;
     let gone = put.iter().filter(|(_, it)| it.is_none()).map(|(name, _)| (name, Oid::ZERO));
-    each(c, mirror, gone, |rows| {
-        format!("DELETE FROM tips WHERE (mirror_id, ref) IN (SELECT mirror, name FROM ({rows}) AS gone)")
+    each(c, of, gone, |rows| {
+        format!("DELETE FROM tips WHERE (mirror_id, part, ref) IN (SELECT mirror, part, name FROM ({rows}) AS gone)")
     })
 }
 
@@ -82,8 +86,13 @@ pub fn settle(c: &mut Connection, mirror: MirrorId, put: &[(RefName, Option<Oid>
 ///
 /// # Errors
 /// Those of the database.
-pub fn clear_intents(c: &mut Connection, mirror: MirrorId) -> Result<(), StoreError> {
-    let its = || tips::table.filter(tips::mirror_id.eq(mirror.to_string())).filter(tips::intent.is_not_null());
+pub fn clear_intents(c: &mut Connection, of: impl Into<PartId>) -> Result<(), StoreError> {
+    let of = of.into();
+    let mirror = of.mirror.to_string();
+    let its = || {
+        let part = tips::part.eq(of.part.as_str());
+        tips::table.filter(tips::mirror_id.eq(mirror.clone())).filter(part).filter(tips::intent.is_not_null())
+    };
     diesel::delete(its().filter(tips::put.is_null())).execute(&mut c.db)?;
     diesel::update(its()).set(tips::intent.eq(None::<String>)).execute(&mut c.db)?;
     Ok(())
@@ -93,20 +102,22 @@ pub fn clear_intents(c: &mut Connection, mirror: MirrorId) -> Result<(), StoreEr
 ///
 /// # Errors
 /// Those of the database.
-pub fn replace_all(c: &mut Connection, mirror: MirrorId, put: &RefMap) -> Result<(), StoreError> {
-    diesel::delete(tips::table.filter(tips::mirror_id.eq(mirror.to_string()))).execute(&mut c.db)?;
-    each(c, mirror, put.iter().map(|(name, it)| (name, *it)), |rows| {
-        format!("INSERT INTO tips (mirror_id, ref, put) {rows} ON CONFLICT (mirror_id, ref) DO NOTHING")
+pub fn replace_all(c: &mut Connection, of: impl Into<PartId>, put: &RefMap) -> Result<(), StoreError> {
+    let of = of.into();
+    let part = tips::part.eq(of.part.as_str());
+    diesel::delete(tips::table.filter(tips::mirror_id.eq(of.mirror.to_string())).filter(part)).execute(&mut c.db)?;
+    each(c, of, put.iter().map(|(name, it)| (name, *it)), |rows| {
+        format!("INSERT INTO tips (mirror_id, part, ref, put) {rows} ON CONFLICT (mirror_id, part, ref) DO NOTHING")
     })
 }
 
 /// Refs in one statement. The database holds the array twice while it takes it apart.
 const AT_ONCE: usize = 5_000;
 
-/// Runs one statement over a query that gives `(mirror, name, oid)` for each pair.
+/// Runs one statement over a query that gives `(mirror, part, name, oid)` for each pair.
 fn each<'a>(
     c: &mut Connection,
-    mirror: MirrorId,
+    of: PartId,
     pairs: impl Iterator<Item = (&'a RefName, Oid)>,
     statement: impl FnOnce(&str) -> String,
 ) -> Result<(), StoreError> {
@@ -116,15 +127,16 @@ fn each<'a>(
     }
     // `WHERE true` keeps SQLite from reading ON CONFLICT as part of a join.
     let rows = if c.is_postgres() {
-        "SELECT $1 AS mirror, pair->>0 AS name, pair->>1 AS oid FROM json_array_elements($2::json) AS pair WHERE true"
+        "SELECT $1 AS mirror, $2 AS part, pair->>0 AS name, pair->>1 AS oid FROM json_array_elements($3::json) AS pair WHERE true"
     } else {
-        "SELECT $1 AS mirror, value->>0 AS name, value->>1 AS oid FROM json_each($2) WHERE true"
+        "SELECT $1 AS mirror, $2 AS part, value->>0 AS name, value->>1 AS oid FROM json_each($3) WHERE true"
     };
     let statement = statement(rows);
     for some in pairs.chunks(AT_ONCE) {
         let json = serde_json::to_string(some).map_err(|e| StoreError::Refused(e.to_string()))?;
         diesel::sql_query(&statement)
-            .bind::<Text, _>(mirror.to_string())
+            .bind::<Text, _>(of.mirror.to_string())
+            .bind::<Text, _>(of.part.as_str().to_owned())
             .bind::<Text, _>(json)
             .prepared()
             .execute(&mut c.db)?;

@@ -28,7 +28,7 @@ fn read_all(bytes: &[u8]) {
     runtime.block_on(async {
         let _ = listing::read_info_refs(body(bytes, Side::Target)).await;
         let _ = listing::read_ls_refs(body(bytes, Side::Upstream)).await;
-        let tips = FetchOptions { thin: false, tips_only: true, without_trees: true };
+        let tips = FetchOptions { thin: false, tips_only: true, without_trees: true, ..FetchOptions::default() };
         let packs = [
             fetch::read_v2(body(bytes, Side::Upstream), tips).await,
             fetch::read_v0(body(bytes, Side::Upstream)).await,

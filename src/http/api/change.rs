@@ -57,14 +57,24 @@ fn apply(
     Ok(Some(mirror))
 }
 
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct Wish {
+    /// Delete and overwrite as much as upstream says, this once.
+    #[serde(default)]
+    allow_mass_delete: bool,
+}
+
 /// `POST /mirrors/{id}/sync`: 202 with the job that will do it, which may have waited already. 409 for
-/// a mirror that is not synced.
+/// a mirror that is not synced. The body may say `{"allow_mass_delete": true}`.
 pub(super) async fn sync(
     admin: Admin,
     shared: web::Data<Shared>,
     request: HttpRequest,
+    body: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    ask(&admin, &shared, &request, JobKind::Sync).await
+    let wish = input::read_or_default(&shared, &request, body).await?;
+    ask(&admin, &shared, &request, JobKind::Sync, wish).await
 }
 
 /// `POST /mirrors/{id}/verify`: 202 with the job that will compare both sides. 409 for a mirror that
@@ -74,7 +84,7 @@ pub(super) async fn verify(
     shared: web::Data<Shared>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    ask(&admin, &shared, &request, JobKind::Verify).await
+    ask(&admin, &shared, &request, JobKind::Verify, Wish::default()).await
 }
 
 /// `POST /mirrors/{id}/catalog`: 202 with the job that will look for changes of what git does not carry.
@@ -87,7 +97,7 @@ pub(super) async fn catalog(
     if !shared.metadata {
         return Err(Problem::conflict("catalog_off", "catalogs are switched off; set sync.metadata = true"));
     }
-    ask(&admin, &shared, &request, JobKind::Catalog).await
+    ask(&admin, &shared, &request, JobKind::Catalog, Wish::default()).await
 }
 
 /// What became of a question for a job.
@@ -98,10 +108,16 @@ enum Asked {
     Queued(Box<Job>),
 }
 
-async fn ask(admin: &Admin, shared: &Shared, request: &HttpRequest, kind: JobKind) -> Result<HttpResponse, Problem> {
+async fn ask(
+    admin: &Admin,
+    shared: &Shared,
+    request: &HttpRequest,
+    kind: JobKind,
+    wish: Wish,
+) -> Result<HttpResponse, Problem> {
     Query::read(request, &[])?;
     let (id, admin) = (mirror_id(request)?, admin.clone());
-    let asked = shared.store.write(move |c| queue(c, &admin, id, kind, Utc::now())).await?;
+    let asked = shared.store.write(move |c| queue(c, &admin, id, kind, &wish, Utc::now())).await?;
     match asked {
         Asked::Queued(job) => Ok(HttpResponse::Accepted().json(JobView::from(*job))),
         Asked::NoMirror => Err(no_mirror()),
@@ -119,6 +135,7 @@ fn queue(
     admin: &Admin,
     id: MirrorId,
     kind: JobKind,
+    wish: &Wish,
     now: DateTime<Utc>,
 ) -> Result<Asked, StoreError> {
     let Some(mirror) = mirrors::find(c, id)? else { return Ok(Asked::NoMirror) };
@@ -128,8 +145,12 @@ fn queue(
         JobKind::Catalog if mirror.first_proof_at.is_none() => return Ok(Asked::NoProject),
         JobKind::Sync | JobKind::Verify | JobKind::Remove | JobKind::Catalog => {}
     }
-    let queued = jobs::enqueue(c, &NewJob::of(kind, id, Priority::ASKED, admin.correlation), now)?;
-    let detail = json!({ "mirror": id, "job": queued.id, "joined": queued.coalesced });
+    let job = NewJob::of(kind, id, Priority::ASKED, admin.correlation).allowing_mass_delete(wish.allow_mass_delete);
+    let queued = jobs::enqueue(c, &job, now)?;
+    let mut detail = json!({ "mirror": id, "job": queued.id, "joined": queued.coalesced });
+    if let (true, Some(detail)) = (wish.allow_mass_delete, detail.as_object_mut()) {
+        detail.insert("allow_mass_delete".to_owned(), true.into());
+    }
     audit::append(c, &admin.did(&format!("mirror.{kind}"), &mirror.name, detail), now)?;
     let job = jobs::find(c, queued.id)?.ok_or_else(|| StoreError::Race("the job is gone again".to_owned()))?;
     Ok(Asked::Queued(Box::new(job)))

@@ -76,6 +76,7 @@ pub(super) async fn kept(_: Admin, shared: web::Data<Shared>, request: HttpReque
     let found = shared.store.read(move |c| kept::list(c, mirror.id, &window)).await?;
     Ok(page(found, |it| {
         json!({
+            "id": it.id.0,
             "ref": it.name,
             "kept_ref": it.kept_ref,
             "oid": it.oid,

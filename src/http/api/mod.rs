@@ -13,6 +13,7 @@ mod forget;
 mod history;
 mod input;
 mod jobs;
+mod kept;
 mod mirrors;
 mod query;
 mod refs;
@@ -35,9 +36,14 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         )
         .service(web::resource("/mirrors/{id}/sync").route(web::post().to(change::sync)))
         .service(web::resource("/mirrors/{id}/verify").route(web::post().to(change::verify)))
-        .service(reading("/mirrors/{id}/catalog", catalog::show).route(web::post().to(change::catalog)))
+        .service(
+            reading("/mirrors/{id}/catalog", catalog::show)
+                .route(web::post().to(change::catalog))
+                .route(web::delete().to(catalog::forget)),
+        )
         .service(reading("/mirrors/{id}/syncs", history::syncs))
         .service(reading("/mirrors/{id}/kept", history::kept))
+        .service(web::resource("/mirrors/{id}/kept/{kept}/branch").route(web::post().to(kept::branch)))
         .service(reading("/mirrors/{id}/refs", refs::refs))
         .service(reading("/jobs", jobs::list))
         .service(reading("/jobs/{id}", jobs::one))

@@ -142,11 +142,16 @@ async fn a_sync_and_a_comparison_can_be_asked_for() {
     let id = added(&house).await;
     let job = house.api(Method::POST, &format!("/mirrors/{id}/sync"), None).await.expect(202);
     assert_eq!((&job["kind"], &job["state"], &job["mirror"]), (&json!("sync"), &json!("queued"), &json!(id)));
+    let sync = format!("/mirrors/{id}/sync");
+    let allowed = house.api(Method::POST, &sync, Some(json!({ "allow_mass_delete": true }))).await.expect(202);
+    assert_eq!(allowed["id"], job["id"], "the one that waits does it");
+    house.api(Method::POST, &sync, Some(json!({ "force": true }))).await.problem(400, "body_malformed");
+    house.api(Method::POST, &sync, Some(json!([]))).await.problem(400, "body_malformed");
     let verify = format!("/mirrors/{id}/verify");
     house.api(Method::POST, &verify, None).await.problem(409, "mirror_without_project");
     give_project(&house, &id).await;
     assert_eq!(house.api(Method::POST, &verify, None).await.expect(202)["kind"], "verify");
-    assert_eq!(actions(&house).await, ["mirror.verify", "mirror.sync", "mirror.add"]);
+    assert_eq!(actions(&house).await, ["mirror.verify", "mirror.sync", "mirror.sync", "mirror.add"]);
     for call in ["sync", "verify"] {
         for nobody in ["72d3162e-cc78-11e3-81ab-4c9367dc0958", "x"] {
             house.api(Method::POST, &format!("/mirrors/{nobody}/{call}"), None).await.problem(404, "mirror_not_found");

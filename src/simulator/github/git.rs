@@ -51,7 +51,7 @@ fn refusal(status: StatusCode, words: &str) -> Box<HttpResponse> {
 }
 
 /// The repository behind a path, or the answer instead.
-fn find(
+pub(super) fn find(
     state: &State,
     request: &HttpRequest,
     path: &str,

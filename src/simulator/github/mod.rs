@@ -10,6 +10,7 @@ mod edit;
 mod endpoints;
 mod git;
 mod json;
+mod lfs;
 mod rest;
 mod state;
 #[cfg(test)]
@@ -151,7 +152,10 @@ async fn serve(request: HttpRequest, shared: web::Data<Shared>, payload: web::Pa
         let path = request.uri().path().to_owned();
         match GitCall::of(&path, request.query_string()) {
             Some((repository, call)) => git::answer(&shared, request, body, quirks, repository, call).await,
-            None => rest::answer(&shared, &request),
+            None => match lfs::answer(&shared, &request, body).await {
+                Ok(response) => response,
+                Err(_) => rest::answer(&shared, &request),
+            },
         }
     };
     front.front.lead(request, payload, handler).await

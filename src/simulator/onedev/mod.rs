@@ -10,6 +10,7 @@ mod control;
 mod data;
 mod git;
 mod hooks;
+mod lfs;
 mod others;
 mod projects;
 mod query;
@@ -63,6 +64,7 @@ pub(crate) struct Shared {
     front: Front,
     git: Git,
     slots: Arc<Semaphore>,
+    writing: lfs::Writing,
 }
 
 /// A handle on the simulated OneDev; cheap to clone, usable from any thread and runtime.
@@ -84,6 +86,7 @@ impl OneDevSimulator {
             front: Front::default(),
             git: Git::new(&[]).with_hooks(folder.join("hooks-onedev"))?,
             slots: Arc::new(Semaphore::new(options.onedev_slots.max(1))),
+            writing: lfs::Writing::default(),
         });
         let data = web::Data::from(Arc::clone(&shared));
         let slot = Slot::start(options.workers, move |config| {
@@ -162,7 +165,10 @@ async fn handle(shared: web::Data<Shared>, request: HttpRequest, body: ByteStrea
     }
     match GitCall::of(&path, request.query_string()) {
         Some((repository, call)) => git::answer(shared, request, body, quirks, repository, call).await,
-        None => Reply::text(404, "Page not found").into(),
+        None => match lfs::answer(&shared, &request, body).await {
+            Ok(response) => response,
+            Err(_) => Reply::text(404, "Page not found").into(),
+        },
     }
 }
 

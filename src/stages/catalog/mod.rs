@@ -6,6 +6,7 @@
 //! thousand issues keeps no sync waiting; each page is one transaction, so a slice that is cut off
 //! goes on where it was.
 
+mod assets;
 mod gather;
 mod publish;
 mod slice;
@@ -46,6 +47,8 @@ pub struct Tools {
     pub folder: PathBuf,
     /// One permit for each push under way: `onedev.concurrent_pushes`.
     pub pushes: Arc<Semaphore>,
+    /// One upload of an object at a time.
+    pub claims: git::Claims,
     /// Which refs are mirrored, which holds the catalog, and how often to look.
     pub sync: Sync,
     /// What is counted.

@@ -4,10 +4,13 @@
 //! left to push is the proof. So a push that was refused, a ref that somebody moved meanwhile, and a
 //! run that was cut off half-way all need no code of their own: the next round sees what is there.
 
+mod brake;
 mod head;
 mod keep;
+mod lfs;
 mod push;
 mod questions;
+mod revive;
 mod round;
 
 pub use round::Tools;

@@ -205,19 +205,14 @@ impl Run<'_> {
     ) -> Result<Vec<PushReport>, Failure> {
         let moving: Vec<Oid> = pushes.iter().flatten().map(|it| it.old).filter(|it| *it != Oid::ZERO).collect();
         let haves = git::haves(&moving, &view.target, &view.upstream);
-        let relay = Relay {
-            upstream: &self.upstream,
-            target: &self.target,
-            spool: &self.tools.spool,
-            permits: Arc::clone(&self.tools.pushes),
-            progress: Arc::clone(&self.bytes),
-            options: TransferOptions {
-                stream_above: self.tools.sync.stream_above,
-                max_bytes: self.tools.sync.max_bytes,
-            },
-        };
         let order = Order { wants, haves, pushes: pushes.into_iter().map(Push::plain).collect() };
-        let Transferred { reports, received, objects, .. } = self.watched(relay.transfer(&order)).await?;
+        let mut prepared = self.watched(self.relay().prepare(&order)).await?;
+        self.before_push(&order, &mut prepared).await?;
+        let Transferred { reports, received, objects, found, .. } =
+            self.watched(self.relay().deliver(&order, prepared)).await?;
+        if let Some(found) = found {
+            self.found(&order, found).await?;
+        }
         self.stats.bytes_in += received;
         self.stats.bytes_out += received;
         self.stats.objects += u64::from(objects);
@@ -228,8 +223,23 @@ impl Run<'_> {
         Ok(reports)
     }
 
+    fn relay(&self) -> Relay<'_> {
+        Relay {
+            upstream: &self.upstream,
+            target: &self.target,
+            spool: &self.tools.spool,
+            permits: Arc::clone(&self.tools.pushes),
+            progress: Arc::clone(&self.bytes),
+            options: TransferOptions {
+                stream_above: self.tools.sync.stream_above.filter(|_| self.lfs.may_stream()),
+                max_bytes: self.tools.sync.max_bytes,
+                scan: self.lfs.scans(),
+            },
+        }
+    }
+
     /// Tells how many bytes moved while the work goes on.
-    async fn watched<T>(&self, work: impl Future<Output = T>) -> T {
+    pub(super) async fn watched<T>(&self, work: impl Future<Output = T>) -> T {
         let mut tick = tokio::time::interval(TELL_EVERY);
         tokio::pin!(work);
         loop {

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
+use super::lfs::{Known, Lfs, Open};
+use crate::config::policy::Policy;
 use crate::config::sync::{ForeignRefs, Sync};
 use crate::domain::kept;
 use crate::domain::mirror::NotLevel;
 use crate::domain::naming::ProjectPath;
-use crate::domain::outcome::{Comparison, Stats, Synced};
+use crate::domain::outcome::{Comparison, Moved, Stats, Synced};
 use crate::domain::plan::{self, Plan, Rules, Sides};
 use crate::domain::refs::{self, Oid, RefMap, RefName};
 use crate::domain::retry::Retry;
@@ -42,8 +44,14 @@ pub struct Tools {
     pub spool: Spool,
     /// One permit for each push under way: `onedev.concurrent_pushes`.
     pub pushes: Arc<Semaphore>,
+    /// One permit for each LFS object under way.
+    pub lfs: Arc<Semaphore>,
+    /// Who uploads which LFS object.
+    pub claims: git::Claims,
     /// How to sync.
     pub sync: Sync,
+    /// What waits for an admin.
+    pub policy: Policy,
     /// What is counted.
     pub metrics: Metrics,
     /// Told how many bytes moved.
@@ -77,6 +85,7 @@ pub(super) struct Run<'a> {
     /// Refs that were pushed and not yet written down as such.
     pub(super) landed: Vec<(RefName, Option<Oid>)>,
     pub(super) bytes: Arc<git::Progress>,
+    pub(super) lfs: Lfs,
     pub(super) stats: Stats,
 }
 
@@ -88,6 +97,8 @@ pub(super) struct View {
     pub(super) upstream: RefMap,
     /// Every ref of the project: as read, and then as each push is reported done.
     pub(super) target: RefMap,
+    /// Where the catalog's ref stands.
+    pub(super) catalog: Option<Oid>,
     /// The objects that those refs hold, once somebody asked.
     held: Option<BTreeSet<Oid>>,
 }
@@ -114,12 +125,20 @@ impl View {
 
 /// The project's side of a transfer.
 pub(super) fn target(tools: &Tools, path: &ProjectPath) -> Result<Target, Failure> {
-    let address = Address {
+    Ok(Target::new(tools.http.clone(), address(tools, path), tools.metrics.clone(), tools.wire)?)
+}
+
+/// The project, to be read from.
+pub(super) fn project(tools: &Tools, path: &ProjectPath) -> Result<Upstream, Failure> {
+    Ok(Upstream::of_project(tools.http.clone(), address(tools, path), tools.metrics.clone(), tools.wire)?)
+}
+
+fn address(tools: &Tools, path: &ProjectPath) -> Address {
+    Address {
         url: tools.onedev.git_url(path),
         authorization: Some(tools.onedev.git_authorization()),
         service: "onedev",
-    };
-    Ok(Target::new(tools.http.clone(), address, tools.metrics.clone(), tools.wire)?)
+    }
 }
 
 /// A project's path as it is remembered.
@@ -138,6 +157,7 @@ impl<'a> Run<'a> {
         };
         let path = path_of(sides)?;
         let refused = sides.not_level.iter().filter(|it| it.alias.is_some());
+        let refused = refused.filter_map(|it| Some((it.name.reference()?, it.reason.clone())));
         Ok(Self {
             tools,
             ticket,
@@ -146,7 +166,7 @@ impl<'a> Run<'a> {
             target: target(tools, &path)?,
             path,
             bytes: Arc::new(git::Progress::new(&tools.metrics)),
-            refused: refused.map(|it| (it.name.clone(), it.reason.clone())).collect(),
+            refused: refused.collect(),
             put: RefMap::new(),
             intents: BTreeMap::new(),
             stuck: BTreeMap::new(),
@@ -155,6 +175,7 @@ impl<'a> Run<'a> {
             default_branch: None,
             announced: false,
             landed: Vec::new(),
+            lfs: Lfs::new(tools),
             stats: Stats::default(),
         })
     }
@@ -164,25 +185,34 @@ impl<'a> Run<'a> {
         if depth == Depth::Quick {
             return self.look_quickly().await;
         }
-        let (mut view, tips) = tokio::try_join!(self.read_both(), self.tips())?;
+        let (mut view, (tips, lfs)) = tokio::try_join!(self.read_both(), self.tips())?;
         (self.put, self.intents) = tips;
+        self.lfs.know(lfs);
         if depth != Depth::Full {
             self.check_name()?;
         }
         if self.sides.adopting {
             self.take_over(&view).await?;
         }
-        if depth == Depth::Full && self.retry_refused(&mut view).await? {
-            view = self.read_both().await?;
+        if depth == Depth::Full && !self.refused.is_empty() {
+            self.brake(&self.plan(&view), &view).await?;
+            if self.retry_refused(&mut view).await? {
+                view = self.read_both().await?;
+            }
+        }
+        if depth == Depth::Full {
+            self.look_closely_at_lfs(&view).await?;
         }
         for _ in 0..MOST_ROUNDS {
             let mut plan = self.plan(&view);
+            self.brake(&plan, &view).await?;
             self.record(&plan).await?;
             plan.changes.retain(|it| !self.stuck.contains_key(&it.at));
             if plan.is_level() {
                 self.settle_head(&view, depth).await?;
                 self.settle_kept(&view).await?;
-                return Ok(self.proof(&view));
+                self.bring_lfs().await?;
+                return self.proof(&view).await;
             }
             self.execute(&plan, &mut view).await?;
             // Fifty thousand refs each: they need not be there beside the next ones.
@@ -198,8 +228,9 @@ impl<'a> Run<'a> {
     }
 
     pub(super) async fn compare(mut self) -> Result<Comparison, Failure> {
-        let (view, tips) = tokio::try_join!(self.read_both(), self.tips())?;
+        let (view, (tips, lfs)) = tokio::try_join!(self.read_both(), self.tips())?;
         (self.put, self.intents) = tips;
+        self.lfs.know(lfs);
         let refused = self.refused.keys().cloned().collect();
         let differences = plan::differences(&self.compared(&view, &refused), &self.rules());
         let differences = differences
@@ -212,7 +243,20 @@ impl<'a> Run<'a> {
             differences,
             not_level: self.sides.not_level.clone(),
             default_branch: self.head_difference(&view).await?,
+            lost_objects: self.lost_objects().await?,
+            catalog: self.catalog_moved(&view).await?,
         })
+    }
+
+    /// Where the catalog's ref should stand and stands, if that is not the same.
+    async fn catalog_moved(&self, view: &View) -> Result<Option<Moved>, Failure> {
+        let mirror = self.ticket.mirror;
+        let known = self.tools.store.read(move |c| crate::store::catalog::find(c, mirror)).await?.unwrap_or_default();
+        let (Some(expected), Some(name)) = (known.tip, known.ref_name) else { return Ok(None) };
+        let meant = known.intent.is_some_and(|(commit, _)| Some(commit) == view.catalog);
+        let configured = self.tools.sync.metadata && name == self.tools.sync.metadata_ref;
+        let moved = configured && !meant && view.catalog != Some(expected);
+        Ok(moved.then_some(Moved { name, expected, found: view.catalog }))
     }
 
     pub(super) async fn look(self) -> Result<BothSides, Failure> {
@@ -220,7 +264,7 @@ impl<'a> Run<'a> {
         Ok(BothSides { upstream, onedev: target })
     }
 
-    async fn read_upstream(&self) -> Result<Advertisement, Failure> {
+    pub(super) async fn read_upstream(&self) -> Result<Advertisement, Failure> {
         let prefixes: Vec<&str> = self.tools.sync.refs.iter().map(refs::RefPattern::prefix).collect();
         Ok(self.upstream.ls_refs(&prefixes).await?)
     }
@@ -233,16 +277,24 @@ impl<'a> Run<'a> {
     }
 
     fn view(&self, list: Advertisement, target: ReceiveAdvertisement) -> View {
-        View { upstream: refs::managed(&list.refs, &self.tools.sync.refs), list, target: target.refs, held: None }
+        let upstream = refs::managed(&list.refs, &self.tools.sync.refs);
+        let (mut target, name) = (target.refs, &self.tools.sync.metadata_ref);
+        let catalog = target.get(name).copied();
+        // A branch that holds the catalog is no foreign one, and nothing to be pruned, unless upstream has it.
+        if self.tools.sync.metadata && name.branch().is_some() && !upstream.contains_key(name) {
+            target.remove(name);
+        }
+        View { upstream, list, target, catalog, held: None }
     }
 
     /// Upstream alone. A name says nothing about identity, so a change that nobody announced for this
     /// very repository is not acted upon before GitHub was asked by id.
-    async fn look_quickly(self) -> Result<Synced, Failure> {
+    async fn look_quickly(mut self) -> Result<Synced, Failure> {
         let upstream = self.read_upstream().await?;
         self.check_name()?;
         if self.still_stands(&upstream) {
-            return Ok(self.unchanged(&upstream));
+            let lfs = self.try_lfs_again().await?;
+            return Ok(self.unchanged(&upstream, lfs));
         }
         Err(Failure::new("upstream_changed", "upstream changed, and GitHub did not say so", Retry::Backoff))
     }
@@ -262,7 +314,7 @@ impl<'a> Run<'a> {
         self.sides.proven.as_deref() == Some(refs::digest(&managed, &upstream.head).as_str())
     }
 
-    fn unchanged(self, upstream: &Advertisement) -> Synced {
+    fn unchanged(self, upstream: &Advertisement, lfs: Option<Open>) -> Synced {
         let managed = refs::managed(&upstream.refs, &self.tools.sync.refs);
         Synced {
             digest: refs::digest(&managed, &upstream.head),
@@ -270,15 +322,30 @@ impl<'a> Run<'a> {
             head: upstream.head.target().and_then(|it| managed.get(it)).copied(),
             default_branch: self.sides.default_branch.clone(),
             ref_count: managed.len(),
-            not_level: self.sides.not_level.clone(),
+            not_level: match &lfs {
+                Some(open) => self.refs_not_level().chain(open.not_level.iter().cloned()).collect(),
+                None => self.sides.not_level.clone(),
+            },
+            retry_at: lfs.and_then(|it| it.retry_at),
             stats: self.stats,
         }
     }
 
-    /// What was last put, and what was about to be.
-    async fn tips(&self) -> Result<(RefMap, tips::Intents), Failure> {
+    fn refs_not_level(&self) -> impl Iterator<Item = NotLevel> + '_ {
+        self.sides.not_level.iter().filter(|it| !it.name.is_lfs()).cloned()
+    }
+
+    /// What was last put, what was about to be, and what is known of LFS.
+    async fn tips(&self) -> Result<((RefMap, tips::Intents), Known), Failure> {
         let mirror = self.ticket.mirror;
-        Ok(self.tools.store.read(move |c| tips::load(c, mirror)).await?)
+        Ok(self
+            .tools
+            .store
+            .read(move |c| {
+                let known = Known::load(c, mirror)?;
+                Ok((tips::load(c, mirror)?, known))
+            })
+            .await?)
     }
 
     fn rules(&self) -> Rules<'_> {
@@ -289,7 +356,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn compared<'b>(&'b self, view: &'b View, refused: &'b BTreeSet<RefName>) -> Sides<'b> {
+    pub(super) fn compared<'b>(&'b self, view: &'b View, refused: &'b BTreeSet<RefName>) -> Sides<'b> {
         Sides { upstream: &view.upstream, target: &view.target, put: &self.put, intents: &self.intents, refused }
     }
 
@@ -336,27 +403,29 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn proof(self, view: &View) -> Synced {
+    async fn proof(mut self, view: &View) -> Result<Synced, Failure> {
+        let lfs = self.open_lfs().await?;
         let aliased =
             self.refused.iter().filter(|(name, _)| view.upstream.contains_key(*name)).map(|(name, reason)| NotLevel {
-                name: name.clone(),
+                name: name.clone().into(),
                 reason: reason.clone(),
                 alias: kept::alias_name(name).ok(),
             });
         let stuck = self.stuck.iter().map(|(at, reason)| NotLevel {
-            name: kept::aliased(at).unwrap_or_else(|| at.clone()),
+            name: kept::aliased(at).unwrap_or_else(|| at.clone()).into(),
             reason: reason.clone(),
             alias: None,
         });
-        Synced {
+        Ok(Synced {
             digest: refs::digest(&view.upstream, &view.list.head),
             both_read: true,
             head: view.list.head.target().and_then(|it| view.upstream.get(it)).copied(),
             default_branch: self.default_branch.clone().unwrap_or_else(|| self.sides.default_branch.clone()),
             ref_count: view.upstream.len(),
-            not_level: aliased.chain(stuck).chain(unnamed(&view.list.odd)).collect(),
+            not_level: aliased.chain(stuck).chain(unnamed(&view.list.odd)).chain(lfs.not_level).collect(),
+            retry_at: lfs.retry_at,
             stats: self.stats,
-        }
+        })
     }
 }
 
@@ -367,7 +436,7 @@ fn unnamed(odd: &[String]) -> impl Iterator<Item = NotLevel> + '_ {
             text.chars().map(|c| if c.is_ascii_alphanumeric() || c == '/' || c == '-' { c } else { '_' }).collect();
         let name = RefName::new(&shown).ok()?;
         Some(NotLevel {
-            name,
+            name: name.into(),
             reason: "the name is not one that OneDev could hold: not UTF-8, or not a legal ref name".to_owned(),
             alias: None,
         })

@@ -13,7 +13,7 @@ use crate::store::schema::jobs;
 use crate::store::{deliveries, time};
 
 use super::find::find;
-use super::row::{IdRow, Job, JobRow, number};
+use super::row::{IdRow, Job, JobRow, merge, number};
 
 /// A job to be queued.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +39,15 @@ impl NewJob {
     pub fn of(kind: JobKind, mirror: MirrorId, priority: Priority, correlation: CorrelationId) -> Self {
         let payload = serde_json::Value::Object(serde_json::Map::new());
         Self { kind, mirror: Some(mirror), priority, run_after: None, payload, correlation, delivery: None }
+    }
+
+    /// The same, and whether it may delete and overwrite as much as upstream says.
+    #[must_use]
+    pub fn allowing_mass_delete(mut self, allow: bool) -> Self {
+        if let (true, Some(payload)) = (allow, self.payload.as_object_mut()) {
+            payload.insert(super::row::ALLOW_MASS_DELETE.to_owned(), true.into());
+        }
+        self
     }
 }
 
@@ -106,18 +115,20 @@ fn insert(c: &mut Connection, job: &NewJob, now: DateTime<Utc>) -> Result<Option
 /// each other's commits. Should a worker claim it meanwhile, it still looks at upstream after
 /// whatever this job is queued for.
 fn join(c: &mut Connection, job: &NewJob, now: DateTime<Utc>) -> Result<Option<JobId>, StoreError> {
-    let Some(other) = waiting_equal(c, job.mirror, job.kind)? else { return Ok(None) };
+    let Some(mut other) = waiting_equal(c, job.mirror, job.kind)? else { return Ok(None) };
     let run_after = job.run_after.unwrap_or(now);
-    if other.priority >= job.priority && other.run_after <= run_after {
+    let told_more = merge(&mut other.payload, &job.payload);
+    if other.priority >= job.priority && other.run_after <= run_after && !told_more {
         return Ok(Some(other.id));
     }
     let sql = "UPDATE jobs SET priority = CASE WHEN priority < $1 THEN $1 ELSE priority END, \
-               run_after = CASE WHEN run_after > $2 THEN $2 ELSE run_after END, updated_at = $3 \
-               WHERE id = $4 AND state = 'queued'";
+               run_after = CASE WHEN run_after > $2 THEN $2 ELSE run_after END, updated_at = $3, payload = $4 \
+               WHERE id = $5 AND state = 'queued'";
     let raised = diesel::sql_query(sql)
         .bind::<SmallInt, _>(job.priority.0)
         .bind::<Text, _>(time::text(run_after))
         .bind::<Text, _>(time::text(now))
+        .bind::<Text, _>(other.payload.to_string())
         .bind::<BigInt, _>(other.id.0)
         .prepared()
         .execute(&mut c.db)?;
@@ -137,7 +148,7 @@ pub(super) struct Again {
 /// comes in; and this one is `cancelled` as overtaken.
 pub(super) fn put_back(c: &mut Connection, job: &Job, again: &Again, now: DateTime<Utc>) -> Result<(), StoreError> {
     c.wake();
-    let Some(other) = waiting_equal(c, job.mirror, job.kind)? else {
+    let Some(mut other) = waiting_equal(c, job.mirror, job.kind)? else {
         diesel::update(jobs::table.find(job.id.0))
             .set((
                 jobs::state.eq(JobState::Queued.as_str()),
@@ -154,9 +165,11 @@ pub(super) fn put_back(c: &mut Connection, job: &Job, again: &Again, now: DateTi
             .execute(&mut c.db)?;
         return Ok(());
     };
+    merge(&mut other.payload, &job.payload);
     diesel::update(jobs::table.find(other.id.0))
         .set((
             jobs::priority.eq(other.priority.max(job.priority).0),
+            jobs::payload.eq(other.payload.to_string()),
             jobs::attempts.eq(number(other.attempts.max(again.attempts))),
             jobs::crashes.eq(number(other.crashes.max(again.crashes))),
             jobs::run_after.eq(time::text(other.run_after.max(again.run_after))),

@@ -50,6 +50,26 @@ pub struct Job {
     pub finished_at: Option<DateTime<Utc>>,
 }
 
+impl Job {
+    /// Whether an admin lets it delete and overwrite as much as upstream says.
+    pub fn allows_mass_delete(&self) -> bool {
+        self.payload.get(ALLOW_MASS_DELETE).and_then(serde_json::Value::as_bool) == Some(true)
+    }
+}
+
+/// The word in the payload of a sync, and in the call that asks for it.
+pub(super) const ALLOW_MASS_DELETE: &str = "allow_mass_delete";
+
+/// Adds what `more` says to what a job needs to know; says whether that was news.
+pub(super) fn merge(payload: &mut serde_json::Value, more: &serde_json::Value) -> bool {
+    let (Some(known), Some(more)) = (payload.as_object_mut(), more.as_object()) else { return false };
+    let mut news = false;
+    for (key, value) in more {
+        news |= known.insert(key.clone(), value.clone()).as_ref() != Some(value);
+    }
+    news
+}
+
 #[derive(Queryable, QueryableByName, Selectable)]
 #[diesel(table_name = jobs)]
 pub(super) struct JobRow {

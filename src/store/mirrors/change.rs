@@ -78,6 +78,29 @@ pub fn ensure(
     Ok((mirror, false))
 }
 
+/// Says anew what is not level, with the status that follows, though no ref changed.
+///
+/// # Errors
+/// Those of the database.
+pub fn set_not_level(
+    c: &mut Connection,
+    id: MirrorId,
+    not_level: &[NotLevel],
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let text = serde_json::to_string(not_level).map_err(|e| StoreError::Refused(e.to_string()))?;
+    let status = if not_level.is_empty() { Status::Healthy } else { Status::Partial };
+    diesel::update(mirrors::table.find(id.to_string()))
+        .filter(mirrors::status.eq_any([Status::Healthy.as_str(), Status::Partial.as_str()]))
+        .set((
+            mirrors::not_level.eq(text),
+            mirrors::status.eq(status.as_str()),
+            mirrors::updated_at.eq(time::text(now)),
+        ))
+        .execute(&mut c.db)?;
+    Ok(())
+}
+
 /// Somebody deleted it between two of our statements: worth running again.
 fn gone(id: GithubId) -> StoreError {
     StoreError::Race(format!("the mirror of upstream {id} was deleted meanwhile"))
@@ -265,6 +288,7 @@ pub fn record_proof(c: &mut Connection, id: MirrorId, it: &Proven) -> Result<boo
         mirrors::error_code.eq(None::<String>),
         mirrors::error_message.eq(None::<String>),
         mirrors::error_since.eq(None::<String>),
+        mirrors::held_since.eq(None::<String>),
         mirrors::last_synced_at.eq(Some(time::text(at))),
         mirrors::next_sync_at.eq(time::some_text(it.next_sync_at)),
     )

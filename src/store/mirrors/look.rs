@@ -31,6 +31,7 @@ pub fn record_unchanged(
             mirrors::error_code.eq(None::<String>),
             mirrors::error_message.eq(None::<String>),
             mirrors::error_since.eq(None::<String>),
+            mirrors::held_since.eq(None::<String>),
             mirrors::updated_at.eq(time::text(now)),
         ))
         .prepared()
@@ -49,6 +50,7 @@ pub fn record_verified(c: &mut Connection, id: MirrorId, digest: &str, now: Date
         .set((
             mirrors::proof_digest.eq(Some(digest)),
             mirrors::verified_at.eq(Some(time::text(now))),
+            mirrors::held_since.eq(None::<String>),
             mirrors::updated_at.eq(time::text(now)),
         ))
         .execute(&mut c.db)?;

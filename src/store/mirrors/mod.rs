@@ -27,7 +27,7 @@ use update;
 
 pub use self::change::{
     Proven, delete, ensure, forget_project, intend_project, record_error, record_proof, schedule, set_description,
-    set_name, set_onedev_digest, set_project, set_syncing,
+    set_name, set_not_level, set_onedev_digest, set_project, set_syncing,
 };
 pub use self::find::{
     Filter, by_github_id, by_name, counts_by_status, due, find, former_names, list, oldest_verification,
@@ -35,4 +35,4 @@ pub use self::find::{
 pub use self::look::{doubt_description, holder, record_unchanged, record_verified};
 pub use self::row::{Failure, Mirror, Project, Proof, Upstream};
 pub(in crate::store) use self::row::{mirror_id, oid};
-pub use self::standing::{pause, restar, resume, set_status, unstar};
+pub use self::standing::{hold, pause, restar, resume, set_status, unstar};

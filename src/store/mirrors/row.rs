@@ -62,6 +62,8 @@ pub struct Mirror {
     pub last_changed_at: Option<DateTime<Utc>>,
     /// When it is to be looked at again.
     pub next_sync_at: Option<DateTime<Utc>>,
+    /// Since when a sync that would take away too much waits for an admin.
+    pub held_since: Option<DateTime<Utc>>,
     /// When it became known.
     pub created_at: DateTime<Utc>,
     /// When its row last changed.
@@ -95,6 +97,7 @@ impl Mirror {
             last_synced_at: None,
             last_changed_at: None,
             next_sync_at: Some(now),
+            held_since: None,
             created_at: now,
             updated_at: now,
         }
@@ -187,6 +190,7 @@ pub(super) struct MirrorRow {
     last_synced_at: Option<String>,
     last_changed_at: Option<String>,
     next_sync_at: Option<String>,
+    held_since: Option<String>,
     created_at: String,
     updated_at: String,
 }
@@ -236,6 +240,7 @@ impl TryFrom<(MirrorRow, Option<UpstreamRow>)> for Mirror {
             last_synced_at: time::some(row.last_synced_at.as_deref())?,
             last_changed_at: time::some(row.last_changed_at.as_deref())?,
             next_sync_at: time::some(row.next_sync_at.as_deref())?,
+            held_since: time::some(row.held_since.as_deref())?,
             created_at: time::read(&row.created_at)?,
             updated_at: time::read(&row.updated_at)?,
         })

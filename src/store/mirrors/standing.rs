@@ -37,6 +37,14 @@ pub fn set_status(c: &mut Connection, id: MirrorId, status: Status, now: DateTim
     update!(c, id, now, [], mirrors::status.eq(status.as_str()), mirrors::paused_from.eq(None::<String>))
 }
 
+/// A sync that would take away too much waits for an admin, since now.
+///
+/// # Errors
+/// Those of the database.
+pub fn hold(c: &mut Connection, id: MirrorId, now: DateTime<Utc>) -> Result<bool, StoreError> {
+    update!(c, id, now, [], mirrors::held_since.eq(Some(time::text(now))))
+}
+
 /// Stops syncing; [`resume`] brings the status back. Says whether it was not paused before.
 ///
 /// # Errors

@@ -12,6 +12,7 @@ on_both!(
     the_most_urgent_goes_first_then_the_oldest,
     one_job_of_a_mirror_runs_at_a_time,
     an_equal_job_that_waits_does_it_for_both,
+    what_a_job_was_told_goes_over_to_the_equal_one_that_waits,
     an_event_during_a_run_queues_one_more,
     a_lease_is_kept_by_renewing_it_and_lost_by_not,
     a_worker_that_lost_its_lease_changes_nothing,
@@ -105,8 +106,29 @@ async fn an_equal_job_that_waits_does_it_for_both(bed: Bed) {
     bed.write(move |c| jobs::enqueue(c, &urgent, at(2))).await;
     let joined = found(&bed, first.id).await;
     assert_eq!((joined.priority, joined.run_after), (Priority::ASKED, at(5)));
+    assert!(!joined.allows_mass_delete());
+    let allowing = NewJob { run_after: Some(at(60)), ..urgent_again(mirror) }.allowing_mass_delete(true);
+    bed.write(move |c| jobs::enqueue(c, &allowing, at(2))).await;
+    bed.job(JobKind::Sync, mirror, 10).await;
+    let joined = found(&bed, first.id).await;
+    assert_eq!((joined.allows_mass_delete(), joined.run_after), (true, at(5)), "what one of them was told holds");
     let verify = bed.job(JobKind::Verify, mirror, 0).await;
     assert!(!verify.coalesced, "another kind is another job");
+}
+
+fn urgent_again(mirror: MirrorId) -> NewJob {
+    NewJob::of(JobKind::Sync, mirror, Priority::ROUTINE, correlation(3))
+}
+
+async fn what_a_job_was_told_goes_over_to_the_equal_one_that_waits(bed: Bed) {
+    let mirror = bed.mirror(1).await;
+    let told = urgent_again(mirror).allowing_mass_delete(true);
+    let first = bed.write(move |c| jobs::enqueue(c, &told, at(0))).await.id;
+    claimed(&bed, "w", 0).await.unwrap();
+    let second = bed.job(JobKind::Sync, mirror, 0).await.id;
+    assert!(bed.write(move |c| jobs::postpone(c, first, "w", at(2), true, None, at(1))).await);
+    assert!(found(&bed, second).await.allows_mass_delete());
+    assert_eq!(found(&bed, first).await.state, JobState::Cancelled);
 }
 
 async fn an_event_during_a_run_queues_one_more(bed: Bed) {

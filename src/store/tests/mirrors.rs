@@ -136,7 +136,7 @@ async fn a_project_is_remembered_and_forgotten_with_its_proof(bed: Bed) {
 
 async fn a_proof_ends_the_error_and_dates_what_it_should(bed: Bed) {
     let id = bed.mirror(1).await;
-    let not_level = vec![NotLevel { name: branch("a+b"), reason: "refused".into(), alias: Some(branch("x")) }];
+    let not_level = vec![NotLevel { name: branch("a+b").into(), reason: "refused".into(), alias: Some(branch("x")) }];
     let listed = not_level.clone();
     let found = bed
         .write(move |c| {

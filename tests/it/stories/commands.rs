@@ -8,14 +8,14 @@ use starkeep::domain::mirror::Status;
 use crate::process::starkeep;
 use crate::world::{Backend, World};
 
-fn run(world: &World, arguments: &[&str]) -> (Option<i32>, String, String) {
+pub fn run(world: &World, arguments: &[&str]) -> (Option<i32>, String, String) {
     let Output { status, stdout, stderr } =
         starkeep(&world.config, world.folder.path()).args(arguments).output().unwrap();
     let text = |it| String::from_utf8(it).unwrap();
     (status.code(), text(stdout), text(stderr))
 }
 
-fn json(text: &str) -> Value {
+pub fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 

@@ -301,6 +301,7 @@ async fn notes_are_mirrored() {
 #[actix::test]
 async fn three_thousand_refs_come_in_a_few_requests_and_go_again_kept() {
     let mut world = world();
+    world.config.policy.mass_delete = None;
     let id = world.repository("octo", "many");
     let tip = world.tip(id, MAIN);
     let many: RefMap = (0..3_000).map(|n| (name(&format!("refs/tags/v{n}")), tip)).collect();
@@ -412,6 +413,7 @@ async fn the_history_is_fetched_once_however_many_pushes_it_takes() {
 #[actix::test]
 async fn many_branches_forced_at_once_are_all_kept() {
     let mut world = world();
+    world.config.policy.mass_delete = None;
     let id = world.repository("octo", "many");
     for n in 0..80 {
         world.github().commit(id, &format!("b{n}"), "FILE", &format!("{n}")).unwrap();

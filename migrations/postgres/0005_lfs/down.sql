@@ -1,0 +1,3 @@
+DROP TABLE lfs_scans;
+DROP TABLE lfs_garbage;
+DROP TABLE lfs_objects;

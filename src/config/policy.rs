@@ -1,0 +1,59 @@
+//! `policy.*`: what waits for an admin instead of being done.
+
+use super::Section;
+use super::problem::Problem;
+use super::values::{Refused, Values};
+
+/// The `policy` section.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// A sync that would delete or overwrite more than this share of a project's managed refs, in percent,
+    /// and more than ten, waits for an admin; `None` is off.
+    pub mass_delete: Option<u8>,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { mass_delete: Some(50) }
+    }
+}
+
+impl Section for Policy {
+    fn read(values: &mut Values<'_>) -> Self {
+        let mut it = Self::default();
+        let Self { mass_delete } = &mut it;
+        values.set("policy.mass_delete", mass_delete, share_or_off);
+        it
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        let Self { mass_delete: _ } = self;
+        Vec::new()
+    }
+}
+
+/// `0%` to `100%`, or `off`.
+fn share_or_off(text: &str) -> Result<Option<u8>, Refused> {
+    if text.eq_ignore_ascii_case("off") {
+        return Ok(None);
+    }
+    let number = text.strip_suffix('%').map(str::trim_end).filter(|it| it.bytes().all(|b| b.is_ascii_digit()));
+    let share = number.and_then(|it| it.parse().ok()).filter(|it: &u8| *it <= 100);
+    share.map(Some).ok_or_else(|| Refused::of(text, "write a share from `0%` to `100%`, or `off`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_a_whole_percentage_or_off() {
+        for (written, read) in [("50%", Some(50)), ("0%", Some(0)), ("100 %", Some(100)), ("off", None), ("OFF", None)]
+        {
+            assert_eq!(share_or_off(written), Ok(read), "{written}");
+        }
+        for wrong in ["50", "101%", "-5%", "+5%", "0.5%", "%", "half", "", "5%%", "300%"] {
+            assert!(share_or_off(wrong).unwrap_err().accepted.contains("`off`"), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Real packs, made by libgit2, in pieces of any length.
+
+use proptest::prelude::*;
+
+use super::Scanner;
+use crate::domain::lfs::Pointer;
+
+/// A pack of these files, with deltas among them.
+fn pack(files: &[Vec<u8>]) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let repository = git2::Repository::init_bare(folder.path()).unwrap();
+    let mut builder = repository.packbuilder().unwrap();
+    for (index, file) in files.iter().enumerate() {
+        let oid = repository.blob(file).unwrap();
+        builder.insert_object(oid, Some(if index % 2 == 0 { "a.bin" } else { "b.txt" })).unwrap();
+    }
+    let mut bytes = git2::Buf::new();
+    builder.write_buf(&mut bytes).unwrap();
+    bytes.to_vec()
+}
+
+fn scanned(bytes: &[u8], cut: usize) -> super::Findings {
+    let mut scanner = Scanner::passing();
+    for piece in bytes.chunks(cut.max(1)) {
+        scanner.feed(piece);
+    }
+    scanner.finish()
+}
+
+fn pointers(count: usize) -> Vec<Pointer> {
+    (0..count).map(|it| Pointer::of(format!("object {it}").as_bytes())).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn every_pointer_of_a_pack_is_found_however_it_is_cut(
+        count in 0_usize..60,
+        texts in proptest::collection::vec("[a-f ]{0,3000}", 0..12),
+        cut in 1_usize..5_000,
+    ) {
+        let want = pointers(count);
+        let mut files: Vec<Vec<u8>> = want.iter().map(Pointer::to_bytes).collect();
+        files.extend(texts.iter().map(|it| it.as_bytes().to_vec()));
+        let found = scanned(&pack(&files), cut);
+        prop_assert!(found.is_complete());
+        prop_assert_eq!(found.pointers, want.into_iter().collect());
+    }
+
+    #[test]
+    fn garbage_is_survived_and_never_complete(bytes in proptest::collection::vec(any::<u8>(), 0..600), cut in 1_usize..70) {
+        prop_assert!(!scanned(&bytes, cut).is_complete());
+    }
+
+    #[test]
+    fn a_damaged_pack_is_survived(at in 0_usize..2_000, byte in any::<u8>(), cut in 1_usize..300) {
+        let mut bytes = pack(&pointers(20).iter().map(Pointer::to_bytes).collect::<Vec<_>>());
+        let at = at % bytes.len();
+        bytes[at] = byte;
+        let _ = scanned(&bytes, cut);
+    }
+}
+
+#[test]
+fn spoilt_pointers_are_named_by_gits_id() {
+    let spoilt = b"version https://git-lfs.github.com/spec/v1\noid sha256:xyz\nsize 5\n".to_vec();
+    let oid = git2::Oid::hash_object(git2::ObjectType::Blob, &spoilt).unwrap().to_string();
+    let found = scanned(&pack(&[spoilt]), 7);
+    assert_eq!(found.garbage.keys().map(ToString::to_string).collect::<Vec<_>>(), [oid]);
+    assert!(found.is_complete() && found.pointers.is_empty());
+}
+
+#[test]
+fn a_pointer_that_grew_out_of_a_text_about_pointers_is_found_or_left_in_doubt() {
+    let pointer = Pointer::of(b"it").to_bytes();
+    let manual = [b"# How to\n".repeat(20), pointer.clone(), b"more text\n".repeat(30)].concat();
+    let found = scanned(&pack(&[manual, pointer]), 100);
+    assert!(!found.is_complete() || found.pointers.len() == 1);
+}
+
+#[test]
+fn a_pack_that_is_cut_off_is_incomplete() {
+    let bytes = pack(&[b"x".to_vec()]);
+    assert!(!scanned(&bytes[..bytes.len() - 1], 9).is_complete());
+    assert!(scanned(&bytes, 9).is_complete());
+}
