@@ -15,6 +15,7 @@ mod postgres;
 
 mod catalog;
 mod first_mirror;
+mod lfs;
 mod many_refs;
 mod one_commit;
 mod start;
@@ -24,7 +25,7 @@ mod webhooks;
 
 type Bench = fn() -> anyhow::Result<()>;
 
-const BENCHES: [(&str, Bench); 7] = [
+const BENCHES: [(&str, Bench); 8] = [
     ("start", start::run),
     ("webhooks", webhooks::run),
     ("one_commit", one_commit::run),
@@ -32,6 +33,7 @@ const BENCHES: [(&str, Bench); 7] = [
     ("catalog", catalog::run),
     ("many_refs", many_refs::run),
     ("first_mirror", first_mirror::run),
+    ("lfs", lfs::run),
 ];
 
 fn main() -> anyhow::Result<()> {

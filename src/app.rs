@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::config::Config;
+use crate::config::sync::Engine;
 use crate::domain::ids::MirrorId;
 use crate::domain::naming::Naming;
 use crate::domain::outcome::Comparison;
@@ -27,7 +28,7 @@ use crate::stages::accept::{self, AcceptActor};
 use crate::stages::catalog::{self, CatalogActor};
 use crate::stages::describe::{self, DescribeActor};
 use crate::stages::ensure::{self, EnsureActor};
-use crate::stages::messages::{Compare, Describe, Ticket, TwoSides};
+use crate::stages::messages::{Compare, Describe, Ticket, TidyCaches, TwoSides};
 use crate::stages::panics::Panics;
 use crate::stages::pool::{PAUSE, Pool, PoolOptions};
 use crate::stages::record::{self, RecordActor};
@@ -106,6 +107,7 @@ impl App {
             permits,
             lease: config.sync.lease,
             rule: config.retry.rule(),
+            history: config.sync.history,
             max_bytes: config.sync.max_bytes,
             metadata: config.sync.metadata,
             only: only.clone(),
@@ -118,6 +120,11 @@ impl App {
         let workers = u32::try_from(config.sync.workers).unwrap_or(u32::MAX);
         let pool = adapters.pool("orchestrator", 1, &gave_up, &Arbiter::current());
         let server = if serve { Some(adapters.serve(&config, &stages)?) } else { None };
+        if serve && adapters.caches.is_some() {
+            // Mirrors may have been forgotten while nobody looked.
+            let transfer = stages.transfer.clone();
+            actix::spawn(async move { transfer.ask(TidyCaches, PATIENCE).await });
+        }
         Ok(Self {
             orchestration: Orchestration::start(tools, workers, pool),
             progress: adapters.progress,
@@ -231,13 +238,22 @@ async fn take_over(store: &Store) -> anyhow::Result<ServeLock> {
     Ok(lock)
 }
 
+/// The cached engine's folder, if that is the engine.
+fn caches(config: &Config) -> anyhow::Result<Option<git::Caches>> {
+    let folder = config.sync.cache_dir.as_ref().filter(|_| config.sync.engine == Engine::Cached);
+    let made =
+        folder.map(|it| git::Caches::new(it.clone()).with_context(|| format!("sync.cache_dir: {}", it.display())));
+    made.transpose()
+}
+
 struct Adapters {
     store: Store,
     github: GithubClient,
     onedev: OnedevClient,
     naming: Naming,
-    http: reqwest::Client,
+    connections: git::Connections,
     spool: git::Spool,
+    caches: Option<git::Caches>,
     claims: git::Claims,
     metrics: Metrics,
     panics: Panics,
@@ -251,8 +267,9 @@ impl Adapters {
             github: GithubClient::new(&config.github, metrics)?,
             onedev: OnedevClient::new(&config.onedev, metrics)?,
             naming: Naming::parse(&config.onedev.naming, &config.onedev.root)?,
-            http: git::http_client()?,
+            connections: git::Connections::of(config).map_err(anyhow::Error::msg)?,
             spool: git::Spool::new(config.sync.spool_memory, config.sync.spool_dir.clone()),
+            caches: caches(config)?,
             claims: git::Claims::default(),
             metrics: metrics.clone(),
             panics: panics.clone(),
@@ -301,9 +318,10 @@ impl Adapters {
             store: self.store.clone(),
             github: self.github.clone(),
             onedev: self.onedev.clone(),
-            http: self.http.clone(),
+            connections: self.connections.clone(),
             wire: git::Patience { stall: config.sync.stall_timeout, ..git::Patience::default() },
             spool: self.spool.clone(),
+            caches: self.caches.clone(),
             pushes: Arc::clone(&pushes),
             lfs: Arc::new(Semaphore::new(LFS_AT_ONCE)),
             claims: self.claims.clone(),
@@ -342,7 +360,7 @@ impl Adapters {
             store: self.store.clone(),
             github: self.github.clone(),
             onedev: self.onedev.clone(),
-            http: self.http.clone(),
+            connections: self.connections.clone(),
             wire: git::Patience { stall: config.sync.stall_timeout, ..git::Patience::default() },
             folder: config.sync.spool_dir.clone().unwrap_or_else(std::env::temp_dir),
             pushes: Arc::clone(pushes),

@@ -89,6 +89,7 @@ mod tests {
              INSERT INTO drills (mirror_id, at, outcome, refs, objects, bytes, millis) \
                  VALUES ('m', 't', 'ok', 1, 3, 200, 5);",
         ),
+        ("0009_transports", "UPDATE upstreams SET network_id = 8;"),
     ];
 
     const SQLITE_COLUMNS: &str = "SELECT t.name || '.' || c.name || CASE c.\"notnull\" WHEN 1 THEN '' ELSE '?' END AS text \

@@ -6,6 +6,7 @@ use url::Url;
 use super::Section;
 use super::problem::Problem;
 use super::rules::{counting, plain_http};
+use super::ssh::{SshKeys, git_address, host_key};
 use super::values::{Values, address, flag, header_problem, number};
 
 /// The `github` section. Credentials: a token, an App (id and private key), or none.
@@ -13,8 +14,10 @@ use super::values::{Values, address, flag, header_problem, number};
 pub struct Github {
     /// REST base, without a final slash in its path.
     pub api_url: Url,
-    /// Base of the git addresses.
+    /// Base of the git addresses: https, or ssh.
     pub git_url: Url,
+    /// For a `git_url` that is an ssh address.
+    pub ssh: SshKeys,
     /// Personal access token.
     pub token: Option<SecretString>,
     /// GitHub App id.
@@ -33,6 +36,7 @@ impl Default for Github {
         Self {
             api_url: Url::parse("https://api.github.com").expect("a literal"),
             git_url: Url::parse("https://github.com").expect("a literal"),
+            ssh: SshKeys::default(),
             token: None,
             app_id: None,
             app_private_key: None,
@@ -45,9 +49,12 @@ impl Default for Github {
 impl Section for Github {
     fn read(values: &mut Values<'_>) -> Self {
         let mut it = Self::default();
-        let Self { api_url, git_url, token, app_id, app_private_key, webhook_secret, insecure_http } = &mut it;
+        let Self { api_url, git_url, ssh, token, app_id, app_private_key, webhook_secret, insecure_http } = &mut it;
         values.set("github.api_url", api_url, address);
-        values.set("github.git_url", git_url, address);
+        values.set("github.git_url", git_url, git_address);
+        values.set_secret("github.ssh_key", &mut ssh.key);
+        values.set_secret("github.ssh_key_passphrase", &mut ssh.passphrase);
+        values.set_list("github.ssh_host_keys", &mut ssh.host_keys, host_key);
         values.set_secret("github.token", token);
         values.set_option("github.app_id", app_id, number);
         values.set_secret("github.app_private_key", app_private_key);
@@ -57,10 +64,11 @@ impl Section for Github {
     }
 
     fn problems(&self) -> Vec<Problem> {
-        let Self { api_url, git_url, token, app_id, app_private_key, webhook_secret: _, insecure_http } = self;
+        let Self { api_url, git_url, ssh, token, app_id, app_private_key, webhook_secret: _, insecure_http } = self;
         let mut problems = Vec::new();
         problems.extend(plain_http("github.api_url", Some(api_url), *insecure_http));
         problems.extend(plain_http("github.git_url", Some(git_url), *insecure_http));
+        problems.extend(ssh.problems("github", Some(("github.git_url", git_url))));
         problems.extend(header_problem("github.token", token.as_ref()));
         problems.extend(app_id.and_then(|id| counting("github.app_id", id, 1, i64::MAX.unsigned_abs())));
         problems.extend(app_problem(*app_id, app_private_key.as_ref()));

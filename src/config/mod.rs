@@ -26,6 +26,7 @@ mod rules;
 mod secrets;
 pub mod server;
 pub mod size;
+pub mod ssh;
 pub mod stars;
 pub mod sync;
 mod values;

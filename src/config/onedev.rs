@@ -7,6 +7,7 @@ use url::Url;
 use super::Section;
 use super::problem::{Problem, quoted};
 use super::rules::{counting, plain_http};
+use super::ssh::{SshKeys, host_key, ssh_address};
 use super::values::{Values, address, flag, header_problem, number, word, words};
 use crate::domain::naming::{InvalidNaming, LONGEST_PATH, Naming};
 
@@ -15,6 +16,10 @@ use crate::domain::naming::{InvalidNaming, LONGEST_PATH, Naming};
 pub struct Onedev {
     /// Base address. Commands that need OneDev say so when it is missing.
     pub url: Option<Url>,
+    /// Base of the git addresses, where git goes by SSH instead of by `url`.
+    pub ssh_url: Option<Url>,
+    /// For `ssh_url`.
+    pub ssh: SshKeys,
     /// Access token.
     pub token: Option<SecretString>,
     /// Path of the parent project of all mirrors.
@@ -61,6 +66,8 @@ impl Default for Onedev {
     fn default() -> Self {
         Self {
             url: None,
+            ssh_url: None,
+            ssh: SshKeys::default(),
             token: None,
             root: "github".to_owned(),
             naming: "{owner}/{name}".to_owned(),
@@ -75,8 +82,13 @@ impl Default for Onedev {
 impl Section for Onedev {
     fn read(values: &mut Values<'_>) -> Self {
         let mut it = Self::default();
-        let Self { url, token, root, naming, on_conflict, concurrent_pushes, visibility, insecure_http } = &mut it;
+        let Self { url, ssh_url, ssh, token, root, naming, on_conflict, concurrent_pushes, visibility, insecure_http } =
+            &mut it;
         values.set_option("onedev.url", url, address);
+        values.set_option("onedev.ssh_url", ssh_url, ssh_address);
+        values.set_secret("onedev.ssh_key", &mut ssh.key);
+        values.set_secret("onedev.ssh_key_passphrase", &mut ssh.passphrase);
+        values.set_list("onedev.ssh_host_keys", &mut ssh.host_keys, host_key);
         values.set_secret("onedev.token", token);
         values.set("onedev.root", root, words);
         values.set("onedev.naming", naming, words);
@@ -88,9 +100,21 @@ impl Section for Onedev {
     }
 
     fn problems(&self) -> Vec<Problem> {
-        let Self { url, token, root, naming, on_conflict: _, concurrent_pushes, visibility: _, insecure_http } = self;
+        let Self {
+            url,
+            ssh_url,
+            ssh,
+            token,
+            root,
+            naming,
+            on_conflict: _,
+            concurrent_pushes,
+            visibility: _,
+            insecure_http,
+        } = self;
         let mut problems = Vec::new();
         problems.extend(plain_http("onedev.url", url.as_ref(), *insecure_http));
+        problems.extend(ssh.problems("onedev", ssh_url.as_ref().map(|it| ("onedev.ssh_url", it))));
         problems.extend(header_problem("onedev.token", token.as_ref()));
         problems.extend(naming_problems(root, naming));
         problems.extend(counting("onedev.concurrent_pushes", *concurrent_pushes as u64, 1, 64));

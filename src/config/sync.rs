@@ -9,6 +9,7 @@ use super::problem::Problem;
 use super::rules::{counting, lasting, sized};
 use super::values::{Refused, Values, flag, number, parsed, word};
 use super::{Section, duration, size};
+use crate::domain::kept::Retention;
 use crate::domain::refs::{RefName, RefPattern};
 
 /// The `sync` section.
@@ -22,6 +23,10 @@ pub struct Sync {
     pub interval: Duration,
     /// The refs that are mirrored.
     pub refs: Vec<RefPattern>,
+    /// How packs go from GitHub to OneDev.
+    pub engine: Engine,
+    /// Where the copies of the cached engine are kept.
+    pub cache_dir: Option<PathBuf>,
     /// Bytes of packs held in memory, over the whole process.
     pub spool_memory: u64,
     /// Where larger packs are spooled, in unnamed files. The system's temporary folder by default.
@@ -38,6 +43,12 @@ pub struct Sync {
     pub keep_overwritten: bool,
     /// Bring LFS objects too.
     pub lfs: bool,
+    /// Kept refs are given up after this; `None` is never.
+    pub kept_max_age: Option<Duration>,
+    /// Of more kept refs than this in one mirror the oldest are given up; `None` is never.
+    pub kept_max_count: Option<usize>,
+    /// How far back `restore --at` can go.
+    pub history: Duration,
     /// Larger upstreams are paused. Bytes.
     pub max_bytes: Option<u64>,
     /// Keep the catalog: issues, releases and whatever else git does not carry.
@@ -50,6 +61,34 @@ pub struct Sync {
     pub metadata_sweep: Duration,
     /// Larger attachments of issues and comments are not brought. Bytes.
     pub attachment_max_bytes: u64,
+}
+
+/// How packs go from one side to the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Engine {
+    /// The pack that GitHub makes is handed on as it is.
+    #[default]
+    Relay,
+    /// A bare copy is kept on disk, and the pack for OneDev is made out of it.
+    Cached,
+}
+
+impl Engine {
+    /// Its word in the configuration, the history and the metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Relay => "relay",
+            Self::Cached => "cached",
+        }
+    }
+}
+
+impl Sync {
+    /// When kept refs are given up.
+    pub fn retention(&self) -> Retention {
+        Retention { max_age: self.kept_max_age, max_count: self.kept_max_count }
+    }
 }
 
 /// What happens to foreign refs.
@@ -71,6 +110,8 @@ impl Default for Sync {
             lease: Duration::from_secs(15),
             interval: Duration::from_secs(3600),
             refs: ["refs/heads/*", "refs/tags/*", "refs/notes/*"].iter().filter_map(|it| it.parse().ok()).collect(),
+            engine: Engine::default(),
+            cache_dir: None,
             spool_memory: 16 << 20,
             spool_dir: None,
             stream_above: Some(20 << 20),
@@ -79,6 +120,9 @@ impl Default for Sync {
             stall_timeout: Duration::from_secs(60),
             keep_overwritten: true,
             lfs: true,
+            kept_max_age: None,
+            kept_max_count: None,
+            history: Duration::from_secs(365 * 86_400),
             max_bytes: None,
             metadata: true,
             metadata_ref: RefName::new("refs/starkeep/meta").expect("a literal"),
@@ -97,6 +141,8 @@ impl Section for Sync {
             lease,
             interval,
             refs,
+            engine,
+            cache_dir,
             spool_memory,
             spool_dir,
             stream_above,
@@ -105,6 +151,9 @@ impl Section for Sync {
             stall_timeout,
             keep_overwritten,
             lfs,
+            kept_max_age,
+            kept_max_count,
+            history,
             max_bytes,
             metadata,
             metadata_ref,
@@ -116,6 +165,8 @@ impl Section for Sync {
         values.set("sync.lease", lease, duration::parse);
         values.set("sync.interval", interval, duration::parse);
         values.set_list("sync.refs", refs, pattern);
+        values.set("sync.engine", engine, word);
+        values.set_option("sync.cache_dir", cache_dir, folder);
         values.set("sync.spool_memory", spool_memory, size::parse);
         values.set_option("sync.spool_dir", spool_dir, folder);
         values.set("sync.stream_above", stream_above, size::parse_or_off);
@@ -124,6 +175,9 @@ impl Section for Sync {
         values.set("sync.stall_timeout", stall_timeout, duration::parse);
         values.set("sync.keep_overwritten", keep_overwritten, flag);
         values.set("sync.lfs", lfs, flag);
+        values.set_option("sync.kept_max_age", kept_max_age, duration::parse);
+        values.set_option("sync.kept_max_count", kept_max_count, number);
+        values.set("sync.history", history, duration::parse);
         values.set_option("sync.max_bytes", max_bytes, size::parse);
         values.set("sync.metadata", metadata, flag);
         values.set("sync.metadata_ref", metadata_ref, catalog_ref);
@@ -139,6 +193,8 @@ impl Section for Sync {
             lease,
             interval,
             refs,
+            engine,
+            cache_dir,
             spool_memory,
             spool_dir,
             stream_above,
@@ -147,6 +203,9 @@ impl Section for Sync {
             stall_timeout,
             keep_overwritten: _,
             lfs: _,
+            kept_max_age,
+            kept_max_count,
+            history,
             max_bytes,
             metadata: _,
             metadata_ref: _,
@@ -165,12 +224,24 @@ impl Section for Sync {
         problems.extend(lasting("sync.metadata_sweep", *metadata_sweep, second, day * 365));
         problems.extend(lasting("sync.timeout", *timeout, tick, day * 7));
         problems.extend(lasting("sync.stall_timeout", *stall_timeout, tick, day));
+        problems.extend(kept_max_age.and_then(|age| lasting("sync.kept_max_age", age, second, day * 36_500)));
+        problems.extend(kept_max_count.and_then(|most| counting("sync.kept_max_count", most as u64, 1, 1 << 20)));
+        problems.extend(lasting("sync.history", *history, day, day * 36_500));
         problems.extend(sized("sync.spool_memory", *spool_memory, 1, 1 << 40));
         problems.extend(stream_above.and_then(|rate| sized("sync.stream_above", rate, 1, 1 << 40)));
         problems.extend(max_bytes.and_then(|most| sized("sync.max_bytes", most, 1, 1 << 60)));
         if refs.is_empty() {
             let accepted = "write at least one, as in `[\"refs/heads/*\", \"refs/tags/*\"]`";
             problems.push(Problem::new("sync.refs", "holds no pattern, so that nothing would be mirrored", accepted));
+        }
+        if *engine == Engine::Cached && cache_dir.is_none() {
+            let accepted =
+                "name a folder for the copies, as in `/var/lib/starkeep/cache`; it is made if its parent is there";
+            problems.push(Problem::new("sync.cache_dir", "is missing while `sync.engine` is `cached`", accepted));
+        }
+        if let Some(file) = cache_dir.as_ref().filter(|it| it.exists() && !it.is_dir()) {
+            let found = format!("`{}` is not a folder", file.display());
+            problems.push(Problem::new("sync.cache_dir", found, "name a folder that starkeep may write"));
         }
         if let Some(missing) = spool_dir.as_ref().filter(|it| !it.is_dir()) {
             let found = format!("`{}` is not a folder", missing.display());

@@ -12,13 +12,17 @@ pub enum JobKind {
     Verify,
     /// Delete the project of an un-starred mirror once its grace period is over.
     Remove,
+    /// Write what the project says of its mirror, and prune kept refs where that is configured.
+    Mark,
+    /// Restore a mirror into a temporary folder and compare it with its proof.
+    Drill,
     /// Read everything at GitHub that git does not carry, and keep it in the project.
     Catalog,
 }
 
 impl JobKind {
     /// Every kind, for metrics and tests.
-    pub const ALL: [Self; 4] = [Self::Sync, Self::Verify, Self::Remove, Self::Catalog];
+    pub const ALL: [Self; 6] = [Self::Sync, Self::Verify, Self::Remove, Self::Mark, Self::Drill, Self::Catalog];
 
     /// The word in the database, the API and the metrics.
     pub fn as_str(self) -> &'static str {
@@ -26,7 +30,17 @@ impl JobKind {
             Self::Sync => "sync",
             Self::Verify => "verify",
             Self::Remove => "remove",
+            Self::Mark => "mark",
+            Self::Drill => "drill",
             Self::Catalog => "catalog",
+        }
+    }
+
+    /// Whether a failure of it says that the mirror itself is in trouble.
+    pub fn tells_of_the_mirror(self) -> bool {
+        match self {
+            Self::Sync | Self::Verify | Self::Remove => true,
+            Self::Mark | Self::Drill | Self::Catalog => false,
         }
     }
 }
@@ -77,6 +91,8 @@ impl Priority {
     pub const CHANGED: Self = Self(100);
     /// A look whether something changed.
     pub const ROUTINE: Self = Self(0);
+    /// Upkeep that no sync shall wait for.
+    pub const UPKEEP: Self = Self(-100);
 }
 
 /// A word that is none of the known ones; only a newer version or a hand in the database writes such.

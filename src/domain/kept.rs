@@ -54,6 +54,38 @@ impl Reason {
 
 super::job::word!(Reason, "reason");
 
+/// When kept refs are given up; never, as long as neither is set.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// Kept for longer: given up.
+    pub max_age: Option<std::time::Duration>,
+    /// More in one mirror: the oldest are given up.
+    pub max_count: Option<usize>,
+}
+
+impl Retention {
+    /// Whether anything is ever given up.
+    pub fn is_set(&self) -> bool {
+        self.max_age.is_some() || self.max_count.is_some()
+    }
+
+    /// Which of a mirror's kept refs are given up now, by reason and time, as their places in the list. Tips
+    /// that somebody made in OneDev never are: no copy of them was ever at GitHub.
+    pub fn given_up(&self, kept: &[(Reason, DateTime<Utc>)], now: DateTime<Utc>) -> Vec<usize> {
+        let upstreams = |(_, (reason, _)): &(usize, &(Reason, DateTime<Utc>))| {
+            matches!(reason, Reason::Overwritten | Reason::Deleted)
+        };
+        let mut its: Vec<(usize, DateTime<Utc>)> =
+            kept.iter().enumerate().filter(upstreams).map(|(place, (_, at))| (place, *at)).collect();
+        its.sort_by_key(|(place, at)| (std::cmp::Reverse(*at), std::cmp::Reverse(*place)));
+        let oldest = self.max_age.and_then(|age| now.checked_sub_signed(chrono::Duration::from_std(age).ok()?));
+        let is_old = |at: DateTime<Utc>| oldest.is_some_and(|oldest| at < oldest);
+        let is_many = |rank: usize| self.max_count.is_some_and(|most| rank >= most);
+        let gone = its.into_iter().enumerate().filter(|(rank, (_, at))| is_old(*at) || is_many(*rank));
+        gone.map(|(_, (place, _))| place).collect()
+    }
+}
+
 /// A ref that holds an old tip.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptRef {

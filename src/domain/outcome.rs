@@ -19,6 +19,8 @@ pub struct Synced {
     pub head: Option<Oid>,
     /// The default branch, as it stands in OneDev.
     pub default_branch: Option<String>,
+    /// Where HEAD points upstream.
+    pub upstream_head: Option<RefName>,
     /// Managed refs upstream.
     pub ref_count: usize,
     /// Refs whose real name does not stand in OneDev as it does upstream.
@@ -100,6 +102,10 @@ pub struct Comparison {
     pub digest: String,
     /// Managed refs upstream.
     pub ref_count: usize,
+    /// Where HEAD points upstream.
+    pub upstream_head: Option<RefName>,
+    /// Tip of the default branch.
+    pub head: Option<Oid>,
     /// Refs that stand otherwise in OneDev.
     pub differences: Vec<Difference>,
     /// Refs that are level under an alias only.

@@ -51,6 +51,7 @@ pub fn priority(kind: JobKind, fresh: bool) -> Priority {
         (JobKind::Sync, true) => Priority::FRESH,
         (JobKind::Sync | JobKind::Verify, _) => Priority::CHANGED,
         (JobKind::Remove | JobKind::Catalog, _) => Priority::ROUTINE,
+        (JobKind::Mark | JobKind::Drill, _) => Priority::UPKEEP,
     }
 }
 

@@ -1,6 +1,6 @@
 //! The body of an answer: chunks as they come, each awaited for a bounded time, and packets of them.
 //!
-//! Bytes come from [`super::remote`] and go to the readers of lists, packs and reports.
+//! Bytes come from [`super::smart_http`] or [`super::ssh`] and go to the readers of lists, packs and reports.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::clean::Redactor;
 use super::error::{Side, WireError};
 use super::pktline::{Decoder, FrameError, Packet};
+use super::ssh::SshStream;
 
 /// The longest error text that is kept.
 pub(crate) const MAX_MESSAGE: usize = 1024;
@@ -17,10 +18,19 @@ pub(crate) const MAX_MESSAGE: usize = 1024;
 const MAX_LEFTOVER: u64 = 64 * 1024;
 const LEFTOVER_WAIT: Duration = Duration::from_secs(5);
 
+/// Where the bytes come from.
+#[derive(Debug)]
+enum Source {
+    Http(reqwest::Response),
+    Ssh(Box<SshStream>),
+}
+
 /// The body of a successful answer.
 #[derive(Debug)]
 pub(crate) struct Body {
-    response: reqwest::Response,
+    source: Source,
+    /// What was read from the source already and belongs to the body.
+    ahead: Option<Bytes>,
     side: Side,
     stall: Duration,
     redactor: Arc<Redactor>,
@@ -29,7 +39,18 @@ pub(crate) struct Body {
 
 impl Body {
     pub(crate) fn new(response: reqwest::Response, side: Side, stall: Duration, redactor: Arc<Redactor>) -> Self {
-        Self { response, side, stall, redactor, received: 0 }
+        Self { source: Source::Http(response), ahead: None, side, stall, redactor, received: 0 }
+    }
+
+    pub(crate) fn of_ssh(stream: SshStream, side: Side, stall: Duration, redactor: Arc<Redactor>) -> Self {
+        Self { source: Source::Ssh(Box::new(stream)), ahead: None, side, stall, redactor, received: 0 }
+    }
+
+    /// The same body with bytes in front that were read from it before.
+    pub(crate) fn resumed(mut self, ahead: Bytes) -> Self {
+        self.ahead = Some(ahead).filter(|it| !it.is_empty());
+        self.received = 0;
+        self
     }
 
     pub(crate) fn side(&self) -> Side {
@@ -57,11 +78,7 @@ impl Body {
     /// A broken connection, or no byte for the stall time-out.
     pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, WireError> {
         loop {
-            let chunk = tokio::time::timeout(self.stall, self.response.chunk())
-                .await
-                .map_err(|_| WireError::Stalled { side: self.side, after: self.stall })?
-                .map_err(|error| WireError::Transport { side: self.side, detail: causes(error) })?;
-            match chunk {
+            match self.read().await? {
                 None => return Ok(None),
                 Some(chunk) if chunk.is_empty() => {}
                 Some(chunk) => {
@@ -70,6 +87,23 @@ impl Body {
                 }
             }
         }
+    }
+
+    async fn read(&mut self) -> Result<Option<Bytes>, WireError> {
+        if let Some(ahead) = self.ahead.take() {
+            return Ok(Some(ahead));
+        }
+        let side = self.side;
+        let chunk = async {
+            match &mut self.source {
+                Source::Http(it) => {
+                    it.chunk().await.map_err(|error| WireError::Transport { side, detail: causes(error) })
+                }
+                Source::Ssh(it) => it.chunk().await,
+            }
+        };
+        let stalled = |_| WireError::Stalled { side, after: self.stall };
+        tokio::time::timeout(self.stall, chunk).await.map_err(stalled)?
     }
 
     /// Reads what is left after the last packet, so that the connection can be used again. Whether

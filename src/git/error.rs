@@ -82,6 +82,27 @@ pub enum WireError {
         /// The server's words.
         message: String,
     },
+    /// An SSH server does not know our key. Same word as for a wrong token.
+    #[error(
+        "{side} does not accept our SSH key {key}: give its public half to the account that may use the repository"
+    )]
+    KeyRefused {
+        /// Which side.
+        side: Side,
+        /// The fingerprint of our key.
+        key: String,
+    },
+    /// An SSH server showed a key that is not pinned. Nothing was told to it.
+    #[error(
+        "{side} shows the SSH host key {offered}, which is not pinned: if it is the server's, by a source that you trust, add it to `{}`; if not, somebody stands in between",
+        pins(*side)
+    )]
+    HostKey {
+        /// Which side.
+        side: Side,
+        /// Fingerprint and kind of the key.
+        offered: String,
+    },
     /// 403.
     #[error("{side} forbids this (403): {message}")]
     Forbidden {
@@ -193,6 +214,14 @@ pub enum WireError {
         /// The system's error.
         source: std::io::Error,
     },
+    /// The cached engine's copy could not be used, and a new one could not either.
+    #[error("the copies in {} cannot be used: {detail}; see that the disk has room and may be written", folder.display())]
+    Cache {
+        /// `sync.cache_dir`.
+        folder: PathBuf,
+        /// What libgit2 or the system says.
+        detail: String,
+    },
     /// The target's report does not name every ref.
     #[error("OneDev did not report on {missing} of {commanded} refs, the first is {first}")]
     ReportMissing {
@@ -209,6 +238,14 @@ pub enum WireError {
         /// Why.
         detail: String,
     },
+}
+
+/// The key that holds the pinned keys of a side.
+fn pins(side: Side) -> &'static str {
+    match side {
+        Side::Upstream => "github.ssh_host_keys",
+        Side::Target => "onedev.ssh_host_keys",
+    }
 }
 
 fn spool_state(error: &std::io::Error) -> &'static str {
@@ -236,12 +273,15 @@ impl WireError {
             | Self::Remote { .. }
             | Self::UpstreamMoved { .. }
             | Self::Spool { .. }
+            | Self::Cache { .. }
             | Self::ReportMissing { .. } => Retry::Backoff,
             Self::Status { status, .. } if *status >= 500 || *status == 408 => Retry::Backoff,
             Self::Status { .. }
             | Self::RedirectedElsewhere { .. }
             | Self::BadRedirect { .. }
             | Self::Unauthorized { .. }
+            | Self::KeyRefused { .. }
+            | Self::HostKey { .. }
             | Self::Forbidden { .. }
             | Self::NotFound { .. }
             | Self::ObjectFormat { .. }
@@ -260,6 +300,8 @@ impl WireError {
             | Self::RedirectedElsewhere { side, .. }
             | Self::BadRedirect { side, .. }
             | Self::Unauthorized { side, .. }
+            | Self::KeyRefused { side, .. }
+            | Self::HostKey { side, .. }
             | Self::Forbidden { side, .. }
             | Self::NotFound { side, .. }
             | Self::Booting { side }
@@ -273,7 +315,7 @@ impl WireError {
             | Self::TooLarge { side, .. } => Some(*side),
             Self::UpstreamMoved { .. } | Self::Shallow => Some(Side::Upstream),
             Self::ReportMissing { .. } => Some(Side::Target),
-            Self::Spool { .. } | Self::BadRequest { .. } => None,
+            Self::Spool { .. } | Self::Cache { .. } | Self::BadRequest { .. } => None,
         }
     }
 
@@ -284,7 +326,8 @@ impl WireError {
             Self::NoAnswer { .. } => ("upstream_no_answer", "onedev_no_answer"),
             Self::Stalled { .. } => ("upstream_stalled", "onedev_stalled"),
             Self::RedirectedElsewhere { .. } | Self::BadRedirect { .. } => ("upstream_redirected", "onedev_redirected"),
-            Self::Unauthorized { .. } => ("upstream_unauthorized", "onedev_unauthorized"),
+            Self::Unauthorized { .. } | Self::KeyRefused { .. } => ("upstream_unauthorized", "onedev_unauthorized"),
+            Self::HostKey { .. } => ("upstream_host_key", "onedev_host_key"),
             Self::Forbidden { .. } => ("upstream_forbidden", "onedev_forbidden"),
             Self::NotFound { .. } => ("upstream_not_found", "onedev_not_found"),
             Self::Booting { .. } => ("upstream_booting", "onedev_booting"),
@@ -300,6 +343,7 @@ impl WireError {
             Self::TooLarge { .. } => ("upstream_too_large", "onedev_too_large"),
             Self::ReportMissing { .. } => ("onedev_report_missing", "onedev_report_missing"),
             Self::Spool { .. } => ("spool_failed", "spool_failed"),
+            Self::Cache { .. } => ("cache_failed", "cache_failed"),
             Self::BadRequest { .. } => ("push_impossible", "push_impossible"),
         };
         if self.side() == Some(Side::Target) { target } else { upstream }

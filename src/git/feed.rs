@@ -9,13 +9,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::stream::{self, BoxStream, StreamExt as _};
 
 use super::error::WireError;
 use super::file::{Blob, FileReader};
 use super::pack::{EMPTY, Pack};
 use super::progress::Progress;
 use super::spool::{Held, Live};
+
+/// What goes to a server: pieces, or the error that breaks the connection.
+pub(crate) type Outgoing = BoxStream<'static, std::io::Result<Bytes>>;
 
 /// OneDev cuts a body that pauses for 30 s: upstream is given up before that.
 const LIVE_STALL: Duration = Duration::from_secs(20);
@@ -37,9 +40,9 @@ impl Feed {
         Self::Blocks { blocks: [Bytes::from_static(EMPTY)].into(), held: None, rest: None }
     }
 
-    /// A pack in one piece.
-    pub(crate) fn made(bytes: Bytes) -> Self {
-        Self::Blocks { blocks: [bytes].into(), held: None, rest: None }
+    /// A pack that is ours to give.
+    pub(crate) fn whole(pack: Bytes) -> Self {
+        Self::Blocks { blocks: [pack].into(), held: None, rest: None }
     }
 
     pub(crate) fn memory(blocks: Vec<Bytes>, held: Held) -> Self {
@@ -92,7 +95,7 @@ impl Cause {
 }
 
 /// The body of a push.
-pub(crate) fn body(commands: Bytes, feed: Feed, progress: Arc<Progress>, cause: Cause) -> reqwest::Body {
+pub(crate) fn body(commands: Bytes, feed: Feed, progress: Arc<Progress>, cause: Cause) -> Outgoing {
     struct Sending {
         commands: Option<Bytes>,
         feed: Feed,
@@ -118,5 +121,5 @@ pub(crate) fn body(commands: Bytes, feed: Feed, progress: Arc<Progress>, cause: 
             }
         }
     });
-    reqwest::Body::wrap_stream(pieces)
+    pieces.boxed()
 }

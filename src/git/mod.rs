@@ -1,4 +1,4 @@
-//! The wire: refs and packs move from upstream to the target over git's smart HTTP, streamed,
+//! The wire: refs and packs move from upstream to the target over git's smart HTTP or SSH, streamed,
 //! without git, without a repository on disk.
 //!
 //! ```text
@@ -9,18 +9,21 @@
 //!                                   └── or straight through, when it is big and comes fast
 //! ```
 //!
-//! - [`remote`](Address): one repository at one server: requests, redirects, time-outs, status codes.
+//! - [`remote`](Address): one repository at one server, by HTTP (requests, redirects, status codes) or by SSH
+//!   (keys, channels), both with time-outs.
 //! - [`Upstream`]: lists refs (protocol v2, the old one as fallback) and fetches packs.
 //! - [`Target`]: lists refs and pushes commands with a pack; [`PushReport`] tells what became of each.
 //! - [`Relay`]: the whole transfer, with the process's [`Spool`] in between.
-//! - [`Packer`]: packs of objects that starkeep makes itself.
+//! - [`Caches`]: the cached engine's copies on disk, filled from upstream; packs are made out of them.
 //! - [`LfsEndpoint`]: one repository's LFS objects; [`Findings`]: the pointers that a passing pack held.
+//! - [`Packer`]: packs of objects that starkeep makes itself.
 //! - [`non_commit_tags`] and [`is_ancestor`]: two questions that are answered by small fetches.
 //!
 //! Every error is a [`WireError`]: which side, a stable word, whether it may pass.
 
 mod ancestry;
 mod body;
+mod cache;
 mod capabilities;
 mod census;
 mod clean;
@@ -32,6 +35,8 @@ mod file;
 mod haves;
 mod lfs;
 mod listing;
+mod local;
+mod objects;
 mod pack;
 mod packer;
 mod pktline;
@@ -41,7 +46,9 @@ mod remote;
 mod report;
 mod scan;
 mod sideband;
+mod smart_http;
 mod spool;
+mod ssh;
 mod status;
 mod target;
 mod upstream;
@@ -51,6 +58,7 @@ mod walker;
 mod tests;
 
 pub use ancestry::{Ancestry, is_ancestor};
+pub use cache::{Cache, CacheSource, Caches, Filled};
 pub use capabilities::Capabilities;
 pub use census::{Census, non_commit_tags};
 pub use command::{Command, Push, batches};
@@ -61,13 +69,17 @@ pub use lfs::{
     Answer, Claim, Claims, Download, LfsEndpoint, Link, MOST_AT_ONCE, ObjectError, Operation, Source, Standing, measure,
 };
 pub use listing::{Advertisement, ReceiveAdvertisement, Version};
+pub use local::{Checked, LocalRepository, Version as FileVersion};
+pub use objects::{Minted, NewCommit, mint};
 pub use pack::Pack;
 pub use packer::{MadePack, Packer};
 pub use progress::{Phase, Progress, Snapshot};
 pub use relay::{Order, Prepared, Relay, TransferOptions, Transferred};
-pub use remote::{Address, Patience, http_client};
+pub use remote::{Address, Connections, Patience};
 pub use report::{PushReport, RefOutcome, Refusal};
 pub use scan::{Findings, scan_all, settle};
+pub use smart_http::http_client;
 pub use spool::Spool;
+pub use ssh::SshServer;
 pub use target::Target;
 pub use upstream::Upstream;

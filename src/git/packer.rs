@@ -141,7 +141,7 @@ impl MadePack {
 
     pub(crate) fn feed(self) -> Feed {
         match self.content {
-            Content::Memory(bytes) => Feed::made(bytes),
+            Content::Memory(bytes) => Feed::whole(bytes),
             Content::File(blob) => Feed::file(blob),
         }
     }

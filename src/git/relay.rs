@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::cache::{Built, CacheSource, Needs};
 use super::command::{Push, batches};
 use super::error::{Side, WireError};
 use super::feed::Feed;
@@ -75,7 +76,7 @@ impl Prepared {
     /// The LFS pointers in the pack. `None` if it was not scanned, or is streamed: then they are known
     /// when it has been delivered.
     pub fn take_findings(&mut self) -> Option<Findings> {
-        if self.ready.live { None } else { self.scan.take().map(findings) }
+        if self.ready.live { None } else { self.scan.take().as_ref().map(findings) }
     }
 
     /// Whether the pack is streamed: what is in it is not known yet.
@@ -84,7 +85,7 @@ impl Prepared {
     }
 }
 
-fn findings(scan: Scan) -> Findings {
+fn findings(scan: &Scan) -> Findings {
     scan.lock().unwrap_or_else(PoisonError::into_inner).finish()
 }
 
@@ -139,6 +140,21 @@ impl Relay<'_> {
         Ok(Prepared { ready, done, before, scan })
     }
 
+    /// The same, with the pack made out of a copy that has been filled. It is always whole.
+    ///
+    /// # Errors
+    /// As for [`Relay::transfer`], and [`WireError::Cache`].
+    pub async fn prepare_cached(&self, order: &Order, source: &CacheSource<'_>) -> Result<Prepared, WireError> {
+        if order.wants.is_empty() {
+            return self.prepare(order).await;
+        }
+        let needs = Needs { wants: &order.wants, haves: source.haves, scan: self.options.scan };
+        let Built { objects, spooled, scan } = source.cache.pack(source, needs).await?;
+        let done = Transferred { objects, in_file: spooled.in_file(), ..Transferred::default() };
+        let ready = Ready { feed: spooled.feed(), permit: None, live: false };
+        Ok(Prepared { ready, done, before: self.progress.snapshot().received, scan })
+    }
+
     /// The other half.
     ///
     /// # Errors
@@ -164,7 +180,7 @@ impl Relay<'_> {
         }
         self.progress.enter(Phase::Done);
         done.received = self.progress.snapshot().received - before;
-        done.found = scan.map(findings);
+        done.found = scan.as_ref().map(findings);
         Ok(done)
     }
 

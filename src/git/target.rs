@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use reqwest::Client;
+use bytes::Bytes;
 use url::Url;
 
 use super::capabilities::Capabilities;
@@ -13,7 +13,7 @@ use super::feed::{Cause, Feed, body};
 use super::listing::{InfoRefs, ReceiveAdvertisement, read_info_refs};
 use super::packer::MadePack;
 use super::progress::{Phase, Progress};
-use super::remote::{Address, Patience, Remote, Service};
+use super::remote::{Address, Connections, Patience, Remote, Service};
 use super::report::{self, PushReport};
 use crate::telemetry::metrics::Metrics;
 
@@ -31,10 +31,15 @@ impl Target {
     /// Makes no request.
     ///
     /// # Errors
-    /// [`WireError::BadRequest`] for an address with credentials or one that is not http(s), and for
-    /// a credential that does not fit in a header.
-    pub fn new(http: Client, address: Address, metrics: Metrics, patience: Patience) -> Result<Self, WireError> {
-        let remote = Remote::new(http, address, Side::Target, metrics, patience)?;
+    /// [`WireError::BadRequest`] for an address with a password or one that is not http(s) or ssh, for
+    /// an ssh address whose server has no key, and for a credential that does not fit in a header.
+    pub fn new(
+        connections: impl Into<Connections>,
+        address: Address,
+        metrics: Metrics,
+        patience: Patience,
+    ) -> Result<Self, WireError> {
+        let remote = Remote::new(&connections.into(), address, Side::Target, metrics, patience)?;
         Ok(Self { remote, offered: Mutex::new(Capabilities::of_words(USUAL)) })
     }
 
@@ -68,6 +73,19 @@ impl Target {
     /// See [`WireError`]; refs that are refused are no error but part of the report.
     pub async fn push(&self, push: &Push, progress: &Arc<Progress>) -> Result<PushReport, WireError> {
         self.push_pack(push, Feed::empty(), progress).await
+    }
+
+    /// Commands and a pack that lies in memory, with the objects that the target lacks.
+    ///
+    /// # Errors
+    /// As [`Self::push`].
+    pub async fn push_objects(
+        &self,
+        push: &Push,
+        pack: Bytes,
+        progress: &Arc<Progress>,
+    ) -> Result<PushReport, WireError> {
+        self.push_pack(push, Feed::whole(pack), progress).await
     }
 
     /// Commands, and a pack that starkeep made with all objects they need.

@@ -6,7 +6,6 @@
 use std::sync::{Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
-use reqwest::Client;
 use url::Url;
 
 use super::body::Body;
@@ -16,7 +15,7 @@ use super::fetch::{self, FetchOptions};
 use super::listing::{Advertisement, InfoRefs, Version, read_info_refs, read_ls_refs};
 use super::pack::Pack;
 use super::pktline::{FrameError, put, put_delimiter, put_flush};
-use super::remote::{AGENT, Address, Patience, Remote, Service};
+use super::remote::{AGENT, Address, Connections, Patience, Remote, Service};
 use crate::domain::refs::Oid;
 use crate::telemetry::metrics::Metrics;
 
@@ -45,10 +44,15 @@ impl Upstream {
     /// Makes no request.
     ///
     /// # Errors
-    /// [`WireError::BadRequest`] for an address with credentials or one that is not http(s), and for
-    /// a credential that does not fit in a header.
-    pub fn new(http: Client, address: Address, metrics: Metrics, patience: Patience) -> Result<Self, WireError> {
-        Self::on(Side::Upstream, http, address, metrics, patience)
+    /// [`WireError::BadRequest`] for an address with a password or one that is not http(s) or ssh, for
+    /// an ssh address whose server has no key, and for a credential that does not fit in a header.
+    pub fn new(
+        connections: impl Into<Connections>,
+        address: Address,
+        metrics: Metrics,
+        patience: Patience,
+    ) -> Result<Self, WireError> {
+        Self::on(Side::Upstream, &connections.into(), address, metrics, patience)
     }
 
     /// A mirror's project, read back: its errors are told as OneDev's. Each list and each pack takes one
@@ -56,12 +60,23 @@ impl Upstream {
     ///
     /// # Errors
     /// As [`Self::new`].
-    pub fn of_project(http: Client, address: Address, metrics: Metrics, patience: Patience) -> Result<Self, WireError> {
-        Self::on(Side::Target, http, address, metrics, patience)
+    pub fn of_project(
+        connections: impl Into<Connections>,
+        address: Address,
+        metrics: Metrics,
+        patience: Patience,
+    ) -> Result<Self, WireError> {
+        Self::on(Side::Target, &connections.into(), address, metrics, patience)
     }
 
-    fn on(side: Side, http: Client, address: Address, metrics: Metrics, patience: Patience) -> Result<Self, WireError> {
-        let remote = Remote::new(http, address, side, metrics, patience)?;
+    fn on(
+        side: Side,
+        connections: &Connections,
+        address: Address,
+        metrics: Metrics,
+        patience: Patience,
+    ) -> Result<Self, WireError> {
+        let remote = Remote::new(connections, address, side, metrics, patience)?;
         Ok(Self { remote, dialect: Mutex::default() })
     }
 

@@ -109,7 +109,9 @@ impl GithubClient {
     /// # Errors
     /// As [`Self::new`].
     pub fn with_clock(config: &Github, metrics: &Metrics, clock: Clock) -> Result<Self, GithubError> {
-        for (key, url) in [("github.api_url", &config.api_url), ("github.git_url", &config.git_url)] {
+        let web = |url: &&Url| url.scheme() != "ssh";
+        let git = Some(&config.git_url).filter(web).map(|it| ("github.git_url", it));
+        for (key, url) in [("github.api_url", &config.api_url)].into_iter().chain(git) {
             if let Some(problem) = url_problem(url, config.insecure_http) {
                 return Err(GithubError::Config(format!("{key}: {problem}")));
             }
@@ -144,7 +146,7 @@ impl GithubClient {
         self.read(url, Hint::Owner(name.owner())).await
     }
 
-    /// The address that git reads from: `…/owner/name.git`. Holds no credential.
+    /// The address that git reads from: `…/owner/name.git`, by https or ssh. Holds no credential.
     pub fn git_url(&self, name: &RepositoryName) -> Url {
         let mut url = self.inner.git.clone();
         if let Ok(mut path) = url.path_segments_mut() {
@@ -153,13 +155,38 @@ impl GithubClient {
         url
     }
 
+    /// Which GitHub this is: the address that all its repositories lie below, without a slash at its end.
+    pub fn instance(&self) -> String {
+        // Whichever way git goes, it is the same GitHub.
+        self.lfs_url(self.inner.git.clone()).as_str().trim_end_matches('/').to_owned()
+    }
+
     /// The value of the `Authorization` header for reading `name` by git over HTTPS, or `None` without
-    /// a credential. To be sent to the host of [`Self::git_url`] only. Good for at least five minutes
-    /// (one, while GitHub mints no new token).
+    /// a credential or by SSH, which has keys. To be sent to the host of [`Self::git_url`] only. Good for at
+    /// least five minutes (one, while GitHub mints no new token).
     ///
     /// # Errors
     /// [`GithubError`] when an App's token cannot be had.
     pub async fn git_authorization(&self, name: &RepositoryName) -> Result<Option<SecretString>, GithubError> {
+        if self.inner.git.scheme() == "ssh" { Ok(None) } else { self.lfs_authorization(name).await }
+    }
+
+    /// Where LFS is asked: the address that git came to in the end or, when that is an SSH one, the same
+    /// server by HTTPS.
+    pub fn lfs_url(&self, git: Url) -> Url {
+        if git.scheme() != "ssh" {
+            return git;
+        }
+        let host = git.host_str().unwrap_or_default();
+        let text = format!("https://{}{}", host.strip_prefix("ssh.").unwrap_or(host), git.path());
+        text.parse().unwrap_or(git)
+    }
+
+    /// As [`Self::git_authorization`], for LFS, which goes by HTTPS whichever way git goes.
+    ///
+    /// # Errors
+    /// As [`Self::git_authorization`].
+    pub async fn lfs_authorization(&self, name: &RepositoryName) -> Result<Option<SecretString>, GithubError> {
         match &self.inner.credential {
             Credential::None => Ok(None),
             Credential::Token(token) => Ok(Some(basic(token))),
@@ -248,9 +275,18 @@ impl GithubClient {
         &self.inner.exchange
     }
 
-    /// The base of GitHub's pages and git addresses.
-    pub fn git_base(&self) -> &Url {
-        &self.inner.git
+    /// The base of GitHub's pages: that of git's addresses, unless these are SSH ones.
+    pub fn pages(&self) -> Url {
+        let (git, mut api) = (&self.inner.git, self.inner.exchange.url(&[]));
+        if git.scheme() != "ssh" {
+            return git.clone();
+        }
+        let host = api.host_str().unwrap_or_default();
+        let host = host.strip_prefix("api.").unwrap_or(host).to_owned();
+        // A host that was part of a legal address is a legal one.
+        let _legal = api.set_host(Some(&host));
+        api.set_path("/");
+        api
     }
 
     /// The credential for things below a repository.

@@ -39,13 +39,13 @@ impl GithubClient {
     /// # Errors
     /// [`GithubError`]; `Forbidden` for any other address.
     pub async fn attachment(&self, url: &Url) -> Result<Response, GithubError> {
-        let git = self.git_base();
-        if !asset::is_attachment(url, git) {
+        let pages = self.pages();
+        if !asset::is_attachment(url, &pages) {
             return Err(GithubError::Forbidden("this is no address of GitHub's attachments".to_owned()));
         }
         let leads = |next: &Url| {
             let host = next.host_str().unwrap_or_default();
-            next.origin() == git.origin() || (next.scheme() == "https" && STORES.iter().any(|it| host.ends_with(it)))
+            next.origin() == pages.origin() || (next.scheme() == "https" && STORES.iter().any(|it| host.ends_with(it)))
         };
         self.exchange().open(url.clone(), &Pass::anonymous(), leads).await
     }

@@ -33,6 +33,8 @@ pub struct OnedevClient {
 
 struct Inner {
     exchange: Exchange,
+    /// `onedev.ssh_url`.
+    ssh: Option<Url>,
     token: SecretString,
     root: ProjectPath,
     reader_role: OnceCell<i64>,
@@ -41,8 +43,12 @@ struct Inner {
 
 impl fmt::Debug for OnedevClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { exchange, token: _, root, reader_role: _, probed: _ } = &*self.inner;
-        f.debug_struct("OnedevClient").field("url", &exchange.url([]).as_str()).field("root", root).finish()
+        let Inner { exchange, ssh, token: _, root, reader_role: _, probed: _ } = &*self.inner;
+        f.debug_struct("OnedevClient")
+            .field("url", &exchange.url([]).as_str())
+            .field("ssh", ssh)
+            .field("root", root)
+            .finish()
     }
 }
 
@@ -70,7 +76,8 @@ impl OnedevClient {
             .map_err(|_| wrong("onedev.token holds characters that no header can carry".to_owned()))?;
         bearer.set_sensitive(true);
         let exchange = Exchange::new(url, bearer, metrics.clone())?;
-        let inner = Inner { exchange, token, root, reader_role: OnceCell::new(), probed: Mutex::default() };
+        let (ssh, reader_role, probed) = (config.ssh_url.clone(), OnceCell::new(), Mutex::default());
+        let inner = Inner { exchange, ssh, token, root, reader_role, probed };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -79,7 +86,17 @@ impl OnedevClient {
         &self.inner.root
     }
 
-    /// The address that git pushes to: `…/path.git`. Holds no credential.
+    /// The address that git pushes to: by `onedev.ssh_url` if there is one, else [`Self::git_url`].
+    pub fn push_url(&self, path: &ProjectPath) -> Url {
+        let Some(mut url) = self.inner.ssh.clone() else { return self.git_url(path) };
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path.segments());
+        }
+        url.set_path(&format!("{}.git", url.path()));
+        url
+    }
+
+    /// The address under which git and LFS go by HTTP: `…/path.git`. Holds no credential.
     pub fn git_url(&self, path: &ProjectPath) -> Url {
         let mut url = self.inner.exchange.url(path.segments());
         url.set_path(&format!("{}.git", url.path()));

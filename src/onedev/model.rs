@@ -81,6 +81,15 @@ pub(super) struct RefBody {
     pub(super) commit_hash: String,
 }
 
+/// A file at a commit.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct FileBody {
+    pub(super) base64_content: String,
+    #[serde(default)]
+    pub(super) is_partial: bool,
+}
+
 /// A version of OneDev.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Version {

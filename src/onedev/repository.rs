@@ -1,13 +1,15 @@
 //! What REST tells of a project's git repository: default branch, branches, tags, commits. None of
 //! these calls takes one of the few places that OneDev has for packs.
 
+use base64::Engine as _;
 use url::Url;
 
 use super::client::{OnedevClient, set_query};
 use super::error::{Missing, OnedevError};
 use super::exchange::{Answer, Call};
-use super::model::RefBody;
-use crate::domain::ids::ProjectId;
+use super::model::{FileBody, RefBody};
+use crate::domain::ids::{GithubId, ProjectId};
+use crate::domain::marker::{self, Marker};
 use crate::domain::refs::Oid;
 
 /// How an old commit lies to a new one.
@@ -113,6 +115,36 @@ impl OnedevClient {
     /// [`OnedevError`].
     pub async fn delete_branch(&self, project: ProjectId, name: &str) -> Result<bool, OnedevError> {
         Ok(object(self.send(Call::delete(self.branch_url(project, name))).await)?.is_some())
+    }
+
+    /// A file at a commit, a full ref or a branch; `None` if there is none, or OneDev gives it in part only.
+    ///
+    /// # Errors
+    /// [`OnedevError`]; `Malformed` for more than 1 MiB.
+    pub async fn file(&self, project: ProjectId, revision: &str, path: &str) -> Result<Option<Vec<u8>>, OnedevError> {
+        let rest: Vec<&str> = std::iter::once("files").chain(revision.split('/')).chain(path.split('/')).collect();
+        let Some(answer) = object(self.send(Call::get(self.repository_url(project, &rest))).await)? else {
+            return Ok(None);
+        };
+        let body: FileBody = answer.json()?;
+        if body.is_partial {
+            return Ok(None);
+        }
+        let bytes = base64::engine::general_purpose::STANDARD.decode(body.base64_content);
+        bytes.map(Some).map_err(|_| OnedevError::Malformed("a file that is not in base64".to_owned()))
+    }
+
+    /// The upstream whose mirror a project says it is; `None` if it says nothing that is understood.
+    ///
+    /// # Errors
+    /// [`OnedevError`].
+    pub async fn marked_as(&self, project: ProjectId) -> Result<Option<GithubId>, OnedevError> {
+        let file = match self.file(project, marker::REF, marker::FACTS_FILE).await {
+            // Too long to be told by REST.
+            Err(OnedevError::Malformed(_)) => None,
+            other => other?,
+        };
+        Ok(file.and_then(|it| Marker::read(&it).ok()).map(|it| it.github.id))
     }
 
     /// Whether REST sees no ref in the project: no default branch, no branches, no tags. Other refs are

@@ -95,6 +95,8 @@ async fn work(tools: &Tools, job: &Job, ticket: &Ticket) -> Result<Outcome, Fail
         JobKind::Sync => routes::sync(tools, job, ticket, mirror).await,
         JobKind::Verify => routes::verify(tools, ticket, mirror).await,
         JobKind::Remove => routes::remove(tools, mirror).await,
+        JobKind::Mark => routes::mark(tools, ticket).await,
+        JobKind::Drill => Ok(Outcome::Nothing),
         JobKind::Catalog => routes::catalog(tools, ticket, mirror).await,
     }
 }

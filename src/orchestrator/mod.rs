@@ -74,6 +74,8 @@ pub struct Tools {
     pub lease: std::time::Duration,
     /// How failures are tried again.
     pub rule: BackoffRule,
+    /// How far back states of refs are remembered.
+    pub history: std::time::Duration,
     /// Larger upstreams are paused. Bytes.
     pub max_bytes: Option<u64>,
     /// Keep catalogs.

@@ -8,10 +8,12 @@ use crate::domain::ids::{CorrelationId, MirrorId};
 use crate::domain::job::{JobKind, Priority};
 use crate::stages::failure::Failure;
 use crate::store::jobs::{self, NewJob};
-use crate::store::{Connection, StoreError, catalog, deliveries, mirrors, syncs};
+use crate::store::{Connection, StoreError, catalog, deliveries, history, markers, mirrors, syncs};
 
 /// Mirrors queued in one go; the rest follows at the next look.
 const DUE_AT_ONCE: u32 = 500;
+/// Markers queued in one go.
+const MARKERS_AT_ONCE: i64 = 100;
 /// Ended jobs are kept as history for so long.
 const JOBS_KEPT: chrono::Duration = chrono::Duration::days(7);
 /// Deliveries are kept for so long; GitHub re-delivers for three days.
@@ -29,20 +31,31 @@ pub(super) async fn run(tools: &Tools) -> Result<(), Failure> {
     }
     if tools.only.is_none() {
         queue_due(tools).await?;
+        queue_markers(tools).await?;
         if tools.metadata {
             queue_catalogs(tools).await?;
         }
-        tools.store.write(|c| tidy(c, Utc::now())).await?;
+        let history = tools.history;
+        tools.store.write(move |c| tidy(c, history, Utc::now())).await?;
     }
     Ok(())
 }
 
 /// Deliveries whose jobs ended unseen are settled, and what is old goes, a bounded number of rows at each look.
-fn tidy(c: &mut Connection, now: DateTime<Utc>) -> Result<(), StoreError> {
+fn tidy(c: &mut Connection, remembered: std::time::Duration, now: DateTime<Utc>) -> Result<(), StoreError> {
     deliveries::settle_open(c)?;
     jobs::prune(c, now - JOBS_KEPT)?;
     deliveries::prune(c, now - DELIVERIES_KEPT)?;
     syncs::prune(c, now - SYNCS_KEPT)?;
+    history::prune(c, now - remembered)?;
+    Ok(())
+}
+
+/// Looks before it writes, as nearly always nothing is due.
+async fn queue_markers(tools: &Tools) -> Result<(), Failure> {
+    if tools.store.read(|c| markers::is_due(c, Utc::now())).await? {
+        tools.store.write(|c| markers::queue_due(c, Utc::now(), MARKERS_AT_ONCE)).await?;
+    }
     Ok(())
 }
 

@@ -10,7 +10,9 @@ use crate::domain::policy::{self, DEEP_CHECK};
 use crate::domain::repository::Repository;
 use crate::domain::retry::Retry;
 use crate::stages::failure::{Failure, Verdict};
-use crate::stages::messages::{Catalog, Compare, Depth, Describe, Ensure, Outcome, Remove, Ticket, Transfer, TwoSides};
+use crate::stages::messages::{
+    Catalog, Compare, Depth, Describe, Ensure, Mark, Outcome, Remove, Ticket, TidyCaches, Transfer, TwoSides,
+};
 use crate::store::jobs::Job;
 use crate::store::mirrors::{self, Mirror};
 
@@ -139,10 +141,17 @@ pub(super) async fn verify(tools: &Tools, ticket: &Ticket, mirror: Mirror) -> Re
     Ok(Outcome::Compared(comparison))
 }
 
+/// The project is told what its mirror is.
+pub(super) async fn mark(tools: &Tools, ticket: &Ticket) -> Result<Outcome, Failure> {
+    tools.stages.transfer.ask(Mark { ticket: ticket.clone() }, PATIENCE).await??;
+    Ok(Outcome::Nothing)
+}
+
 /// Only a mirror that is still un-starred goes.
 pub(super) async fn remove(tools: &Tools, mirror: Mirror) -> Result<Outcome, Failure> {
     if mirror.is_let_go() {
         tools.stages.ensure.ask(Remove { mirror }, PATIENCE).await??;
+        tools.stages.transfer.ask(TidyCaches, PATIENCE).await??;
     }
     Ok(Outcome::Nothing)
 }

@@ -65,7 +65,8 @@ fn answer(status: u16, headers: &[(String, String)], body: &str) -> HttpResponse
     response.body(body.to_owned())
 }
 
-fn change_request(happening: &Happening, body: ByteStream, quirks: &mut Quirks) -> ByteStream {
+/// A request's body as a fault leaves it.
+pub(crate) fn change_request(happening: &Happening, body: ByteStream, quirks: &mut Quirks) -> ByteStream {
     match happening {
         Happening::Fault(Fault::CutRequest { after }) => streams::after(body, *after, Then::Cut),
         Happening::Fault(Fault::StallRequest { after }) => streams::after(body, *after, Then::Stall),
@@ -86,27 +87,52 @@ fn change_request(happening: &Happening, body: ByteStream, quirks: &mut Quirks) 
 
 async fn change_response(happening: Happening, response: HttpResponse) -> HttpResponse {
     match happening {
-        Happening::Fault(Fault::CutResponse { after }) => {
-            with_body(response, |body| streams::after(body, after, Then::Cut))
-        }
-        Happening::Fault(Fault::StallResponse { after }) => {
-            with_body(response, |body| streams::after(body, after, Then::Stall))
-        }
-        Happening::Fault(Fault::SlowResponse { bytes_per_second }) => {
-            with_body(response, |body| streams::slow(body, bytes_per_second))
-        }
-        Happening::Fault(Fault::GarbagePack) => with_body(response, garble::pack),
-        Happening::Fault(Fault::LoseFlush) => with_body(response, garble::without_last_flush),
-        Happening::Hold(Hold::ResponseBytes(after), barrier) => {
-            with_body(response, |body| streams::after(body, after, Then::Hold(barrier)))
-        }
         Happening::Hold(Hold::Answer, barrier) => {
             let (head, body) = response.into_parts();
             let Ok(whole) = to_bytes(body).await else { return severed() };
             barrier.pass().await;
             head.set_body(BoxBody::new(whole))
         }
+        it if changes_body(&it) => with_body(response, |body| change_body(it, body)),
         _ => response,
+    }
+}
+
+/// An answer that has no head, as a fault leaves it.
+pub(crate) async fn change_answer(happening: Happening, body: ByteStream) -> ByteStream {
+    match happening {
+        Happening::Hold(Hold::Answer, barrier) => {
+            let whole: Vec<std::io::Result<Bytes>> = body.collect().await;
+            barrier.pass().await;
+            stream::iter(whole).boxed_local()
+        }
+        other => change_body(other, body),
+    }
+}
+
+fn changes_body(happening: &Happening) -> bool {
+    matches!(
+        happening,
+        Happening::Hold(Hold::ResponseBytes(_), _)
+            | Happening::Fault(
+                Fault::CutResponse { .. }
+                    | Fault::StallResponse { .. }
+                    | Fault::SlowResponse { .. }
+                    | Fault::GarbagePack
+                    | Fault::LoseFlush
+            )
+    )
+}
+
+fn change_body(happening: Happening, body: ByteStream) -> ByteStream {
+    match happening {
+        Happening::Fault(Fault::CutResponse { after }) => streams::after(body, after, Then::Cut),
+        Happening::Fault(Fault::StallResponse { after }) => streams::after(body, after, Then::Stall),
+        Happening::Fault(Fault::SlowResponse { bytes_per_second }) => streams::slow(body, bytes_per_second),
+        Happening::Fault(Fault::GarbagePack) => garble::pack(body),
+        Happening::Fault(Fault::LoseFlush) => garble::without_last_flush(body),
+        Happening::Hold(Hold::ResponseBytes(after), barrier) => streams::after(body, after, Then::Hold(barrier)),
+        _ => body,
     }
 }
 

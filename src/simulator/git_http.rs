@@ -105,12 +105,35 @@ pub(crate) async fn advertise(
     service: Service,
     headers: &HeaderMap,
 ) -> io::Result<ByteStream> {
-    let mut command = git.command(&[service.command(), "--stateless-rpc", "--http-backend-info-refs"], repository);
-    announce_protocol(&mut command, service, headers);
     let line = format!("# service={}\n", service.name());
     let head = Bytes::from(format!("{:04x}{line}0000", line.len() + 4));
-    let output = start(&mut command, stream::empty().boxed_local()).await?;
+    let output = greeting(git, repository, service, protocol_of(headers)).await?;
     Ok(stream::once(async move { Ok(head) }).chain(output).boxed_local())
+}
+
+/// What a service says first.
+pub(crate) async fn greeting(
+    git: &Git,
+    repository: &Path,
+    service: Service,
+    protocol: Option<&str>,
+) -> io::Result<ByteStream> {
+    let mut command = git.command(&[service.command(), "--stateless-rpc", "--http-backend-info-refs"], repository);
+    announce_protocol(&mut command, service, protocol);
+    start(&mut command, stream::empty().boxed_local()).await
+}
+
+/// A whole conversation, as over SSH: greeting, questions, answers.
+pub(crate) async fn conversation(
+    git: &Git,
+    repository: &Path,
+    service: Service,
+    protocol: Option<&str>,
+    body: ByteStream,
+) -> io::Result<ByteStream> {
+    let mut command = git.command(&[service.command()], repository);
+    announce_protocol(&mut command, service, protocol);
+    start(&mut command, body).await
 }
 
 /// Runs one stateless request. The answer begins when git has printed something or has ended, so
@@ -123,13 +146,16 @@ pub(crate) async fn exchange(
     body: ByteStream,
 ) -> io::Result<ByteStream> {
     let mut command = git.command(&[service.command(), "--stateless-rpc"], repository);
-    announce_protocol(&mut command, service, headers);
+    announce_protocol(&mut command, service, protocol_of(headers));
     start(&mut command, body).await
 }
 
+fn protocol_of(headers: &HeaderMap) -> Option<&str> {
+    headers.get("git-protocol").and_then(|it| it.to_str().ok())
+}
+
 /// receive-pack speaks no version 2 and must not be told of one.
-fn announce_protocol(command: &mut tokio::process::Command, service: Service, headers: &HeaderMap) {
-    let protocol = headers.get("git-protocol").and_then(|it| it.to_str().ok());
+fn announce_protocol(command: &mut tokio::process::Command, service: Service, protocol: Option<&str>) {
     if let (Service::UploadPack, Some(protocol)) = (service, protocol) {
         command.env("GIT_PROTOCOL", protocol);
     }

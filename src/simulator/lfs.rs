@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use actix_web::HttpResponse;
 use actix_web::body::SizedStream;
 use actix_web::http::StatusCode;
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use futures_util::stream::{self, StreamExt as _};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -93,6 +93,6 @@ pub(crate) async fn file(path: &Path) -> Option<HttpResponse> {
         let read = file.read_buf(&mut piece).await?;
         Ok::<_, std::io::Error>((read > 0).then(|| (piece.freeze(), file)))
     });
-    let body = SizedStream::new(size, pieces.map(|it| it.map(Bytes::from)).boxed_local());
+    let body = SizedStream::new(size, pieces.boxed_local());
     Some(HttpResponse::Ok().content_type("application/octet-stream").body(body))
 }

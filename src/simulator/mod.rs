@@ -20,6 +20,7 @@ mod record;
 mod repository;
 mod server;
 mod slot;
+mod ssh;
 mod streams;
 #[cfg(test)]
 mod testing;
@@ -36,6 +37,7 @@ pub use github::{Block, Delivery, GithubSimulator, sign};
 pub use onedev::{OneDevSimulator, Phase, ProjectState};
 pub use options::SimulatorOptions;
 pub use record::RequestRecord;
+pub use ssh::SshDoor;
 
 /// Why the simulation could not be started or edited.
 #[derive(Debug, thiserror::Error)]

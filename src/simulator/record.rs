@@ -9,7 +9,7 @@ use actix_web::http::header::{AUTHORIZATION, HOST, USER_AGENT};
 /// One request, written down when it arrived.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestRecord {
-    /// `GET`, `POST`, …
+    /// `GET`, `POST`, …; `SSH` for a program run over SSH.
     pub method: String,
     /// The path as it was sent, escapes and all, without the query.
     pub path: String,
@@ -36,6 +36,19 @@ impl RequestRecord {
             user_agent: header(USER_AGENT.as_str()),
             git_protocol: header("git-protocol"),
             authorized: request.headers().contains_key(AUTHORIZATION),
+        }
+    }
+
+    /// A program that was run over SSH: its name stands where HTTP has the query.
+    pub(crate) fn of_ssh(path: &str, program: &str, protocol: Option<String>) -> Self {
+        Self {
+            method: "SSH".to_owned(),
+            path: format!("/{path}"),
+            query: program.to_owned(),
+            host: None,
+            user_agent: None,
+            git_protocol: protocol,
+            authorized: true,
         }
     }
 

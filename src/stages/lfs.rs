@@ -17,7 +17,9 @@ use tokio::time::Instant;
 use super::failure::Failure;
 use crate::domain::ids::MirrorId;
 use crate::domain::lfs::{self, ObjectState, Pointer};
-use crate::git::{Answer, LfsEndpoint, Link, MOST_AT_ONCE, ObjectError, Operation, Progress, Source, Standing};
+use crate::git::{
+    Answer, Download, LfsEndpoint, Link, MOST_AT_ONCE, ObjectError, Operation, Progress, Source, Standing,
+};
 use crate::store::Store;
 use crate::store::lfs as table;
 use crate::store::lfs::LfsObject;
@@ -31,8 +33,8 @@ pub struct Depot {
     pub store: Store,
     /// Whose.
     pub mirror: MirrorId,
-    /// Where objects come from.
-    pub upstream: LfsEndpoint,
+    /// Where objects come from; not needed to [`Depot::put`] what comes from elsewhere.
+    pub upstream: Option<LfsEndpoint>,
     /// Where they go.
     pub target: LfsEndpoint,
     /// Objects at once, over the whole process.
@@ -82,6 +84,52 @@ impl Depot {
                     tracing::info!(objects = brought.objects, "the time for LFS objects is up; the next sync goes on");
                     return Ok(brought);
                 }
+            }
+        }
+    }
+
+    /// Puts one object whose bytes come from elsewhere, as a release's asset, unless it is there. It is
+    /// remembered under `origin`; who brought it tries again when it could not be put.
+    ///
+    /// # Errors
+    /// Those of the database. Why the object is not there is the inner result.
+    pub async fn put(
+        &self,
+        object: Pointer,
+        origin: &'static str,
+        source: impl Future<Output = Result<Download, ObjectError>>,
+    ) -> Result<Result<(), ObjectError>, Failure> {
+        let mirror = self.mirror;
+        let known = self.store.write(move |c| table::ensure(c, mirror, object, origin)).await?;
+        let _claims = self.target.claim(&[object]).await;
+        let (mut fates, mut places) = (Vec::new(), Vec::new());
+        let mut wanted = vec![known.clone()];
+        if known.state == ObjectState::Uploading {
+            wanted = self.sort_doubtful(wanted, &mut fates, &mut places).await;
+        }
+        let present = self.sort_wanted(wanted, &mut fates, &mut places).await;
+        if known.state == ObjectState::There && !present.is_empty() {
+            return Ok(Ok(()));
+        }
+        self.sort_doubtful(present, &mut fates, &mut places).await;
+        if let Some((object, to)) = places.pop() {
+            let meant = [object.pointer];
+            self.store.write(move |c| table::begin(c, mirror, &meant)).await?;
+            fates.push(self.carry_one(object, source, to).await);
+        }
+        let Some((object, fate)) = fates.pop() else {
+            return Ok(Err(ObjectError::Vanished));
+        };
+        match fate {
+            Ok(()) => {
+                self.settle(vec![(object, Ok(()))], &mut Brought::default()).await?;
+                Ok(Ok(()))
+            }
+            Err((state, error)) => {
+                let error = Arc::new(error);
+                let told = ObjectError::Together(Arc::clone(&error));
+                self.settle(vec![(object, Err((state, told)))], &mut Brought::default()).await?;
+                Ok(Err(ObjectError::Together(error)))
             }
         }
     }
@@ -160,11 +208,9 @@ impl Depot {
     /// Asks upstream for what OneDev lacks and carries it over.
     async fn carry(&self, places: Vec<Place>) -> Result<Brought, Failure> {
         let mut brought = Brought::default();
-        if places.is_empty() {
-            return Ok(brought);
-        }
+        let Some(upstream) = self.upstream.as_ref().filter(|_| !places.is_empty()) else { return Ok(brought) };
         let pointers: Vec<Pointer> = places.iter().map(|(it, _)| it.pointer).collect();
-        let answers = match self.upstream.ask(Operation::Download, &pointers).await {
+        let answers = match upstream.ask(Operation::Download, &pointers).await {
             Ok(answers) => answers,
             Err(error) => {
                 let fates = all_failed(places.into_iter().map(|(it, _)| it).collect(), error);
@@ -183,7 +229,11 @@ impl Depot {
         self.settle(fates, &mut brought).await?;
         let (mirror, meant) = (self.mirror, ways.iter().map(|(it, ..)| it.pointer).collect::<Vec<_>>());
         self.store.write(move |c| table::begin(c, mirror, &meant)).await?;
-        let carried = ways.into_iter().map(|(object, from, to)| self.carry_one(object, from, to));
+        let carried = ways.into_iter().map(|(object, from, to)| async move {
+            let pointer = object.pointer;
+            let source = async { Ok(upstream.open(pointer, Some(from)).await?.counted_by(&self.progress)) };
+            self.carry_one(object, source, to).await
+        });
         let mut carried = stream::iter(carried).buffer_unordered(MOST_AT_ONCE).ready_chunks(MOST_AT_ONCE);
         // What has arrived is written down while the others are on their way.
         while let Some(fates) = carried.next().await {
@@ -192,11 +242,16 @@ impl Depot {
         Ok(brought)
     }
 
-    async fn carry_one(&self, object: LfsObject, from: Link, to: Link) -> Fate {
+    async fn carry_one(
+        &self,
+        object: LfsObject,
+        source: impl Future<Output = Result<Download, ObjectError>>,
+        to: Link,
+    ) -> Fate {
         let _slot = self.slots.acquire().await;
         let pointer = object.pointer;
         let source = async {
-            let download = self.upstream.open(pointer, Some(from)).await?.counted_by(&self.progress);
+            let download = source.await?;
             Ok(if pointer.size <= SMALL {
                 Source::Whole(download.whole().await?)
             } else {
@@ -257,7 +312,7 @@ impl Depot {
                 break;
             }
             after = some.last().copied();
-            let answers = self.target.ask(Operation::Download, &some).await.map_err(failure)?;
+            let answers = self.target.ask(Operation::Download, &some).await.map_err(|it| failure(&it))?;
             let gone = answers.into_iter().filter(|(_, it)| matches!(it, Answer::Refused(ObjectError::Missing { .. })));
             lost.extend(gone.map(|(it, _)| it));
         }
@@ -281,6 +336,6 @@ fn all_failed(objects: Vec<LfsObject>, error: ObjectError) -> Vec<Fate> {
     objects.into_iter().map(|it| (it.clone(), Err((before(&it), ObjectError::Together(Arc::clone(&error)))))).collect()
 }
 
-fn failure(error: ObjectError) -> Failure {
+fn failure(error: &ObjectError) -> Failure {
     Failure::new(error.code(), error.to_string(), error.retry())
 }

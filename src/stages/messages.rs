@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::failure::Failure;
 use crate::domain::event::Event;
-use crate::domain::ids::{CorrelationId, JobId, MirrorId, ProjectId};
+use crate::domain::ids::{CorrelationId, GithubId, JobId, MirrorId, ProjectId};
 use crate::domain::mirror::NotLevel;
 use crate::domain::outcome::{Comparison, Synced};
 use crate::domain::repository::{Repository, RepositoryName};
@@ -113,6 +113,10 @@ pub struct Ensured {
 /// Both sides of a transfer and what was last proven.
 #[derive(Debug, Clone)]
 pub struct TwoSides {
+    /// Upstream's identity.
+    pub github_id: GithubId,
+    /// The repository that its fork network comes from.
+    pub network: GithubId,
     /// Upstream's name, for its git address.
     pub repository: RepositoryName,
     /// The project.
@@ -138,7 +142,10 @@ pub struct TwoSides {
 impl TwoSides {
     /// The sides of a mirror whose project stands at a given place.
     pub fn at(mirror: &Mirror, project: ProjectId, path: String) -> Self {
+        let network = mirror.upstream.as_ref().and_then(|it| it.network).unwrap_or(mirror.github_id);
         Self {
+            github_id: mirror.github_id,
+            network,
             repository: mirror.name.clone(),
             project,
             path,
@@ -210,6 +217,11 @@ pub struct CountRefs {
     pub sides: TwoSides,
 }
 
+/// Throw away what the cached engine keeps of mirrors that are no more; answers how many those were.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<usize, Failure>")]
+pub struct TidyCaches;
+
 /// Make a branch of a kept ref in the project: a foreign one from then on, which no sync touches.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<crate::domain::refs::Oid, Failure>")]
@@ -222,6 +234,14 @@ pub struct Revive {
     pub kept: crate::store::kept::Kept,
     /// The branch to make, as a full ref name.
     pub branch: crate::domain::refs::RefName,
+}
+
+/// Write what the project says of its mirror, where it says something else.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<(), Failure>")]
+pub struct Mark {
+    /// The job.
+    pub ticket: Ticket,
 }
 
 /// Managed refs of both sides.

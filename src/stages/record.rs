@@ -20,11 +20,15 @@ use crate::store::audit::NewEntry;
 use crate::store::jobs::{self, NewJob};
 use crate::store::mirrors::{self, Proven};
 use crate::store::syncs::{self, Outcome as SyncOutcome, Work};
-use crate::store::{Connection, Store, StoreError, audit, catalog};
+use crate::store::{Connection, Store, StoreError, audit, catalog, kept, markers};
 use crate::telemetry::metrics::Metrics;
 
 /// Between two tries of LFS objects.
 const LEAST_PAUSE: TimeDelta = TimeDelta::seconds(5);
+/// The project is told after so long which refs starkeep made or deleted: several syncs together.
+const NAMES_TOLD: chrono::Duration = chrono::Duration::minutes(10);
+/// And after so long where refs moved: one marker a day.
+const MOVES_TOLD: chrono::Duration = chrono::Duration::days(1);
 
 /// What the stage works with.
 pub struct Tools {
@@ -84,7 +88,7 @@ fn count(tools: &Tools, message: &Record) {
         Outcome::Failed(_) => "failed",
         Outcome::Compared(_) | Outcome::Cataloged(_) | Outcome::Nothing => return,
     };
-    tools.metrics.syncs.with_label_values(&[outcome, "relay"]).inc();
+    tools.metrics.syncs.with_label_values(&[outcome, tools.sync.engine.name()]).inc();
     if let Outcome::Synced(it) = &message.outcome {
         let size = match it.stats.bytes_in {
             0..100_000_000 => "small",
@@ -173,6 +177,7 @@ impl Pen {
                 head: synced.head,
                 ref_count: i64::try_from(synced.ref_count).unwrap_or(i64::MAX),
                 default_branch: synced.default_branch.clone(),
+                upstream_head: synced.upstream_head.clone(),
                 not_level: synced.not_level.clone(),
                 status: if synced.not_level.is_empty() { Status::Healthy } else { Status::Partial },
                 changed: synced.stats.changed(),
@@ -180,6 +185,7 @@ impl Pen {
                 next_sync_at: Some(next),
             };
             mirrors::record_proof(c, mirror, &proven)?;
+            self.mark(c, it, synced)?;
             if self.sync.metadata && catalog::ensure(c, mirror, self.now)? {
                 let job = NewJob::of(JobKind::Catalog, mirror, Priority::ROUTINE, it.ticket.correlation);
                 jobs::enqueue(c, &job, self.now)?;
@@ -190,12 +196,29 @@ impl Pen {
                 mirrors::set_not_level(c, mirror, &synced.not_level, self.now)?;
             }
         }
+        // Only now, since a kept ref goes only while upstream is there.
+        if kept::any_given_up(c, mirror, &self.sync.retention(), self.now)? {
+            markers::soon(c, mirror, self.now)?;
+        }
         let outcome = match (synced.stats.changed(), synced.not_level.is_empty()) {
             (_, false) => SyncOutcome::Partial,
             (true, true) => SyncOutcome::Changed,
             (false, true) => SyncOutcome::Unchanged,
         };
         self.history(c, it, outcome, &synced.stats, Some(&synced.digest), None)
+    }
+
+    /// The project is told at once of what nobody else knows, soon of names that came and went, and once a
+    /// day of what only moved.
+    fn mark(&self, c: &mut Connection, it: &Record, synced: &Synced) -> Result<(), StoreError> {
+        let stats = &synced.stats;
+        let due = if stats.created + stats.deleted > 0 { NAMES_TOLD } else { MOVES_TOLD };
+        let (mirror, correlation) = (it.ticket.mirror, it.ticket.correlation);
+        let known = markers::later(c, mirror, self.now + due)?;
+        if known && stats.kept + stats.aliased == 0 {
+            return Ok(());
+        }
+        markers::queue(c, mirror, correlation, self.now)
     }
 
     /// A comparison that found all level is a proof; one that did not asks for a sync.
@@ -234,6 +257,9 @@ impl Pen {
             return Ok(if postponed { Ending::Postponed } else { Ending::Lost });
         }
         self.history(c, it, SyncOutcome::Failed, &Stats::default(), None, Some(failure))?;
+        if !it.job.kind.tells_of_the_mirror() {
+            return self.again(c, it, failure);
+        }
         let mirror = it.ticket.mirror;
         let status = match failure.verdict {
             Verdict::Gone => Some(Status::Gone),
@@ -249,6 +275,12 @@ impl Pen {
         // Waiting that the other side asked for is no attempt.
         let attempts = it.job.attempts + u32::from(!matches!(failure.retry, Retry::After(_)));
         mirrors::record_error(c, mirror, (failure.code, &failure.message), attempts, Status::Error, self.now)?;
+        self.again(c, it, failure)
+    }
+
+    /// When a failed job is tried again, if it is.
+    fn again(&self, c: &mut Connection, it: &Record, failure: &Failure) -> Result<Ending, StoreError> {
+        let attempts = it.job.attempts + u32::from(!matches!(failure.retry, Retry::After(_)));
         match failure.retry {
             Retry::After(pause) => self.postpone(c, it, failure, pause, false),
             Retry::Backoff => match self.rule.pause(attempts, self.draw) {
@@ -295,7 +327,9 @@ impl Pen {
         entry.correlation = Some(it.ticket.correlation);
         audit::append(c, &entry, self.now)?;
         // A dead job is no reason never to look again: the routine check will.
-        mirrors::schedule(c, it.ticket.mirror, Some(self.now + policy::DEEP_CHECK), self.now)?;
+        if it.job.kind.tells_of_the_mirror() {
+            mirrors::schedule(c, it.ticket.mirror, Some(self.now + policy::DEEP_CHECK), self.now)?;
+        }
         Ok(if jobs::bury(c, it.job.id, &it.worker, error_of(failure), self.now)? { Ending::Dead } else { Ending::Lost })
     }
 
@@ -325,7 +359,7 @@ impl Pen {
             changes: stats.changes.iter().map(|it| it.clone().into()).collect(),
         };
         let (mirror, job) = (it.ticket.mirror, Some(it.job.id));
-        let run = syncs::start(c, mirror, job, it.ticket.correlation, "relay", it.started_at)?;
+        let run = syncs::start(c, mirror, job, it.ticket.correlation, self.sync.engine.name(), it.started_at)?;
         syncs::finish(c, run, outcome, &work, self.now)?;
         Ok(())
     }

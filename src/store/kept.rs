@@ -9,7 +9,7 @@ use diesel::prelude::*;
 use diesel::sql_types::Text;
 
 use crate::domain::ids::MirrorId;
-use crate::domain::kept::{KeptRef, Reason};
+use crate::domain::kept::{KeptRef, Reason, Retention};
 use crate::domain::part::PartId;
 use crate::domain::refs::{Oid, RefName};
 
@@ -18,6 +18,9 @@ use super::error::StoreError;
 use super::page::{Page, Window};
 use super::schema::kept;
 use super::{mirrors, time};
+
+/// Rows in one statement.
+const AT_ONCE: usize = 500;
 
 /// Row id of a kept ref.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -158,6 +161,59 @@ pub fn all(c: &mut Connection, of: impl Into<PartId>) -> Result<Vec<Kept>, Store
     let rows: Vec<KeptRow> =
         its(of.into()).order((kept::created_at.asc(), kept::id.asc())).select(KeptRow::as_select()).load(&mut c.db)?;
     rows.into_iter().map(Kept::try_from).collect()
+}
+
+/// Says that kept refs are about to be deleted.
+///
+/// # Errors
+/// Those of the database.
+pub fn doom(c: &mut Connection, ids: &[KeptId], now: DateTime<Utc>) -> Result<(), StoreError> {
+    for some in ids.chunks(AT_ONCE) {
+        let its = kept::table.filter(kept::id.eq_any(some.iter().map(|it| it.0)));
+        diesel::update(its).set(kept::doomed_at.eq(Some(time::text(now)))).execute(&mut c.db)?;
+    }
+    Ok(())
+}
+
+/// Kept refs of a mirror that were to be deleted, by this run or one that was cut off.
+///
+/// # Errors
+/// Those of the database.
+pub fn doomed(c: &mut Connection, mirror: MirrorId) -> Result<Vec<Kept>, StoreError> {
+    let rows: Vec<KeptRow> = its(mirror.into())
+        .filter(kept::doomed_at.is_not_null())
+        .order(kept::id.asc())
+        .select(KeptRow::as_select())
+        .load(&mut c.db)?;
+    rows.into_iter().map(Kept::try_from).collect()
+}
+
+/// Forgets kept refs: they are deleted.
+///
+/// # Errors
+/// Those of the database.
+pub fn forget(c: &mut Connection, ids: &[KeptId]) -> Result<(), StoreError> {
+    for some in ids.chunks(AT_ONCE) {
+        diesel::delete(kept::table.filter(kept::id.eq_any(some.iter().map(|it| it.0)))).execute(&mut c.db)?;
+    }
+    Ok(())
+}
+
+/// Whether a mirror has a kept ref that the rule gives up.
+///
+/// # Errors
+/// Those of the database.
+pub fn any_given_up(
+    c: &mut Connection,
+    mirror: MirrorId,
+    rule: &Retention,
+    now: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    if !rule.is_set() {
+        return Ok(false);
+    }
+    let all: Vec<(Reason, DateTime<Utc>)> = all(c, mirror)?.iter().map(|it| (it.reason, it.created_at)).collect();
+    Ok(!rule.given_up(&all, now).is_empty())
 }
 
 /// How many a mirror has.

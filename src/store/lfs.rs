@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::Text;
+use diesel::sql_types::{BigInt, Text};
 
 use crate::domain::ids::MirrorId;
 use crate::domain::lfs::{ObjectState, Pointer};
@@ -22,6 +22,9 @@ use super::prepared::Prepare as _;
 use super::schema::{lfs_garbage, lfs_objects, lfs_scans};
 use super::{clipped, time};
 
+/// The origin of objects that files of the repository name: those that a sync brings.
+pub const POINTER: &str = "pointer";
+
 /// Rows in one statement.
 const AT_ONCE: usize = 2_000;
 
@@ -30,6 +33,8 @@ const AT_ONCE: usize = 2_000;
 pub struct LfsObject {
     /// What the pointer says.
     pub pointer: Pointer,
+    /// [`POINTER`], or the word of who brought it.
+    pub origin: String,
     /// Where it stands.
     pub state: ObjectState,
     /// Why it is not there.
@@ -45,6 +50,7 @@ pub struct LfsObject {
 struct Row {
     oid: String,
     size: i64,
+    origin: String,
     state: String,
     reason: Option<String>,
     attempts: i32,
@@ -58,6 +64,7 @@ impl TryFrom<Row> for LfsObject {
         let oid = row.oid.parse().map_err(|e| StoreError::Corrupt(format!("{e}")))?;
         Ok(Self {
             pointer: Pointer { oid, size: u64::try_from(row.size).unwrap_or_default() },
+            origin: row.origin,
             state: row.state.parse()?,
             reason: row.reason,
             attempts: u32::try_from(row.attempts).unwrap_or_default(),
@@ -113,18 +120,41 @@ pub fn found<'a>(
     each(
         c,
         mirror,
-        pointers.collect(),
+        &pointers.collect::<Vec<_>>(),
         "INSERT INTO lfs_objects (mirror_id, oid, size, state) \
-         SELECT mirror, a, CAST(b AS BIGINT), 'wanted' FROM given WHERE true ON CONFLICT (mirror_id, oid, size) DO NOTHING",
+         SELECT mirror, a, CAST(b AS BIGINT), 'wanted' FROM given WHERE true ON CONFLICT (mirror_id, oid, size) DO UPDATE SET origin = 'pointer'",
     )?;
     let garbage = garbage.iter().map(|(oid, why)| (oid.to_string(), (*why).to_owned()));
     each(
         c,
         mirror,
-        garbage.collect(),
+        &garbage.collect::<Vec<_>>(),
         "INSERT INTO lfs_garbage (mirror_id, blob, reason) \
          SELECT mirror, a, b FROM given WHERE true ON CONFLICT (mirror_id, blob) DO NOTHING",
     )
+}
+
+/// One object, made known with an origin of its own if it is not.
+///
+/// # Errors
+/// Those of the database.
+pub fn ensure(c: &mut Connection, mirror: MirrorId, object: Pointer, origin: &str) -> Result<LfsObject, StoreError> {
+    let (size, state) = (i64::try_from(object.size).unwrap_or(i64::MAX), ObjectState::Wanted.as_str().to_owned());
+    let sql = "INSERT INTO lfs_objects (mirror_id, oid, size, origin, state) VALUES ($1, $2, $3, $4, $5) \
+               ON CONFLICT (mirror_id, oid, size) DO NOTHING";
+    diesel::sql_query(sql)
+        .bind::<Text, _>(mirror.to_string())
+        .bind::<Text, _>(object.oid.to_string())
+        .bind::<BigInt, _>(size)
+        .bind::<Text, _>(origin.to_owned())
+        .bind::<Text, _>(state)
+        .prepared()
+        .execute(&mut c.db)?;
+    let row: Row = lfs_objects::table
+        .find((mirror.to_string(), object.oid.to_string(), size))
+        .select(Row::as_select())
+        .first(&mut c.db)?;
+    row.try_into()
 }
 
 /// Objects that are not there and whose time has come, those never tried first.
@@ -136,6 +166,7 @@ pub fn due(c: &mut Connection, mirror: MirrorId, now: DateTime<Utc>, limit: u32)
     let rows: Vec<Row> = lfs_objects::table
         .filter(lfs_objects::mirror_id.eq(mirror.to_string()))
         .filter(lfs_objects::state.ne(ObjectState::There.as_str()))
+        .filter(lfs_objects::origin.eq(POINTER))
         .filter(is_due)
         .order((lfs_objects::attempts.asc(), lfs_objects::oid.asc()))
         .limit(i64::from(limit))
@@ -149,11 +180,11 @@ pub fn due(c: &mut Connection, mirror: MirrorId, now: DateTime<Utc>, limit: u32)
 /// # Errors
 /// Those of the database.
 pub fn begin(c: &mut Connection, mirror: MirrorId, objects: &[Pointer]) -> Result<(), StoreError> {
-    let rows = objects.iter().map(|it| (it.oid.to_string(), it.size.to_string())).collect();
+    let rows = keys(objects);
     each(
         c,
         mirror,
-        rows,
+        &rows,
         "UPDATE lfs_objects SET state = 'uploading' FROM given \
          WHERE mirror_id = mirror AND oid = a AND size = CAST(b AS BIGINT)",
     )
@@ -164,11 +195,11 @@ pub fn begin(c: &mut Connection, mirror: MirrorId, objects: &[Pointer]) -> Resul
 /// # Errors
 /// Those of the database.
 pub fn arrived(c: &mut Connection, mirror: MirrorId, objects: &[Pointer]) -> Result<(), StoreError> {
-    let rows = objects.iter().map(|it| (it.oid.to_string(), it.size.to_string())).collect();
+    let rows = keys(objects);
     each(
         c,
         mirror,
-        rows,
+        &rows,
         "UPDATE lfs_objects SET state = 'there', reason = NULL, attempts = 0, next_try_at = NULL \
          FROM given WHERE mirror_id = mirror AND oid = a AND size = CAST(b AS BIGINT)",
     )
@@ -204,11 +235,11 @@ pub fn failed(
 /// # Errors
 /// Those of the database.
 pub fn lost(c: &mut Connection, mirror: MirrorId, objects: &[Pointer]) -> Result<(), StoreError> {
-    let rows = objects.iter().map(|it| (it.oid.to_string(), it.size.to_string())).collect();
+    let rows = keys(objects);
     each(
         c,
         mirror,
-        rows,
+        &rows,
         "UPDATE lfs_objects SET state = 'wanted', next_try_at = NULL \
          FROM given WHERE mirror_id = mirror AND oid = a AND size = CAST(b AS BIGINT)",
     )
@@ -241,6 +272,7 @@ pub fn open(
         lfs_objects::table
             .filter(lfs_objects::mirror_id.eq(mirror.to_string()))
             .filter(lfs_objects::state.ne(ObjectState::There.as_str()))
+            .filter(lfs_objects::origin.eq(POINTER))
     };
     let rows: Vec<Row> = its()
         .order((lfs_objects::oid.asc(), lfs_objects::size.asc()))
@@ -271,6 +303,7 @@ pub fn next_try(c: &mut Connection, mirror: MirrorId, now: DateTime<Utc>) -> Res
         lfs_objects::table
             .filter(lfs_objects::mirror_id.eq(mirror.to_string()))
             .filter(lfs_objects::state.ne(ObjectState::There.as_str()))
+            .filter(lfs_objects::origin.eq(POINTER))
     };
     let untried: i64 = its().filter(lfs_objects::next_try_at.is_null()).count().get_result(&mut c.db)?;
     if untried > 0 {
@@ -316,8 +349,12 @@ pub fn list(c: &mut Connection, mirror: MirrorId, window: &Window) -> Result<Pag
     window.page(rows, |it| it.oid.clone(), LfsObject::try_from)
 }
 
+fn keys(objects: &[Pointer]) -> Vec<(String, String)> {
+    objects.iter().map(|it| (it.oid.to_string(), it.size.to_string())).collect()
+}
+
 /// Runs one statement over `given (mirror, a, b)`, some thousand at once.
-fn each(c: &mut Connection, mirror: MirrorId, rows: Vec<(String, String)>, statement: &str) -> Result<(), StoreError> {
+fn each(c: &mut Connection, mirror: MirrorId, rows: &[(String, String)], statement: &str) -> Result<(), StoreError> {
     let source = if c.is_postgres() {
         "SELECT $1::text AS mirror, r->>0 AS a, r->>1 AS b FROM json_array_elements($2::json) AS r"
     } else {

@@ -50,6 +50,7 @@ diesel::table! {
         description -> Nullable<Text>,
         pushed_at -> Nullable<Text>,
         described_at -> Text,
+        network_id -> Nullable<BigInt>,
     }
 }
 
@@ -359,6 +360,7 @@ diesel::table! {
         mirror_id -> Text,
         oid -> Text,
         size -> BigInt,
+        origin -> Text,
         state -> Text,
         reason -> Nullable<Text>,
         attempts -> Integer,

@@ -10,7 +10,7 @@ use super::connection::Connection;
 use super::error::StoreError;
 use super::prepared::Prepare as _;
 use super::schema::stars;
-use super::time;
+use super::{markers, time};
 
 /// Records a star; one that is recorded already keeps its time.
 ///
@@ -19,13 +19,13 @@ use super::time;
 pub fn add(c: &mut Connection, mirror: MirrorId, account: AccountId, now: DateTime<Utc>) -> Result<(), StoreError> {
     let sql = "INSERT INTO stars (mirror_id, account_id, starred_at) VALUES ($1, $2, $3) \
                ON CONFLICT (mirror_id, account_id) DO NOTHING";
-    diesel::sql_query(sql)
+    let added = diesel::sql_query(sql)
         .bind::<Text, _>(mirror.to_string())
         .bind::<BigInt, _>(account.0)
         .bind::<Text, _>(time::text(now))
         .prepared()
         .execute(&mut c.db)?;
-    Ok(())
+    if added == 1 { markers::soon(c, mirror, now) } else { Ok(()) }
 }
 
 /// Forgets a star. Says whether there was one.

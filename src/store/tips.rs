@@ -6,10 +6,11 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 
-use crate::domain::part::PartId;
+use crate::domain::part::{Part, PartId};
 use crate::domain::refs::{Oid, RefMap, RefName};
 
 use super::connection::Connection;
@@ -17,6 +18,7 @@ use super::error::StoreError;
 use super::mirrors::oid;
 use super::prepared::Prepare as _;
 use super::schema::tips;
+use super::time;
 
 /// What is about to be put: an oid, or `None` for a deletion.
 pub type Intents = BTreeMap<RefName, Option<Oid>>;
@@ -63,12 +65,21 @@ pub fn intend(c: &mut Connection, of: impl Into<PartId>, meant: &[(RefName, Opti
     })
 }
 
-/// Says where refs stand now by our doing, `None` for gone; their intents are settled by it.
+/// Says where refs stand now by our doing, `None` for gone; their intents are settled by it. From a mirror's
+/// first proof on what moves by that is written to its history.
 ///
 /// # Errors
 /// Those of the database.
-pub fn settle(c: &mut Connection, of: impl Into<PartId>, put: &[(RefName, Option<Oid>)]) -> Result<(), StoreError> {
+pub fn settle(
+    c: &mut Connection,
+    of: impl Into<PartId>,
+    put: &[(RefName, Option<Oid>)],
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
     let of = of.into();
+    if of.part == Part::Code {
+        log(c, of, put, now)?;
+    }
     let stand = put.iter().filter_map(|(name, it)| it.map(|it| (name, it)));
     each(c, of, stand, |rows| {
         format!(
@@ -111,6 +122,31 @@ pub fn replace_all(c: &mut Connection, of: impl Into<PartId>, put: &RefMap) -> R
     })
 }
 
+/// Before refs are settled: those that move go to the history of a mirror that was proven before.
+fn log(c: &mut Connection, of: PartId, put: &[(RefName, Option<Oid>)], now: DateTime<Utc>) -> Result<(), StoreError> {
+    let zero = Oid::ZERO;
+    let statement = format!(
+        "WITH moved AS ({}) INSERT INTO ref_changes (mirror_id, ref, old, new, at) \
+         SELECT moved.mirror, moved.name, tips.put, NULLIF(moved.oid, '{zero}'), $4 FROM moved \
+         LEFT JOIN tips ON tips.mirror_id = moved.mirror AND tips.part = moved.part AND tips.ref = moved.name \
+         WHERE EXISTS (SELECT 1 FROM mirrors WHERE id = $1 AND first_proof_at IS NOT NULL) \
+         AND COALESCE(tips.put, '{zero}') <> moved.oid",
+        rows_of(c)
+    );
+    let pairs: Vec<(&RefName, Oid)> = put.iter().map(|(name, it)| (name, it.unwrap_or(zero))).collect();
+    for some in pairs.chunks(AT_ONCE) {
+        let json = serde_json::to_string(some).map_err(|e| StoreError::Refused(e.to_string()))?;
+        diesel::sql_query(&statement)
+            .bind::<Text, _>(of.mirror.to_string())
+            .bind::<Text, _>(of.part.as_str().to_owned())
+            .bind::<Text, _>(json)
+            .bind::<Text, _>(time::text(now))
+            .prepared()
+            .execute(&mut c.db)?;
+    }
+    Ok(())
+}
+
 /// Refs in one statement. The database holds the array twice while it takes it apart.
 const AT_ONCE: usize = 5_000;
 
@@ -125,13 +161,7 @@ fn each<'a>(
     if pairs.is_empty() {
         return Ok(());
     }
-    // `WHERE true` keeps SQLite from reading ON CONFLICT as part of a join.
-    let rows = if c.is_postgres() {
-        "SELECT $1 AS mirror, $2 AS part, pair->>0 AS name, pair->>1 AS oid FROM json_array_elements($3::json) AS pair WHERE true"
-    } else {
-        "SELECT $1 AS mirror, $2 AS part, value->>0 AS name, value->>1 AS oid FROM json_each($3) WHERE true"
-    };
-    let statement = statement(rows);
+    let statement = statement(rows_of(c));
     for some in pairs.chunks(AT_ONCE) {
         let json = serde_json::to_string(some).map_err(|e| StoreError::Refused(e.to_string()))?;
         diesel::sql_query(&statement)
@@ -142,4 +172,14 @@ fn each<'a>(
             .execute(&mut c.db)?;
     }
     Ok(())
+}
+
+/// A query that takes a JSON array of pairs, `$3`, apart: `(mirror, part, name, oid)` for each.
+fn rows_of(c: &Connection) -> &'static str {
+    // `WHERE true` keeps SQLite from reading ON CONFLICT as part of a join.
+    if c.is_postgres() {
+        "SELECT $1 AS mirror, $2 AS part, pair->>0 AS name, pair->>1 AS oid FROM json_array_elements($3::json) AS pair WHERE true"
+    } else {
+        "SELECT $1 AS mirror, $2 AS part, value->>0 AS name, value->>1 AS oid FROM json_each($3) WHERE true"
+    }
 }

@@ -40,6 +40,10 @@ pub fn starkeep(config: &Config, folder: &std::path::Path) -> Command {
     set("SERVER__WEBHOOK_RATE_PER_MINUTE", config.server.webhook_rate_per_minute.to_string());
     set("SERVER__SHUTDOWN_TIMEOUT", format!("{}ms", config.server.shutdown_timeout.as_millis()));
     set("SYNC__LEASE", format!("{}ms", config.sync.lease.as_millis()));
+    if let Some(folder) = &config.sync.cache_dir {
+        set("SYNC__ENGINE", config.sync.engine.name().to_owned());
+        set("SYNC__CACHE_DIR", folder.display().to_string());
+    }
     set("SYNC__METADATA", config.sync.metadata.to_string());
     set("RETRY__BASE", format!("{}ms", config.retry.base.as_millis()));
     set("RETRY__CAP", format!("{}ms", config.retry.cap.as_millis()));
@@ -89,6 +93,13 @@ impl Process {
             std::thread::park_timeout(Duration::from_millis(10));
         }
         panic!("it never logged `{text}`: {:#?}", self.log());
+    }
+
+    /// The most memory that it ever held. Bytes.
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|it| it.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap() << 10
     }
 
     /// SIGKILL: nothing of it runs any more.

@@ -1,5 +1,6 @@
 //! The world of a story: both simulated servers, a database of its own, and the service.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono::Utc;
@@ -7,6 +8,7 @@ use secrecy::SecretString;
 use serde_json::Value;
 use starkeep::app::{self, App, AppOptions};
 use starkeep::config::Config;
+use starkeep::config::sync::Engine;
 use starkeep::domain::ids::{CorrelationId, GithubId};
 use starkeep::domain::job::{JobKind, JobState, Priority};
 use starkeep::domain::mirror::Status;
@@ -62,6 +64,12 @@ macro_rules! on_both {
 }
 pub(crate) use on_both;
 
+/// Chooses the cached engine. Every story is told over it with `STARKEEP_TEST_ENGINE=cached`.
+fn keep_copies(config: &mut Config, folder: &Path) {
+    config.sync.engine = Engine::Cached;
+    config.sync.cache_dir = Some(folder.join("cache"));
+}
+
 pub struct World {
     pub simulator: Simulator,
     pub config: Config,
@@ -102,7 +110,16 @@ impl World {
         config.server.shutdown_timeout = Duration::from_secs(30);
         // Backing off is tested where it is decided; here it only takes time.
         (config.retry.base, config.retry.cap) = (Duration::from_millis(1), Duration::from_millis(20));
+        if std::env::var("STARKEEP_TEST_ENGINE").is_ok_and(|it| it == "cached") {
+            keep_copies(&mut config, folder.path());
+        }
         Some(Self { simulator, config, panics: Panics::default(), folder, app: None, store: None, _database: database })
+    }
+
+    /// Chooses the cached engine; the copies are below this folder.
+    pub fn cached(&mut self) -> PathBuf {
+        keep_copies(&mut self.config, self.folder.path());
+        self.folder.path().join("cache")
     }
 
     pub fn github(&self) -> &GithubSimulator {
@@ -211,13 +228,18 @@ impl World {
 
     /// Waits until no job is due or running.
     pub async fn drain(&self) {
+        self.drain_for(Duration::from_secs(180)).await;
+    }
+
+    /// The same for work that may take so long.
+    pub async fn drain_for(&self, patience: Duration) {
         let mut wakeups = self.store().wakeups();
         let idle = async {
             while self.store().read(|c| jobs::is_busy(c, Utc::now() + SOON)).await.unwrap() {
                 let _ = tokio::time::timeout(Duration::from_millis(20), wakeups.changed()).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(180), idle).await.expect("the work ends");
+        tokio::time::timeout(patience, idle).await.expect("the work ends");
     }
 
     pub async fn mirror(&self, id: GithubId) -> Mirror {

@@ -4,6 +4,8 @@ CREATE TABLE lfs_objects (
     mirror_id   TEXT COLLATE "C" NOT NULL REFERENCES mirrors (id) ON DELETE CASCADE,
     oid         TEXT COLLATE "C" NOT NULL,
     size        BIGINT  NOT NULL,
+    -- `pointer`: a file of the repository names it; else who brought it, and will again.
+    origin      TEXT    NOT NULL DEFAULT 'pointer',
     state       TEXT    NOT NULL,
     reason      TEXT,
     attempts    INTEGER NOT NULL DEFAULT 0,

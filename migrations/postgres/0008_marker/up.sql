@@ -34,6 +34,7 @@ CREATE TABLE states (
     last_change BIGINT NOT NULL
 );
 CREATE INDEX states_by_mirror ON states (mirror_id, at);
+CREATE INDEX states_by_time ON states (at);
 
 -- Restore drills and what they found.
 CREATE TABLE drills (

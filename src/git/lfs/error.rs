@@ -81,6 +81,9 @@ pub enum ObjectError {
         /// The hash of what came.
         got: LfsOid,
     },
+    /// It was said to be there and was not when it was read back.
+    #[error("OneDev had the object one moment and not the next")]
+    Vanished,
     /// What was said of many objects together.
     #[error("{0}")]
     Together(Arc<ObjectError>),
@@ -103,6 +106,7 @@ impl ObjectError {
             | Self::Forbidden { .. }
             | Self::WrongSize { .. }
             | Self::WrongHash { .. } => Retry::Never,
+            Self::Vanished => Retry::Backoff,
             Self::Together(error) => error.retry(),
             Self::Wire(error) => error.retry(),
         }
@@ -118,6 +122,7 @@ impl ObjectError {
             Self::Forbidden { .. } => "lfs_forbidden",
             Self::WrongSize { .. } => "lfs_wrong_size",
             Self::WrongHash { .. } => "lfs_wrong_hash",
+            Self::Vanished => "lfs_vanished",
             Self::Together(error) => error.code(),
             Self::Wire(error) => error.code(),
         }

@@ -3,6 +3,7 @@
 
 mod garbage;
 mod network;
+mod over_ssh;
 mod people;
 mod questions;
 mod refused;

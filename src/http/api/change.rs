@@ -143,7 +143,7 @@ fn queue(
         JobKind::Verify if mirror.project.is_none() => return Ok(Asked::NoProject),
         JobKind::Sync | JobKind::Catalog if !mirror.status.is_synced() => return Ok(Asked::NotNow(mirror.status)),
         JobKind::Catalog if mirror.first_proof_at.is_none() => return Ok(Asked::NoProject),
-        JobKind::Sync | JobKind::Verify | JobKind::Remove | JobKind::Catalog => {}
+        _ => {}
     }
     let job = NewJob::of(kind, id, Priority::ASKED, admin.correlation).allowing_mass_delete(wish.allow_mass_delete);
     let queued = jobs::enqueue(c, &job, now)?;

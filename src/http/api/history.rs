@@ -1,4 +1,4 @@
-//! What happened to a mirror: its syncs, and the tips that were kept.
+//! What happened to a mirror: its syncs, the tips that were kept, its LFS objects.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use chrono::{DateTime, Utc};
@@ -12,7 +12,7 @@ use crate::http::auth::Admin;
 use crate::http::problem::Problem;
 use crate::http::shared::Shared;
 use crate::store::syncs::Sync;
-use crate::store::{kept, syncs};
+use crate::store::{kept, lfs, syncs};
 
 /// A run of a sync as the API shows it.
 #[derive(Serialize)]
@@ -67,6 +67,24 @@ pub(super) async fn syncs(_: Admin, shared: web::Data<Shared>, request: HttpRequ
     let mirror = find(&shared, mirror_id(&request)?).await?;
     let found = shared.store.read(move |c| syncs::list(c, mirror.id, &window)).await?;
     Ok(page(found, SyncView::from))
+}
+
+/// `GET /mirrors/{id}/lfs`: LFS objects by id, with where each stands.
+pub(super) async fn lfs(_: Admin, shared: web::Data<Shared>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let (_, window) = Query::list(&request, &[])?;
+    let mirror = find(&shared, mirror_id(&request)?).await?;
+    let found = shared.store.read(move |c| lfs::list(c, mirror.id, &window)).await?;
+    Ok(page(found, |it| {
+        json!({
+            "oid": it.pointer.oid,
+            "size": it.pointer.size,
+            "origin": it.origin,
+            "state": it.state,
+            "reason": it.reason,
+            "attempts": it.attempts,
+            "next_try_at": it.next_try_at,
+        })
+    }))
 }
 
 /// `GET /mirrors/{id}/kept`: the newest first.

@@ -43,6 +43,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         )
         .service(reading("/mirrors/{id}/syncs", history::syncs))
         .service(reading("/mirrors/{id}/kept", history::kept))
+        .service(reading("/mirrors/{id}/lfs", history::lfs))
         .service(web::resource("/mirrors/{id}/kept/{kept}/branch").route(web::post().to(kept::branch)))
         .service(reading("/mirrors/{id}/refs", refs::refs))
         .service(reading("/jobs", jobs::list))

@@ -2,6 +2,7 @@
 //! git's own words for what is not to be had.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{LOCATION, WWW_AUTHENTICATE};
@@ -14,6 +15,7 @@ use crate::domain::ids::GithubId;
 use crate::simulator::git_http::{self, GitCall, Service};
 use crate::simulator::process::Quirks;
 use crate::simulator::record::lock;
+use crate::simulator::ssh::{Call, Output};
 use crate::simulator::streams::ByteStream;
 
 pub(crate) async fn answer(
@@ -39,6 +41,30 @@ pub(crate) async fn answer(
         }
     }
     response
+}
+
+/// Answers a program that was run over SSH. A repository is found by its old name too, without a word.
+pub(crate) async fn answer_ssh(shared: Arc<Shared>, call: Call) -> Output {
+    let Call { service, path, protocol, body, quirks, .. } = call;
+    let pushes = service == Service::ReceivePack;
+    let folder = find_ssh(&lock(&shared.state), &path, pushes)?;
+    let git = shared.git.with_quirks(&quirks);
+    let output = git_http::conversation(&git, &folder, service, protocol.as_deref(), body).await;
+    output.map_err(|error| error.to_string())
+}
+
+fn find_ssh(state: &State, path: &str, pushes: bool) -> Result<PathBuf, String> {
+    let missing = || "Repository not found.".to_owned();
+    let bare = path.strip_suffix(".git").unwrap_or(path);
+    let (owner, name) = bare.split_once('/').ok_or_else(missing)?;
+    let repo = state.current(owner, name).or_else(|| state.former(owner, name)).ok_or_else(missing)?;
+    if repo.block.is_some() || repo.disabled {
+        return Err("Access to this repository has been disabled by GitHub staff.".to_owned());
+    }
+    if pushes && repo.archived {
+        return Err("This repository was archived so it is read-only.".to_owned());
+    }
+    Ok(repo.folder.clone())
 }
 
 fn refusal(status: StatusCode, words: &str) -> Box<HttpResponse> {

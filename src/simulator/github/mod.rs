@@ -19,6 +19,7 @@ mod webhooks;
 
 use std::io;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -33,6 +34,7 @@ use super::git_http::GitCall;
 use super::process::Git;
 use super::record::{RequestRecord, lock};
 use super::slot::Slot;
+use super::ssh::{Serve, SshDoor};
 use super::{SimulatorError, SimulatorOptions};
 
 /// What the server's threads and the handles share.
@@ -73,6 +75,17 @@ impl GithubSimulator {
     /// The same: git lives under `/owner/name` on the same port.
     pub fn git_url(&self) -> String {
         self.slot.url()
+    }
+
+    /// Opens an SSH door, whose keys see what the token sees.
+    ///
+    /// # Errors
+    /// When no port, thread or key is to be had.
+    pub fn open_ssh(&self) -> Result<SshDoor, SimulatorError> {
+        let shared = Arc::clone(&self.shared);
+        let serve = move || -> Serve { Rc::new(move |call| Box::pin(git::answer_ssh(Arc::clone(&shared), call))) };
+        let front: Arc<Shared> = Arc::clone(&self.shared);
+        Ok(SshDoor::open(front, serve)?)
     }
 
     /// The personal access token that is valid from the start.
@@ -142,6 +155,12 @@ impl GithubSimulator {
     /// When the port was taken in the meantime.
     pub fn come_back(&self) -> Result<(), SimulatorError> {
         Ok(self.slot.restart()?)
+    }
+}
+
+impl AsRef<Front> for Shared {
+    fn as_ref(&self) -> &Front {
+        &self.front
     }
 }
 

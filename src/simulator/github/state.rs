@@ -33,6 +33,8 @@ pub(crate) struct Repo {
     pub(crate) archived: bool,
     pub(crate) disabled: bool,
     pub(crate) fork: bool,
+    /// The first repository of its network, for a fork.
+    pub(crate) source: Option<GithubId>,
     pub(crate) description: Option<String>,
     pub(crate) size_kib: i64,
     pub(crate) created_at: DateTime<Utc>,
@@ -141,6 +143,7 @@ impl State {
             archived: false,
             disabled: false,
             fork: false,
+            source: None,
             description: None,
             size_kib: 0,
             created_at: now,

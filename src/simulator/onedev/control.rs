@@ -52,6 +52,26 @@ fn state_of(state: &State, project: &Project) -> ProjectState {
     }
 }
 
+impl State {
+    /// As [`OneDevSimulator::create_project`].
+    pub(crate) fn create(&mut self, path: &str) -> Result<i64> {
+        let mut parent = None;
+        for name in path.split('/') {
+            let there = self.named(parent, name).map(|it| it.id);
+            parent = Some(match there {
+                Some(id) => id,
+                None => {
+                    let folder = self.fresh_folder();
+                    repository::create(&folder)?;
+                    let added = self.add(ProjectData::named(parent, name), &folder);
+                    added.map_err(|_| SimulatorError::Exists(path.to_owned()))?
+                }
+            });
+        }
+        parent.ok_or_else(|| SimulatorError::Unknown(format!("project `{path}`")))
+    }
+}
+
 impl OneDevSimulator {
     /// Every project, by id.
     pub fn projects(&self) -> Vec<ProjectState> {
@@ -71,21 +91,7 @@ impl OneDevSimulator {
     /// # Errors
     /// When the disk refuses or the path is too long.
     pub fn create_project(&self, path: &str) -> Result<i64> {
-        let mut state = lock(&self.shared.state);
-        let mut parent = None;
-        for name in path.split('/') {
-            let there = state.named(parent, name).map(|it| it.id);
-            parent = Some(match there {
-                Some(id) => id,
-                None => {
-                    let folder = state.fresh_folder();
-                    repository::create(&folder)?;
-                    let added = state.add(ProjectData::named(parent, name), &folder);
-                    added.map_err(|_| SimulatorError::Exists(path.to_owned()))?
-                }
-            });
-        }
-        parent.ok_or_else(|| SimulatorError::Unknown(format!("project `{path}`")))
+        lock(&self.shared.state).create(path)
     }
 
     /// Deletes a project and all below it.

@@ -6,10 +6,10 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
+use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, WWW_AUTHENTICATE};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::{Bytes, BytesMut};
-use futures_util::stream::{self, StreamExt as _};
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::auth::{Access, BAD_CREDENTIALS, Principal};
@@ -20,6 +20,7 @@ use crate::simulator::git_http::{self, GitCall, Service};
 use crate::simulator::pkt::{Command, Packet, Splitter, accepted, has_capability};
 use crate::simulator::process::Quirks;
 use crate::simulator::record::lock;
+use crate::simulator::ssh::{Call, Output};
 use crate::simulator::streams::{self, ByteStream, severed};
 
 /// A list of commands is read ahead, since the hook's verdict depends on all of it; no list that is
@@ -49,7 +50,7 @@ pub(crate) async fn answer(
     let body = streams::until_idle(body, shared.options.onedev_idle);
     let output = match service {
         Service::UploadPack => git_http::exchange(&shared.git, &project.folder, service, request.headers(), body).await,
-        Service::ReceivePack => push(&shared, &request, &project, body, &quirks).await,
+        Service::ReceivePack => push(&shared, request.headers(), &project, body, &quirks).await,
     };
     match output {
         Ok(output) => HttpResponse::Ok()
@@ -59,6 +60,47 @@ pub(crate) async fn answer(
         Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => severed(),
         Err(error) => Reply::server_error(&error.to_string()).into(),
     }
+}
+
+/// Answers a program that was run over SSH. Every key is one of `admin`.
+///
+/// The whole conversation holds a slot, the greeting included. A project that is not there is made by
+/// the mere start of a push, parents and all.
+pub(crate) async fn answer_ssh(shared: web::Data<Shared>, call: Call) -> Output {
+    if *lock(&shared.phase) != Phase::Ready {
+        return Err("Server not ready".to_owned());
+    }
+    let Call { service, path, protocol, listens_only, body, quirks } = call;
+    let project = find_ssh(&shared, &path, service)?;
+    let closing = || "the server is closing".to_owned();
+    let slot = Arc::clone(&shared.slots).acquire_owned().await.map_err(|_| closing())?;
+    let words = |error: io::Error| error.to_string();
+    if service == Service::UploadPack {
+        let protocol = protocol.as_deref();
+        let output = git_http::conversation(&shared.git, &project.folder, service, protocol, body).await;
+        return Ok(keeping(output.map_err(words)?, slot));
+    }
+    let greeting = git_http::greeting(&shared.git, &project.folder, service, None).await.map_err(words)?;
+    if listens_only {
+        return Ok(keeping(greeting, slot));
+    }
+    let report = async move { push(&shared, &HeaderMap::new(), &project, body, &quirks).await };
+    let report = stream::once(report).try_flatten();
+    Ok(keeping(greeting.chain(report).boxed_local(), slot))
+}
+
+fn find_ssh(shared: &Shared, path: &str, service: Service) -> Result<Target, String> {
+    let mut state = lock(&shared.state);
+    let bare = path.strip_suffix(".git").unwrap_or(path);
+    if state.at(bare).is_none() {
+        if service == Service::UploadPack {
+            return Err(format!("Unable to find project '{bare}'"));
+        }
+        state.create(bare).map_err(|error| error.to_string())?;
+    }
+    let project = state.at(bare).ok_or_else(|| format!("Unable to find project '{bare}'"))?;
+    let url = format!("http://onedev.invalid/{}#{}", state.path(project.id), project.id);
+    Ok(Target { id: project.id, folder: project.folder.clone(), url })
 }
 
 /// A project as a git request needs it.
@@ -111,7 +153,7 @@ fn keeping(output: ByteStream, slot: OwnedSemaphorePermit) -> ByteStream {
 
 async fn push(
     shared: &web::Data<Shared>,
-    request: &HttpRequest,
+    headers: &HeaderMap,
     project: &Target,
     body: ByteStream,
     quirks: &Quirks,
@@ -123,7 +165,7 @@ async fn push(
         (None, Err(_)) if !list.commands.is_empty() => shared.git.declining(CURL_500),
         (None, _) => shared.git.clone(),
     };
-    let output = git_http::exchange(&git, &project.folder, Service::ReceivePack, request.headers(), body).await?;
+    let output = git_http::exchange(&git, &project.folder, Service::ReceivePack, headers, body).await?;
     lock(&shared.state).touch(project.id);
     if list.commands.is_empty() {
         return Ok(output);

@@ -24,6 +24,7 @@ mod tests;
 
 use std::io;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
 use actix_web::http::header::SERVER;
@@ -40,6 +41,7 @@ use super::git_http::GitCall;
 use super::process::{Git, Quirks};
 use super::record::{RequestRecord, lock};
 use super::slot::Slot;
+use super::ssh::{Serve, SshDoor};
 use super::streams::ByteStream;
 use super::{SimulatorError, SimulatorOptions};
 
@@ -105,6 +107,20 @@ impl OneDevSimulator {
         &self.shared.options.onedev_token
     }
 
+    /// Opens an SSH door, whose keys are those of `admin`.
+    ///
+    /// # Errors
+    /// When no port, thread or key is to be had.
+    pub fn open_ssh(&self) -> Result<SshDoor, SimulatorError> {
+        let shared = Arc::clone(&self.shared);
+        let serve = move || -> Serve {
+            let data = web::Data::from(shared);
+            Rc::new(move |call| Box::pin(git::answer_ssh(data.clone(), call)))
+        };
+        let front: Arc<Shared> = Arc::clone(&self.shared);
+        Ok(SshDoor::open(front, serve)?)
+    }
+
     /// Every request since the start or the last [`Self::clear_requests`].
     pub fn requests(&self) -> Vec<RequestRecord> {
         self.shared.front.log.all()
@@ -141,6 +157,12 @@ impl OneDevSimulator {
     /// When the port was taken in the meantime.
     pub fn come_back(&self) -> Result<(), SimulatorError> {
         Ok(self.slot.restart()?)
+    }
+}
+
+impl AsRef<Front> for Shared {
+    fn as_ref(&self) -> &Front {
+        &self.front
     }
 }
 

@@ -137,11 +137,11 @@ impl Slice<'_> {
     fn lfs(&self) -> Result<LfsEndpoint, Trouble> {
         let tools = self.tools;
         let address = Address {
-            url: self.target()?.url(),
+            url: tools.onedev.git_url(&self.project()?),
             authorization: Some(tools.onedev.git_authorization()),
             service: "onedev",
         };
-        let (http, claims, metrics) = (tools.http.clone(), tools.claims.clone(), tools.metrics.clone());
+        let (http, claims, metrics) = (tools.connections.http(), tools.claims.clone(), tools.metrics.clone());
         Ok(LfsEndpoint::new(http, address, Side::Target, claims, metrics, tools.wire)?)
     }
 }

@@ -132,7 +132,7 @@ impl Slice<'_> {
 
     /// Cuts down, names and packs a page's items, off the runtime's threads.
     async fn packed(&self, kind: Kind, values: Vec<Value>, thread: Option<i64>) -> Result<Vec<Packed>, Failure> {
-        let git = self.tools.github.git_base().clone();
+        let git = self.tools.github.pages();
         let work = move || values.into_iter().map(|value| pack(kind, value, thread, &git)).collect();
         tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(Failure::called_off()))
     }

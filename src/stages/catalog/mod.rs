@@ -40,7 +40,7 @@ pub struct Tools {
     /// Where the projects are.
     pub onedev: OnedevClient,
     /// Connections of the git wire client.
-    pub http: reqwest::Client,
+    pub connections: git::Connections,
     /// How long a silent server is waited for.
     pub wire: git::Patience,
     /// Where packs that are too big for memory wait.

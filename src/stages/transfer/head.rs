@@ -94,7 +94,7 @@ impl Run<'_> {
     }
 
     /// REST knows projects by id, and OneDev gives ids away again: none but the project at our path is changed.
-    async fn check_project(&self) -> Result<(), Failure> {
+    pub(super) async fn check_project(&self) -> Result<(), Failure> {
         let found = self.tools.onedev.project(self.sides.project).await?;
         if found.is_some_and(|it| it.is_at(&self.path)) {
             return Ok(());

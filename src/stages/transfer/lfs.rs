@@ -273,23 +273,23 @@ impl Run<'_> {
     async fn depot(&self) -> Result<Depot, Failure> {
         let tools = self.tools;
         let endpoint = |address: Address, side| {
-            let (http, claims, metrics) = (tools.http.clone(), tools.claims.clone(), tools.metrics.clone());
+            let (http, claims, metrics) = (tools.connections.http(), tools.claims.clone(), tools.metrics.clone());
             LfsEndpoint::new(http, address, side, claims, metrics, tools.wire)
         };
         let upstream = Address {
-            url: self.upstream.url(),
-            authorization: tools.github.git_authorization(&self.sides.repository).await?,
+            url: tools.github.lfs_url(self.upstream.url()),
+            authorization: tools.github.lfs_authorization(&self.sides.repository).await?,
             service: "github",
         };
         let target = Address {
-            url: self.target.url(),
+            url: tools.onedev.git_url(&self.path),
             authorization: Some(tools.onedev.git_authorization()),
             service: "onedev",
         };
         Ok(Depot {
             store: tools.store.clone(),
             mirror: self.ticket.mirror,
-            upstream: endpoint(upstream, Side::Upstream)?,
+            upstream: Some(endpoint(upstream, Side::Upstream)?),
             target: endpoint(target, Side::Target)?,
             slots: std::sync::Arc::clone(&tools.lfs),
             progress: std::sync::Arc::clone(&self.bytes),

@@ -5,9 +5,12 @@
 //! run that was cut off half-way all need no code of their own: the next round sees what is there.
 
 mod brake;
+mod engine;
 mod head;
 mod keep;
 mod lfs;
+mod mark;
+mod prune;
 mod push;
 mod questions;
 mod revive;
@@ -21,7 +24,7 @@ use std::time::Duration;
 use actix::{Actor, Context, Handler, ResponseActFuture, WrapFuture as _};
 
 use super::failure::Failure;
-use super::messages::{BothSides, Compare, CountRefs, Look, Ticket, Transfer, TwoSides};
+use super::messages::{BothSides, Compare, CountRefs, Look, Ticket, TidyCaches, Transfer, TwoSides};
 use super::pool::Guard;
 use crate::domain::outcome::{Comparison, Synced};
 use crate::domain::retry::Retry;
@@ -112,6 +115,15 @@ impl Handler<CountRefs> for TransferActor {
             Ok(target.receive_refs().await?.refs.len())
         };
         Box::pin(work.into_actor(self))
+    }
+}
+
+impl Handler<TidyCaches> for TransferActor {
+    type Result = ResponseActFuture<Self, Result<usize, Failure>>;
+
+    fn handle(&mut self, _: TidyCaches, _: &mut Self::Context) -> Self::Result {
+        let tools = Arc::clone(&self.tools);
+        Box::pin(async move { engine::tidy(&tools).await }.into_actor(self))
     }
 }
 

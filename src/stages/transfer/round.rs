@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use chrono::Utc;
 use tokio::sync::Semaphore;
 
 use super::lfs::{Known, Lfs, Open};
@@ -36,12 +37,14 @@ pub struct Tools {
     pub github: GithubClient,
     /// Where the projects are.
     pub onedev: OnedevClient,
-    /// Connections of the git wire client.
-    pub http: reqwest::Client,
+    /// What the git wire client connects with.
+    pub connections: git::Connections,
     /// How long a silent server is waited for.
     pub wire: Patience,
     /// Holds packs until they are whole.
     pub spool: Spool,
+    /// The cached engine's copies, if that is the engine.
+    pub caches: Option<git::Caches>,
     /// One permit for each push under way: `onedev.concurrent_pushes`.
     pub pushes: Arc<Semaphore>,
     /// One permit for each LFS object under way.
@@ -67,6 +70,8 @@ pub(super) struct Run<'a> {
     pub(super) sides: &'a TwoSides,
     pub(super) upstream: Upstream,
     pub(super) target: Target,
+    /// The copy on disk, with the cached engine.
+    pub(super) cache: Option<git::Cache>,
     /// The project's path, as it is in OneDev.
     pub(super) path: ProjectPath,
     pub(super) put: RefMap,
@@ -125,20 +130,19 @@ impl View {
 
 /// The project's side of a transfer.
 pub(super) fn target(tools: &Tools, path: &ProjectPath) -> Result<Target, Failure> {
-    Ok(Target::new(tools.http.clone(), address(tools, path), tools.metrics.clone(), tools.wire)?)
+    Ok(Target::new(tools.connections.clone(), address(tools, path), tools.metrics.clone(), tools.wire)?)
 }
 
 /// The project, to be read from.
 pub(super) fn project(tools: &Tools, path: &ProjectPath) -> Result<Upstream, Failure> {
-    Ok(Upstream::of_project(tools.http.clone(), address(tools, path), tools.metrics.clone(), tools.wire)?)
+    Ok(Upstream::of_project(tools.connections.clone(), address(tools, path), tools.metrics.clone(), tools.wire)?)
 }
 
 fn address(tools: &Tools, path: &ProjectPath) -> Address {
-    Address {
-        url: tools.onedev.git_url(path),
-        authorization: Some(tools.onedev.git_authorization()),
-        service: "onedev",
-    }
+    let url = tools.onedev.push_url(path);
+    // By SSH a key tells who we are.
+    let authorization = (url.scheme() != "ssh").then(|| tools.onedev.git_authorization());
+    Address { url, authorization, service: "onedev" }
 }
 
 /// A project's path as it is remembered.
@@ -150,11 +154,9 @@ pub(super) fn path_of(sides: &TwoSides) -> Result<ProjectPath, Failure> {
 
 impl<'a> Run<'a> {
     pub(super) async fn open(tools: &'a Tools, ticket: &'a Ticket, sides: &'a TwoSides) -> Result<Self, Failure> {
-        let upstream = Address {
-            url: tools.github.git_url(&sides.repository),
-            authorization: tools.github.git_authorization(&sides.repository).await?,
-            service: "github",
-        };
+        let url = tools.github.git_url(&sides.repository);
+        let authorization = tools.github.git_authorization(&sides.repository).await?;
+        let upstream = Address { url, authorization, service: "github" };
         let path = path_of(sides)?;
         let refused = sides.not_level.iter().filter(|it| it.alias.is_some());
         let refused = refused.filter_map(|it| Some((it.name.reference()?, it.reason.clone())));
@@ -162,8 +164,9 @@ impl<'a> Run<'a> {
             tools,
             ticket,
             sides,
-            upstream: Upstream::new(tools.http.clone(), upstream, tools.metrics.clone(), tools.wire)?,
+            upstream: Upstream::new(tools.connections.clone(), upstream, tools.metrics.clone(), tools.wire)?,
             target: target(tools, &path)?,
+            cache: tools.caches.as_ref().map(|it| it.of(sides.network, sides.github_id)),
             path,
             bytes: Arc::new(git::Progress::new(&tools.metrics)),
             refused: refused.collect(),
@@ -209,6 +212,10 @@ impl<'a> Run<'a> {
             self.record(&plan).await?;
             plan.changes.retain(|it| !self.stuck.contains_key(&it.at));
             if plan.is_level() {
+                if depth == Depth::Full {
+                    // A copy that was lost, or is new, does not wait for the next change.
+                    self.fill(&view).await?;
+                }
                 self.settle_head(&view, depth).await?;
                 self.settle_kept(&view).await?;
                 self.bring_lfs().await?;
@@ -240,6 +247,8 @@ impl<'a> Run<'a> {
         Ok(Comparison {
             digest: refs::digest(&view.upstream, &view.list.head),
             ref_count: view.upstream.len(),
+            upstream_head: view.list.head.target().cloned(),
+            head: view.list.head.target().and_then(|it| view.upstream.get(it)).copied(),
             differences,
             not_level: self.sides.not_level.clone(),
             default_branch: self.head_difference(&view).await?,
@@ -271,7 +280,13 @@ impl<'a> Run<'a> {
 
     /// Both sides, at once.
     pub(super) async fn read_both(&self) -> Result<View, Failure> {
-        let target = async { Ok::<_, Failure>(self.target.receive_refs().await?) };
+        let target = async {
+            // By SSH the mere start of a push makes the project that it is for.
+            if self.target.url().scheme() == "ssh" {
+                self.check_project().await?;
+            }
+            Ok::<_, Failure>(self.target.receive_refs().await?)
+        };
         let (upstream, target) = tokio::try_join!(self.read_upstream(), target)?;
         Ok(self.view(upstream, target))
     }
@@ -321,6 +336,7 @@ impl<'a> Run<'a> {
             both_read: false,
             head: upstream.head.target().and_then(|it| managed.get(it)).copied(),
             default_branch: self.sides.default_branch.clone(),
+            upstream_head: upstream.head.target().cloned(),
             ref_count: managed.len(),
             not_level: match &lfs {
                 Some(open) => self.refs_not_level().chain(open.not_level.iter().cloned()).collect(),
@@ -399,7 +415,7 @@ impl<'a> Run<'a> {
 
     async fn write_tips(&self, seen: Vec<(RefName, Option<Oid>)>) -> Result<(), Failure> {
         let mirror = self.ticket.mirror;
-        self.tools.store.write(move |c| tips::settle(c, mirror, &seen)).await?;
+        self.tools.store.write(move |c| tips::settle(c, mirror, &seen, Utc::now())).await?;
         Ok(())
     }
 
@@ -421,6 +437,7 @@ impl<'a> Run<'a> {
             both_read: true,
             head: view.list.head.target().and_then(|it| view.upstream.get(it)).copied(),
             default_branch: self.default_branch.clone().unwrap_or_else(|| self.sides.default_branch.clone()),
+            upstream_head: view.list.head.target().cloned(),
             ref_count: view.upstream.len(),
             not_level: aliased.chain(stuck).chain(unnamed(&view.list.odd)).chain(lfs.not_level).collect(),
             retry_at: lfs.retry_at,

@@ -8,13 +8,13 @@ use uuid::{NoContext, Timestamp, Uuid};
 use crate::domain::event::Subject;
 use crate::domain::ids::{GithubId, MirrorId};
 use crate::domain::mirror::{NotLevel, Source, Status};
-use crate::domain::refs::Oid;
+use crate::domain::refs::{Oid, RefName};
 use crate::domain::repository::{Repository, RepositoryName};
 use crate::store::connection::Connection;
 use crate::store::error::StoreError;
 use crate::store::prepared::Prepare as _;
 use crate::store::schema::{mirrors, upstreams};
-use crate::store::{clipped, time};
+use crate::store::{clipped, history, markers, time};
 
 use super::find::{by_github_id, find};
 use super::row::{Mirror, Project};
@@ -34,6 +34,8 @@ pub struct Proven {
     pub ref_count: i64,
     /// The default branch.
     pub default_branch: Option<String>,
+    /// Where HEAD pointed upstream.
+    pub upstream_head: Option<RefName>,
     /// Refs that do not stand in OneDev as they do upstream.
     pub not_level: Vec<NotLevel>,
     /// `healthy` or `partial`.
@@ -147,6 +149,9 @@ pub fn set_name(
             mirrors::updated_at.eq(&at),
         ))
         .execute(&mut c.db)?;
+    if renamed {
+        markers::soon(c, id, now)?;
+    }
     Ok(renamed)
 }
 
@@ -173,6 +178,7 @@ pub fn set_description(
             upstreams::description.eq(it.description.as_deref().map(clipped)),
             upstreams::pushed_at.eq(time::some_text(it.pushed_at)),
             upstreams::described_at.eq(time::text(now)),
+            upstreams::network_id.eq(it.network.0),
         ))
         .prepared()
         .execute(&mut c.db)?;
@@ -219,6 +225,8 @@ pub fn set_project(
 /// # Errors
 /// Those of the database.
 pub fn forget_project(c: &mut Connection, id: MirrorId, now: DateTime<Utc>) -> Result<bool, StoreError> {
+    markers::forget(c, id)?;
+    history::forget(c, id)?;
     update!(
         c,
         id,
@@ -272,6 +280,7 @@ pub fn record_proof(c: &mut Connection, id: MirrorId, it: &Proven) -> Result<boo
         update!(c, id, at, [], mirrors::last_changed_at.eq(Some(time::text(at))))?;
     }
     set_unheld(c, id, it.status, at)?;
+    history::note_state(c, id, &it.digest, it.upstream_head.as_ref(), at)?;
     update!(
         c,
         id,
@@ -315,7 +324,7 @@ pub fn record_error(
     } else {
         set_unheld(c, id, status, now)?;
     }
-    update!(
+    let known = update!(
         c,
         id,
         now,
@@ -323,7 +332,11 @@ pub fn record_error(
         mirrors::error_code.eq(Some(code)),
         mirrors::error_message.eq(Some(clipped(message))),
         mirrors::attempts.eq(i32::try_from(attempts).unwrap_or(i32::MAX)),
-    )
+    )?;
+    if matches!(status, Status::Paused | Status::Gone) {
+        markers::soon(c, id, now)?;
+    }
+    Ok(known)
 }
 
 /// Says when it is to be looked at again.

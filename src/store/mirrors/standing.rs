@@ -9,7 +9,7 @@ use crate::domain::mirror::Status;
 use crate::store::connection::Connection;
 use crate::store::error::StoreError;
 use crate::store::schema::mirrors;
-use crate::store::time;
+use crate::store::{markers, time};
 
 use super::find::find;
 use super::update;
@@ -34,7 +34,9 @@ pub(super) fn set_unheld(
 /// # Errors
 /// Those of the database.
 pub fn set_status(c: &mut Connection, id: MirrorId, status: Status, now: DateTime<Utc>) -> Result<bool, StoreError> {
-    update!(c, id, now, [], mirrors::status.eq(status.as_str()), mirrors::paused_from.eq(None::<String>))
+    let changed =
+        update!(c, id, now, [], mirrors::status.eq(status.as_str()), mirrors::paused_from.eq(None::<String>))?;
+    marked(c, id, changed, now)
 }
 
 /// A sync that would take away too much waits for an admin, since now.
@@ -51,14 +53,15 @@ pub fn hold(c: &mut Connection, id: MirrorId, now: DateTime<Utc>) -> Result<bool
 /// Those of the database.
 pub fn pause(c: &mut Connection, id: MirrorId, now: DateTime<Utc>) -> Result<bool, StoreError> {
     let paused = Status::Paused.as_str();
-    update!(
+    let changed = update!(
         c,
         id,
         now,
         [mirrors::status.ne(paused)],
         mirrors::paused_from.eq(mirrors::status.nullable()),
         mirrors::status.eq(paused),
-    )
+    )?;
+    marked(c, id, changed, now)
 }
 
 /// Syncs again, due at once. A mirror that was in the middle of a sync is `pending` until the next.
@@ -72,7 +75,7 @@ pub fn resume(c: &mut Connection, id: MirrorId, now: DateTime<Utc>) -> Result<bo
         None | Some(Status::Syncing | Status::Paused) => Status::Pending,
         Some(other) => other,
     };
-    update!(
+    let changed = update!(
         c,
         id,
         now,
@@ -80,7 +83,8 @@ pub fn resume(c: &mut Connection, id: MirrorId, now: DateTime<Utc>) -> Result<bo
         mirrors::status.eq(status.as_str()),
         mirrors::paused_from.eq(None::<String>),
         mirrors::next_sync_at.eq(Some(time::text(now))),
-    )
+    )?;
+    marked(c, id, changed, now)
 }
 
 /// The star was taken back: `archived`, the copy stays. Says whether it was not archived before.
@@ -89,7 +93,7 @@ pub fn resume(c: &mut Connection, id: MirrorId, now: DateTime<Utc>) -> Result<bo
 /// Those of the database.
 pub fn unstar(c: &mut Connection, id: MirrorId, now: DateTime<Utc>) -> Result<bool, StoreError> {
     let archived = Status::Archived.as_str();
-    update!(
+    let changed = update!(
         c,
         id,
         now,
@@ -97,7 +101,8 @@ pub fn unstar(c: &mut Connection, id: MirrorId, now: DateTime<Utc>) -> Result<bo
         mirrors::status.eq(archived),
         mirrors::paused_from.eq(None::<String>),
         mirrors::unstarred_at.eq(Some(time::text(now))),
-    )
+    )?;
+    marked(c, id, changed, now)
 }
 
 /// Starred again: `pending` and due at once. Says whether it was archived.
@@ -105,7 +110,7 @@ pub fn unstar(c: &mut Connection, id: MirrorId, now: DateTime<Utc>) -> Result<bo
 /// # Errors
 /// Those of the database.
 pub fn restar(c: &mut Connection, id: MirrorId, now: DateTime<Utc>) -> Result<bool, StoreError> {
-    update!(
+    let changed = update!(
         c,
         id,
         now,
@@ -113,5 +118,14 @@ pub fn restar(c: &mut Connection, id: MirrorId, now: DateTime<Utc>) -> Result<bo
         mirrors::status.eq(Status::Pending.as_str()),
         mirrors::unstarred_at.eq(None::<String>),
         mirrors::next_sync_at.eq(Some(time::text(now))),
-    )
+    )?;
+    marked(c, id, changed, now)
+}
+
+/// What a person or a star decided nobody else knows: the project is to say so.
+fn marked(c: &mut Connection, id: MirrorId, changed: bool, now: DateTime<Utc>) -> Result<bool, StoreError> {
+    if changed {
+        markers::soon(c, id, now)?;
+    }
+    Ok(changed)
 }

@@ -3,7 +3,7 @@
 use crate::domain::refs::{RefMap, RefName};
 use crate::store::tips;
 
-use super::{Bed, branch, oid, on_both};
+use super::{Bed, at, branch, oid, on_both};
 
 on_both!(an_intent_stands_beside_the_tip_until_it_is_settled, fifty_thousand_refs_go_in_one_transaction);
 
@@ -27,8 +27,8 @@ async fn an_intent_stands_beside_the_tip_until_it_is_settled(bed: Bed) {
     let (put, intents) = bed
         .write(move |c| {
             let [main, old, _] = &all;
-            tips::settle(c, mirror, &[(main.clone(), Some(oid(3))), (old.clone(), None)])?;
-            tips::settle(c, mirror, &[])?;
+            tips::settle(c, mirror, &[(main.clone(), Some(oid(3))), (old.clone(), None)], at(1))?;
+            tips::settle(c, mirror, &[], at(1))?;
             tips::load(c, mirror)
         })
         .await;
@@ -61,9 +61,9 @@ async fn fifty_thousand_refs_go_in_one_transaction(bed: Bed) {
     bed.write(move |c| tips::intend(c, mirror, &given)).await;
     let (put, intents) = bed.read(move |c| tips::load(c, mirror)).await;
     assert_eq!((put.len(), intents.len()), (0, 50_000));
-    bed.write(move |c| tips::settle(c, mirror, &many)).await;
+    bed.write(move |c| tips::settle(c, mirror, &many, at(1))).await;
     let (put, intents) = bed.read(move |c| tips::load(c, mirror)).await;
     assert_eq!((put == want, intents.len()), (true, 0));
-    bed.write(move |c| tips::settle(c, mirror, &gone)).await;
+    bed.write(move |c| tips::settle(c, mirror, &gone, at(1))).await;
     assert_eq!(bed.read(move |c| tips::load(c, mirror)).await, Default::default());
 }

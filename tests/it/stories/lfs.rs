@@ -68,12 +68,15 @@ async fn objects_come_before_the_refs_and_only_what_is_new_is_asked_for(world: W
 
     // A pointer that changes comes as a delta on one that is not in the pack.
     world.onedev().clear_requests();
+    world.github().clear_requests();
     let changed = noise(3, 5_000);
     world.github().commit_lfs(id, "main", "a.bin", &changed).unwrap();
     world.pushed(id).await;
     world.assert_healthy(id).await;
     world.assert_object(id, &changed).await;
     assert_eq!(world.seen_at_onedev(), ["POST", "PUT", "PUSH"]);
+    let fetches = world.github().requests().iter().filter(|it| it.path.ends_with("git-upload-pack")).count();
+    assert_eq!(fetches, 4, "refs, the pack, the base of the delta, refs");
 
     // A commit without pointers, and nothing at all, ask nothing.
     world.onedev().clear_requests();
@@ -111,6 +114,17 @@ async fn what_cannot_be_brought_is_named_and_the_refs_are_level(world: World) {
 
     let named = world.named(id).await;
     assert_eq!(named.len(), 7, "{named:#?}");
+    let listed: serde_json::Value = reqwest::Client::new()
+        .get(world.url(&format!("/api/v1/mirrors/{}/lfs", mirror.id)))
+        .bearer_auth(crate::world::ADMIN)
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    let there = listed["items"].as_array().unwrap().iter().filter(|it| it["state"] == "there").count();
+    assert_eq!((listed["items"].as_array().unwrap().len(), there), (7, 1), "{listed:#}");
     let reason = |name: String| named.iter().find(|it| it.0 == name).unwrap_or_else(|| panic!("{name}: {named:#?}")).1.clone();
     let words = ["404", "410", "422", "hash", "1500000 bytes"];
     for ((pointer, _), word) in pointers.iter().zip(words) {

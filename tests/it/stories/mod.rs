@@ -2,6 +2,7 @@
 
 mod alias;
 mod brake;
+mod cached;
 mod catalog;
 mod catalog_files;
 mod commands;
@@ -11,14 +12,18 @@ mod faults;
 mod head;
 mod kept;
 mod lfs;
+mod marker;
 mod naming;
 mod onedev;
 mod panic;
 mod processes;
 mod refs;
+mod retention;
 mod revive;
 mod secrets;
+mod ssh;
 mod star;
 mod tools;
 mod unstar;
+mod unusual;
 mod upstream;

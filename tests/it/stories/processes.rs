@@ -38,7 +38,7 @@ async fn two_processes_share_200_mirrors_and_sync_each_once() {
     let pushes: Vec<_> =
         pushes.iter().filter(|it| it.path.ends_with("/git-receive-pack") && it.method == "POST").collect();
     let projects: BTreeSet<_> = pushes.iter().map(|it| it.path.as_str()).collect();
-    assert_eq!((pushes.len(), projects.len()), (MIRRORS, MIRRORS));
+    assert_eq!((pushes.len(), projects.len()), (2 * MIRRORS, MIRRORS), "refs and marker");
     for process in processes {
         let worked = process.log().iter().filter(|line| line.contains("proven level")).count();
         assert!(worked > MIRRORS / 10, "one process did {worked} of {MIRRORS}");

@@ -25,14 +25,14 @@ async fn an_unstarred_mirror_is_archived_and_a_new_star_wakes_it(world: World) {
     let mut world = world;
     let id = world.repository("octo", "hello");
     world.star(id).await;
-    let refs = world.refs(id).await;
+    let refs = world.managed(id).await;
     unstar(&world, FAN, id).await;
     let mirror = world.mirror(id).await;
     assert!(mirror.status == Status::Archived && mirror.unstarred_at.is_some());
     world.github().commit(id, "main", "README", "unseen").unwrap();
     world.pushed(id).await;
     world.sync(id).await;
-    assert_eq!(world.refs(id).await, refs, "nothing is synced any more");
+    assert_eq!(world.managed(id).await, refs, "nothing is synced any more");
     let mirror = world.star(id).await;
     world.assert_healthy(id).await;
     assert!(mirror.unstarred_at.is_none());
