@@ -138,6 +138,7 @@ fn seeds(stage: &Stage, count: usize) -> anyhow::Result<Vec<Seed>> {
             archived: false,
             disabled: false,
             fork: false,
+            network: id,
             size_kib: 1,
             default_branch: Some("main".to_owned()),
             description: None,

@@ -13,7 +13,7 @@ image=$(mkdir -p "$1" && cd "$1" && pwd)
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # The steps are read from the Containerfile itself, so that this cannot drift from it: every RUN of the build stage,
-# without its cache mounts, with /image as the folder. The files' owner can only be set by root.
+# without its cache mounts, with FOLDER for /image.
 steps() {
     awk '
         /^FROM / { stage++ }
@@ -33,15 +33,12 @@ steps() {
 script=$(steps)
 script=${script//\/image/$image}
 script=${script//target\/release/${CARGO_TARGET_DIR:-target}\/release}
-if ((EUID != 0)); then
-    script=${script//-o 65532 -g 65532/}
-fi
 printf '%s\n' "$script"
 bash -euo pipefail -c "$script"
 
 # The libraries of the base image.
 for program in starkeep ready; do
-    foreign=$(ldd "$image/usr/local/bin/$program" | awk '{ print $1 }' |
+    foreign=$(ldd "$image/files/usr/local/bin/$program" | awk '{ print $1 }' |
         grep -vE '^(linux-vdso|/lib.*/ld-linux|lib(c|m|gcc_s|dl|rt|pthread)\.so)' || true)
     if [[ -n $foreign ]]; then
         echo "$program needs what the image does not have: $foreign" >&2
@@ -49,9 +46,9 @@ for program in starkeep ready; do
     fi
 done
 
-"$image/usr/local/bin/starkeep" --version
-"$image/usr/local/bin/starkeep" demo --once >/dev/null
-if STARKEEP__SERVER__BIND=127.0.0.1:9 "$image/usr/local/bin/ready" 2>/dev/null; then
+"$image/files/usr/local/bin/starkeep" --version
+"$image/files/usr/local/bin/starkeep" demo --once >/dev/null
+if STARKEEP__SERVER__BIND=127.0.0.1:9 "$image/files/usr/local/bin/ready" 2>/dev/null; then
     echo "ready says that nobody is ready" >&2
     exit 1
 fi

@@ -1,5 +1,6 @@
 //! From a configuration to a running service: adapters, actors, server. The only place that knows them all.
 
+pub mod archive;
 mod kept;
 
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::config::Config;
+use crate::config::sync::Engine;
 use crate::domain::ids::MirrorId;
 use crate::domain::naming::Naming;
 use crate::domain::outcome::Comparison;
@@ -28,7 +30,7 @@ use crate::stages::accept::{self, AcceptActor};
 use crate::stages::catalog::{self, CatalogActor};
 use crate::stages::describe::{self, DescribeActor};
 use crate::stages::ensure::{self, EnsureActor};
-use crate::stages::messages::{Compare, Describe, Ticket, TwoSides};
+use crate::stages::messages::{Compare, Describe, Ticket, TidyCaches, TwoSides};
 use crate::stages::panics::Panics;
 use crate::stages::pool::{PAUSE, Pool, PoolOptions};
 use crate::stages::record::{self, RecordActor};
@@ -107,6 +109,11 @@ impl App {
             permits,
             lease: config.sync.lease,
             rule: config.retry.rule(),
+            drills: orchestrator::Drills {
+                restore: archive::tools(&config, &store, &metrics)?,
+                every: config.drill.interval.map(|it| (it, config.drill.sample)),
+                scratch: config.sync.spool_dir.clone(),
+            },
             history: config.sync.history,
             max_bytes: config.sync.max_bytes,
             wiki: config.sync.wiki,
@@ -121,6 +128,11 @@ impl App {
         let workers = u32::try_from(config.sync.workers).unwrap_or(u32::MAX);
         let pool = adapters.pool("orchestrator", 1, &gave_up, &Arbiter::current());
         let server = if serve { Some(adapters.serve(&config, &stages)?) } else { None };
+        if serve && adapters.caches.is_some() {
+            // Mirrors may have been forgotten while nobody looked.
+            let transfer = stages.transfer.clone();
+            actix::spawn(async move { transfer.ask(TidyCaches, PATIENCE).await });
+        }
         Ok(Self {
             orchestration: Orchestration::start(tools, workers, pool),
             progress: adapters.progress,
@@ -255,20 +267,12 @@ async fn take_over(store: &Store) -> anyhow::Result<ServeLock> {
     Ok(lock)
 }
 
-/// What git connects with: HTTP, and SSH where a side is reached by it.
-fn connections(config: &Config) -> anyhow::Result<git::Connections> {
-    let mut connections = git::Connections::from(git::http_client()?);
-    let github = Some(&config.github.git_url).filter(|it| it.scheme() == "ssh");
-    for (key, url, keys) in [
-        ("github.ssh_key", github, &config.github.ssh),
-        ("onedev.ssh_key", config.onedev.ssh_url.as_ref(), &config.onedev.ssh),
-    ] {
-        if let Some(url) = url {
-            let server = git::SshServer::new(url, keys).map_err(|error| anyhow::anyhow!("{key}: {error}"))?;
-            connections = connections.with_ssh(server);
-        }
-    }
-    Ok(connections)
+/// The cached engine's folder, if that is the engine.
+fn caches(config: &Config) -> anyhow::Result<Option<git::Caches>> {
+    let folder = config.sync.cache_dir.as_ref().filter(|_| config.sync.engine == Engine::Cached);
+    let made =
+        folder.map(|it| git::Caches::new(it.clone()).with_context(|| format!("sync.cache_dir: {}", it.display())));
+    made.transpose()
 }
 
 struct Adapters {
@@ -278,6 +282,7 @@ struct Adapters {
     naming: Naming,
     connections: git::Connections,
     spool: git::Spool,
+    caches: Option<git::Caches>,
     claims: git::Claims,
     metrics: Metrics,
     panics: Panics,
@@ -291,8 +296,9 @@ impl Adapters {
             github: GithubClient::new(&config.github, metrics)?,
             onedev: OnedevClient::new(&config.onedev, metrics)?,
             naming: Naming::parse(&config.onedev.naming, &config.onedev.root)?,
-            connections: connections(config)?,
+            connections: git::Connections::of(config).map_err(anyhow::Error::msg)?,
             spool: git::Spool::new(config.sync.spool_memory, config.sync.spool_dir.clone()),
+            caches: caches(config)?,
             claims: git::Claims::default(),
             metrics: metrics.clone(),
             panics: panics.clone(),
@@ -344,6 +350,7 @@ impl Adapters {
             connections: self.connections.clone(),
             wire: git::Patience { stall: config.sync.stall_timeout, ..git::Patience::default() },
             spool: self.spool.clone(),
+            caches: self.caches.clone(),
             pushes: Arc::clone(&pushes),
             lfs: Arc::new(Semaphore::new(LFS_AT_ONCE)),
             claims: self.claims.clone(),
@@ -382,10 +389,11 @@ impl Adapters {
             store: self.store.clone(),
             github: self.github.clone(),
             onedev: self.onedev.clone(),
-            http: self.connections.http(),
+            connections: self.connections.clone(),
             wire: git::Patience { stall: config.sync.stall_timeout, ..git::Patience::default() },
             folder: config.sync.spool_dir.clone().unwrap_or_else(std::env::temp_dir),
             pushes: Arc::clone(pushes),
+            claims: self.claims.clone(),
             sync: config.sync.clone(),
             metrics: self.metrics.clone(),
             progress: self.progress.clone(),

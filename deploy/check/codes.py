@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Every error code that the code can give has its line in docs/runbook.md or docs/operations.md, and none is told
-there that the code cannot give. `deploy/check/codes.py --list` prints them.
+there that the code cannot give. `deploy/check/codes.py --list` prints them. The tests that docs/security.md names as
+its evidence are there too.
 """
 import re
 import sys
@@ -66,6 +67,18 @@ def explained():
     return {word for row in rows for word in re.findall(r"`([a-z0-9_]+)`", row)}
 
 
+def evidence():
+    """Tests that docs/security.md names and nobody has."""
+    names = set(re.findall(r"`([a-z0-9]+(?:_[a-z0-9]+){2,})`", (ROOT / "docs/security.md").read_text()))
+    tests = {
+        name
+        for folder in ("src", "tests")
+        for path in (ROOT / folder).rglob("*.rs")
+        for name in re.findall(r"\bfn (\w+)", path.read_text())
+    }
+    return sorted(names - tests)
+
+
 def main():
     codes = given()
     if "--list" in sys.argv:
@@ -77,7 +90,9 @@ def main():
         for word, name in sorted(codes.items())
         if word not in known
     ]
-    problems += [f"docs/runbook.md explains {word}, which the code never gives" for word in sorted(explained() - set(codes))]
+    strange = sorted(explained() - codes.keys())
+    problems += [f"docs/runbook.md explains {word}, which the code never gives" for word in strange]
+    problems += [f"docs/security.md names the test {name}, which is not there" for name in evidence()]
     if len(codes) < 80:
         problems.append(f"only {len(codes)} codes were found: this script no longer understands the code")
     for problem in problems:

@@ -4,6 +4,7 @@ others, that files which are named are there, that quadlet's keys are ones it kn
 
     deploy/check/units.py
 """
+import json
 import re
 import sys
 import tomllib
@@ -65,7 +66,8 @@ def quadlet():
                 expect((folder / name).exists(), f"{path.name}: there is no {name}")
         if own == "Container":
             told = {(key, value) for _, key, value in settings}
-            for needed in (("ReadOnly", "true"), ("DropCapability", "all"), ("NoNewPrivileges", "true"), ("User", str(USER))):
+            hard = {"ReadOnly": "true", "DropCapability": "all", "NoNewPrivileges": "true", "User": str(USER)}
+            for needed in hard.items():
                 expect(needed in told, f"{path.name}: {needed[0]}={needed[1]} is missing")
             secrets = {value.split(",")[0] for _, key, value in settings if key == "Secret"}
             used = set(re.findall(r"file:/run/secrets/([\w-]+)", path.read_text()))
@@ -126,12 +128,13 @@ def kubernetes():
 
 
 def configurations():
-    """The configuration files that come with the units; `starkeep config check` is asked by the tests of the code."""
+    """The configuration files that come with the units: no secret stands in them."""
     for path in sorted((ROOT / "deploy").rglob("*.toml")):
         text = tomllib.loads(path.read_text())
-        for section, key in (("github", "token"), ("github", "webhook_secret"), ("onedev", "token"), ("admin", "token")):
-            value = text.get(section, {}).get(key, "")
-            expect(value.startswith("file:/"), f"{path.relative_to(ROOT)}: {section}.{key} is no file")
+        for key in ("github.token", "github.webhook_secret", "onedev.token", "admin.token"):
+            section, name = key.split(".")
+            value = text.get(section, {}).get(name, "")
+            expect(value.startswith("file:/"), f"{path.relative_to(ROOT)}: {key} is no file")
 
 
 def image():
@@ -143,8 +146,14 @@ def image():
     expect("DATABASE__URL" not in final, "Containerfile: a variable for the database would win over a mounted file")
     compose = yaml.safe_load((ROOT / "podman-compose.yml").read_text())
     starkeep = compose["services"]["starkeep"]
-    expect(starkeep["healthcheck"]["test"] == ["CMD", "/usr/local/bin/ready"], "compose: another health check")
-    expect(starkeep.get("read_only") is True and starkeep.get("cap_drop") == ["ALL"], "compose: starkeep is not hardened")
+    # One word alone is a line for a shell to podman, and there is none.
+    check = ["/usr/local/bin/ready", "/readyz"]
+    expect(f"CMD {json.dumps(check)}" in final, "Containerfile: another health check")
+    expect(starkeep["healthcheck"]["test"] == ["CMD", *check], "compose: another health check")
+    unit = (ROOT / "deploy/quadlet/starkeep.container").read_text()
+    expect(f"HealthCmd={json.dumps(check)}\n" in unit, "quadlet: another health check")
+    hard = starkeep.get("read_only") is True and starkeep.get("cap_drop") == ["ALL"]
+    expect(hard, "compose: starkeep is not hardened")
     for name, it in compose["services"].items():
         for port in it.get("ports", []):
             expect(str(port).startswith("127.0.0.1:"), f"compose: {name} opens {port} to everybody")
@@ -153,7 +162,8 @@ def image():
             if source.startswith("./"):
                 expect((ROOT / source).exists(), f"compose: {name} mounts {source}, which is not there")
     made = set(re.findall(r"^put (\w+) ", (ROOT / "deploy/secrets.sh").read_text(), re.M)) | {"github_token"}
-    expect(made == set(compose["secrets"]), f"deploy/secrets.sh and the compose file differ: {made ^ set(compose['secrets'])}")
+    differ = made ^ set(compose["secrets"])
+    expect(not differ, f"deploy/secrets.sh and the compose file differ: {differ}")
 
 
 def main():

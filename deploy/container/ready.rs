@@ -1,7 +1,10 @@
-//! Ends with 0 if the server in this container answers 200 to `GET /readyz`, else with 1 and the reason.
+//! `ready [PATH]`: ends with 0 if the server in this container answers 200 to `GET PATH` (`/readyz` without
+//! one), else with 1 and the reason.
 //!
 //! For health checks inside the image, which has no shell and no other program. Nothing but the standard
 //! library: `rustc -O ready.rs`. The address is that of `STARKEEP__SERVER__BIND`, by default port 8080.
+//!
+//! Name the path in every health check: podman takes a list of one word for a line for a shell.
 
 use std::env::VarError;
 use std::io::{Read as _, Write as _};
@@ -30,7 +33,9 @@ fn ask() -> Result<(), String> {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE).map_err(told)?;
     stream.set_read_timeout(Some(PATIENCE)).map_err(told)?;
     stream.set_write_timeout(Some(PATIENCE)).map_err(told)?;
-    stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").map_err(told)?;
+    let path = std::env::args().nth(1).unwrap_or_else(|| "/readyz".to_owned());
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).map_err(told)?;
     let mut head = [0; STATUS_LINE];
     stream.read_exact(&mut head).map_err(told)?;
     if head.starts_with(b"HTTP/1.1 200") { Ok(()) } else { Err(String::from_utf8_lossy(&head).into_owned()) }

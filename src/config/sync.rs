@@ -23,6 +23,10 @@ pub struct Sync {
     pub interval: Duration,
     /// The refs that are mirrored.
     pub refs: Vec<RefPattern>,
+    /// How packs go from GitHub to OneDev.
+    pub engine: Engine,
+    /// Where the copies of the cached engine are kept.
+    pub cache_dir: Option<PathBuf>,
     /// Bytes of packs held in memory, over the whole process.
     pub spool_memory: u64,
     /// Where larger packs are spooled, in unnamed files. The system's temporary folder by default.
@@ -59,6 +63,29 @@ pub struct Sync {
     pub metadata_interval: Duration,
     /// How often everything is listed, which alone shows what was deleted.
     pub metadata_sweep: Duration,
+    /// Larger attachments of issues and comments are not brought. Bytes.
+    pub attachment_max_bytes: u64,
+}
+
+/// How packs go from one side to the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Engine {
+    /// The pack that GitHub makes is handed on as it is.
+    #[default]
+    Relay,
+    /// A bare copy is kept on disk, and the pack for OneDev is made out of it.
+    Cached,
+}
+
+impl Engine {
+    /// Its word in the configuration, the history and the metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Relay => "relay",
+            Self::Cached => "cached",
+        }
+    }
 }
 
 impl Sync {
@@ -87,6 +114,8 @@ impl Default for Sync {
             lease: Duration::from_secs(15),
             interval: Duration::from_secs(3600),
             refs: ["refs/heads/*", "refs/tags/*", "refs/notes/*"].iter().filter_map(|it| it.parse().ok()).collect(),
+            engine: Engine::default(),
+            cache_dir: None,
             spool_memory: 16 << 20,
             spool_dir: None,
             stream_above: Some(20 << 20),
@@ -105,6 +134,7 @@ impl Default for Sync {
             metadata_ref: RefName::new("refs/starkeep/meta").expect("a literal"),
             metadata_interval: Duration::from_secs(3600),
             metadata_sweep: Duration::from_secs(7 * 86_400),
+            attachment_max_bytes: 25 << 20,
         }
     }
 }
@@ -117,6 +147,8 @@ impl Section for Sync {
             lease,
             interval,
             refs,
+            engine,
+            cache_dir,
             spool_memory,
             spool_dir,
             stream_above,
@@ -135,11 +167,14 @@ impl Section for Sync {
             metadata_ref,
             metadata_interval,
             metadata_sweep,
+            attachment_max_bytes,
         } = &mut it;
         values.set("sync.workers", workers, number);
         values.set("sync.lease", lease, duration::parse);
         values.set("sync.interval", interval, duration::parse);
         values.set_list("sync.refs", refs, pattern);
+        values.set("sync.engine", engine, word);
+        values.set_option("sync.cache_dir", cache_dir, folder);
         values.set("sync.spool_memory", spool_memory, size::parse);
         values.set_option("sync.spool_dir", spool_dir, folder);
         values.set("sync.stream_above", stream_above, size::parse_or_off);
@@ -158,6 +193,7 @@ impl Section for Sync {
         values.set("sync.metadata_ref", metadata_ref, catalog_ref);
         values.set("sync.metadata_interval", metadata_interval, duration::parse);
         values.set("sync.metadata_sweep", metadata_sweep, duration::parse);
+        values.set("sync.attachment_max_bytes", attachment_max_bytes, size::parse);
         it
     }
 
@@ -167,6 +203,8 @@ impl Section for Sync {
             lease,
             interval,
             refs,
+            engine,
+            cache_dir,
             spool_memory,
             spool_dir,
             stream_above,
@@ -185,6 +223,7 @@ impl Section for Sync {
             metadata_ref: _,
             metadata_interval,
             metadata_sweep,
+            attachment_max_bytes,
         } = self;
         let (tick, second) = (Duration::from_millis(1), Duration::from_secs(1));
         let (hour, day) = (second * 3600, second * 86_400);
@@ -193,6 +232,7 @@ impl Section for Sync {
         problems.extend(lasting("sync.lease", *lease, second, hour));
         problems.extend(lasting("sync.interval", *interval, second, day * 365));
         problems.extend(lasting("sync.wiki_interval", *wiki_interval, second, day * 365));
+        problems.extend(sized("sync.attachment_max_bytes", *attachment_max_bytes, 1, 1 << 40));
         problems.extend(lasting("sync.metadata_interval", *metadata_interval, second, day * 365));
         problems.extend(lasting("sync.metadata_sweep", *metadata_sweep, second, day * 365));
         problems.extend(lasting("sync.timeout", *timeout, tick, day * 7));
@@ -206,6 +246,15 @@ impl Section for Sync {
         if refs.is_empty() {
             let accepted = "write at least one, as in `[\"refs/heads/*\", \"refs/tags/*\"]`";
             problems.push(Problem::new("sync.refs", "holds no pattern, so that nothing would be mirrored", accepted));
+        }
+        if *engine == Engine::Cached && cache_dir.is_none() {
+            let accepted =
+                "name a folder for the copies, as in `/var/lib/starkeep/cache`; it is made if its parent is there";
+            problems.push(Problem::new("sync.cache_dir", "is missing while `sync.engine` is `cached`", accepted));
+        }
+        if let Some(file) = cache_dir.as_ref().filter(|it| it.exists() && !it.is_dir()) {
+            let found = format!("`{}` is not a folder", file.display());
+            problems.push(Problem::new("sync.cache_dir", found, "name a folder that starkeep may write"));
         }
         if let Some(missing) = spool_dir.as_ref().filter(|it| !it.is_dir()) {
             let found = format!("`{}` is not a folder", missing.display());

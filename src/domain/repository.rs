@@ -128,6 +128,8 @@ pub struct Repository {
     pub disabled: bool,
     /// A fork of another repository.
     pub fork: bool,
+    /// The repository that it and all forks around it come from; itself where GitHub names none.
+    pub network: GithubId,
     /// Size in KiB as GitHub last computed it: refreshed hourly, 0 for a new repository.
     pub size_kib: i64,
     /// Name of the default branch; the branch need not exist.

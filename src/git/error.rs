@@ -214,6 +214,14 @@ pub enum WireError {
         /// The system's error.
         source: std::io::Error,
     },
+    /// The cached engine's copy could not be used, and a new one could not either.
+    #[error("the copies in {} cannot be used: {detail}; see that the disk has room and may be written", folder.display())]
+    Cache {
+        /// `sync.cache_dir`.
+        folder: PathBuf,
+        /// What libgit2 or the system says.
+        detail: String,
+    },
     /// The target's report does not name every ref.
     #[error("OneDev did not report on {missing} of {commanded} refs, the first is {first}")]
     ReportMissing {
@@ -265,6 +273,7 @@ impl WireError {
             | Self::Remote { .. }
             | Self::UpstreamMoved { .. }
             | Self::Spool { .. }
+            | Self::Cache { .. }
             | Self::ReportMissing { .. } => Retry::Backoff,
             Self::Status { status, .. } if *status >= 500 || *status == 408 => Retry::Backoff,
             Self::Status { .. }
@@ -306,7 +315,7 @@ impl WireError {
             | Self::TooLarge { side, .. } => Some(*side),
             Self::UpstreamMoved { .. } | Self::Shallow => Some(Side::Upstream),
             Self::ReportMissing { .. } => Some(Side::Target),
-            Self::Spool { .. } | Self::BadRequest { .. } => None,
+            Self::Spool { .. } | Self::Cache { .. } | Self::BadRequest { .. } => None,
         }
     }
 
@@ -334,6 +343,7 @@ impl WireError {
             Self::TooLarge { .. } => ("upstream_too_large", "onedev_too_large"),
             Self::ReportMissing { .. } => ("onedev_report_missing", "onedev_report_missing"),
             Self::Spool { .. } => ("spool_failed", "spool_failed"),
+            Self::Cache { .. } => ("cache_failed", "cache_failed"),
             Self::BadRequest { .. } => ("push_impossible", "push_impossible"),
         };
         if self.side() == Some(Side::Target) { target } else { upstream }

@@ -14,6 +14,7 @@
 //! - [`Upstream`]: lists refs (protocol v2, the old one as fallback) and fetches packs.
 //! - [`Target`]: lists refs and pushes commands with a pack; [`PushReport`] tells what became of each.
 //! - [`Relay`]: the whole transfer, with the process's [`Spool`] in between.
+//! - [`Caches`]: the cached engine's copies on disk, filled from upstream; packs are made out of them.
 //! - [`LfsEndpoint`]: one repository's LFS objects; [`Findings`]: the pointers that a passing pack held.
 //! - [`Packer`]: packs of objects that starkeep makes itself.
 //! - [`non_commit_tags`] and [`is_ancestor`]: two questions that are answered by small fetches.
@@ -22,6 +23,7 @@
 
 mod ancestry;
 mod body;
+mod cache;
 mod capabilities;
 mod census;
 mod clean;
@@ -56,6 +58,7 @@ mod walker;
 mod tests;
 
 pub use ancestry::{Ancestry, is_ancestor};
+pub use cache::{Cache, CacheSource, Caches, Filled};
 pub use capabilities::Capabilities;
 pub use census::{Census, non_commit_tags};
 pub use command::{Command, Push, batches};
@@ -63,7 +66,7 @@ pub use error::{Side, WireError};
 pub use fetch::FetchOptions;
 pub use haves::{MAX_HAVES, haves, wants};
 pub use lfs::{
-    Answer, Claim, Claims, Download, LfsEndpoint, Link, MOST_AT_ONCE, ObjectError, Operation, Source, Standing,
+    Answer, Claim, Claims, Download, LfsEndpoint, Link, MOST_AT_ONCE, ObjectError, Operation, Source, Standing, measure,
 };
 pub use listing::{Advertisement, ReceiveAdvertisement, Version};
 pub use local::{Checked, LocalRepository, Version as FileVersion};

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::cache::{Built, CacheSource, Needs};
 use super::command::{Push, batches};
 use super::error::{Side, WireError};
 use super::feed::Feed;
@@ -137,6 +138,21 @@ impl Relay<'_> {
         let (mut done, mut scan) = (Transferred::default(), None);
         let ready = self.ready(order, self.options.stream_above, &mut done, &mut scan).await?;
         Ok(Prepared { ready, done, before, scan })
+    }
+
+    /// The same, with the pack made out of a copy that has been filled. It is always whole.
+    ///
+    /// # Errors
+    /// As for [`Relay::transfer`], and [`WireError::Cache`].
+    pub async fn prepare_cached(&self, order: &Order, source: &CacheSource<'_>) -> Result<Prepared, WireError> {
+        if order.wants.is_empty() {
+            return self.prepare(order).await;
+        }
+        let needs = Needs { wants: &order.wants, haves: source.haves, scan: self.options.scan };
+        let Built { objects, spooled, scan } = source.cache.pack(source, needs).await?;
+        let done = Transferred { objects, in_file: spooled.in_file(), ..Transferred::default() };
+        let ready = Ready { feed: spooled.feed(), permit: None, live: false };
+        Ok(Prepared { ready, done, before: self.progress.snapshot().received, scan })
     }
 
     /// The other half.

@@ -14,8 +14,9 @@ use url::Url;
 use super::body::Body;
 use super::error::{Side, WireError};
 use super::feed::Outgoing;
-use super::smart_http::HttpRemote;
+use super::smart_http::{HttpRemote, http_client};
 use super::ssh::{SshRemote, SshServer};
+use crate::config::Config;
 use crate::telemetry::metrics::Metrics;
 
 /// GitHub and others give git's answers only to clients whose name begins so.
@@ -80,6 +81,26 @@ impl From<Client> for Connections {
 }
 
 impl Connections {
+    /// As configured: HTTP, and SSH where a side is reached by it.
+    ///
+    /// # Errors
+    /// What is wrong, with the configuration's key.
+    pub fn of(config: &Config) -> Result<Self, String> {
+        let http = http_client().map_err(|error| format!("TLS cannot be set up: {error}"))?;
+        let github = Some(&config.github.git_url).filter(|it| it.scheme() == "ssh");
+        let sides = [
+            ("github.ssh_key", github, &config.github.ssh),
+            ("onedev.ssh_key", config.onedev.ssh_url.as_ref(), &config.onedev.ssh),
+        ];
+        let mut connections = Self::from(http);
+        for (key, url, keys) in sides {
+            let Some(url) = url else { continue };
+            let server = SshServer::new(url, keys).map_err(|error| format!("{key}: {error}"))?;
+            connections = connections.with_ssh(server);
+        }
+        Ok(connections)
+    }
+
     /// The connections by HTTP, for what goes by HTTP alone.
     pub fn http(&self) -> Client {
         self.http.clone()

@@ -6,17 +6,17 @@
 //! [`super::feed`] reads them out again.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::error::{Side, WireError};
 use super::feed::Feed;
 use super::file::{Blob, FileWriter};
-use super::pack::Pack;
+use super::pack::{Pack, Scan};
 use super::progress::Progress;
 
 /// Packs in memory are kept in blocks of this size, so that no small slice holds a big buffer.
@@ -160,6 +160,45 @@ impl Spool {
         }
         Ok(Taken::Whole(Spooled::Memory { blocks: memory.finish(), held }))
     }
+}
+
+impl Spool {
+    /// Holds a pack that is made in this process, until its last piece; each passes the scan, if any.
+    ///
+    /// # Errors
+    /// [`WireError::Spool`] when the file cannot be written.
+    pub(crate) async fn hold_pieces(
+        &self,
+        mut pieces: mpsc::Receiver<Bytes>,
+        scan: Option<&Scan>,
+    ) -> Result<Spooled, WireError> {
+        let mut held = self.hold();
+        let mut memory = Blocks::default();
+        while let Some(piece) = next(&mut pieces, scan).await {
+            if held.grow(piece.len() as u64) {
+                memory.push(&piece);
+                continue;
+            }
+            let mut writer = FileWriter::create(&self.folder).await?;
+            let mut blocks = memory.finish();
+            blocks.push(piece);
+            writer.write(blocks).await?;
+            drop(held);
+            while let Some(piece) = next(&mut pieces, scan).await {
+                writer.push(piece).await?;
+            }
+            return writer.finish().await.map(Spooled::File);
+        }
+        Ok(Spooled::Memory { blocks: memory.finish(), held })
+    }
+}
+
+async fn next(pieces: &mut mpsc::Receiver<Bytes>, scan: Option<&Scan>) -> Option<Bytes> {
+    let piece = pieces.recv().await?;
+    if let Some(scan) = scan {
+        scan.lock().unwrap_or_else(PoisonError::into_inner).feed(&piece);
+    }
+    Some(piece)
 }
 
 async fn to_file(

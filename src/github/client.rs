@@ -166,7 +166,8 @@ impl GithubClient {
 
     /// Which GitHub this is: the address that all its repositories lie below, without a slash at its end.
     pub fn instance(&self) -> String {
-        self.inner.git.as_str().trim_end_matches('/').to_owned()
+        // Whichever way git goes, it is the same GitHub.
+        self.lfs_url(self.inner.git.clone()).as_str().trim_end_matches('/').to_owned()
     }
 
     /// The value of the `Authorization` header for reading `name` by git over HTTPS, or `None` without
@@ -277,6 +278,40 @@ impl GithubClient {
     pub(super) fn below(&self, id: GithubId, path: &[&str]) -> Url {
         let id = id.to_string();
         self.inner.exchange.url(&[&["repositories", id.as_str()], path].concat())
+    }
+
+    pub(super) fn exchange(&self) -> &Exchange {
+        &self.inner.exchange
+    }
+
+    /// The base of GitHub's pages: that of git's addresses, unless these are SSH ones.
+    pub fn pages(&self) -> Url {
+        let (git, mut api) = (&self.inner.git, self.inner.exchange.url(&[]));
+        if git.scheme() != "ssh" {
+            return git.clone();
+        }
+        let host = api.host_str().unwrap_or_default();
+        let host = host.strip_prefix("api.").unwrap_or(host).to_owned();
+        // A host that was part of a legal address is a legal one.
+        let _legal = api.set_host(Some(&host));
+        api.set_path("/");
+        api
+    }
+
+    /// The credential for things below a repository.
+    pub(super) async fn pass_below(&self, id: GithubId) -> Result<Pass, GithubError> {
+        let app = match &self.inner.credential {
+            Credential::None => return Ok(Pass::anonymous()),
+            Credential::Token(token) => return Pass::bearer(Principal::Token, token),
+            Credential::App(app) => app,
+        };
+        match app.remembered(id) {
+            Some(installation) => {
+                let token = app.token(&self.inner.exchange, installation).await?;
+                Pass::bearer(Principal::Installation(installation), &token.secret)
+            }
+            None => Ok(Pass::anonymous()),
+        }
     }
 
     /// GET of something below a repository that is known: with an App by the installation that showed

@@ -21,6 +21,8 @@ pub(super) struct RepositoryBody {
     disabled: bool,
     #[serde(default)]
     fork: bool,
+    /// The first repository of a fork's network.
+    source: Option<NetworkBody>,
     #[serde(default)]
     size: i64,
     default_branch: Option<String>,
@@ -32,6 +34,12 @@ pub(super) struct RepositoryBody {
 
 fn yes() -> bool {
     true
+}
+
+/// A repository that another one names.
+#[derive(Debug, Deserialize)]
+struct NetworkBody {
+    id: i64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -53,6 +61,7 @@ impl TryFrom<RepositoryBody> for Repository {
             archived,
             disabled,
             fork,
+            network: GithubId(body.source.map_or(id, |it| it.id)),
             size_kib: size.max(0),
             default_branch: body.default_branch.filter(|it| !it.is_empty()),
             description: body.description,

@@ -101,7 +101,7 @@ async fn work(tools: &Tools, job: &Job, ticket: &Ticket) -> Result<Outcome, Fail
         JobKind::Wiki => wiki::sync(tools, job, ticket, mirror).await,
         JobKind::Remove => routes::remove(tools, mirror).await,
         JobKind::Mark => routes::mark(tools, ticket).await,
-        JobKind::Drill => Ok(Outcome::Nothing),
+        JobKind::Drill => routes::drill(tools, ticket, mirror).await,
         JobKind::Catalog => routes::catalog(tools, ticket, mirror).await,
     }
 }

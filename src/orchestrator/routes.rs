@@ -3,7 +3,7 @@
 use chrono::Utc;
 
 use super::drive::PATIENCE;
-use super::{Tools, wiki};
+use super::{Drills, Tools, wiki};
 use crate::domain::job::Priority;
 use crate::domain::mirror::Status;
 use crate::domain::policy::{self, DEEP_CHECK};
@@ -11,8 +11,9 @@ use crate::domain::repository::Repository;
 use crate::domain::retry::Retry;
 use crate::stages::failure::{Failure, Verdict};
 use crate::stages::messages::{
-    Catalog, Compare, Depth, Describe, Ensure, Mark, Outcome, Remove, Ticket, Transfer, TwoSides,
+    Catalog, Compare, Depth, Describe, Ensure, Mark, Outcome, Remove, Ticket, TidyCaches, Transfer, TwoSides,
 };
+use crate::stages::restore;
 use crate::store::jobs::Job;
 use crate::store::mirrors::{self, Mirror};
 
@@ -153,10 +154,26 @@ pub(super) async fn mark(tools: &Tools, ticket: &Ticket) -> Result<Outcome, Fail
     Ok(Outcome::Nothing)
 }
 
+/// The mirror is restored on trial; what is found is written down there.
+pub(super) async fn drill(tools: &Tools, ticket: &Ticket, mirror: Mirror) -> Result<Outcome, Failure> {
+    let Drills { restore, scratch, .. } = &tools.drills;
+    tokio::select! {
+        biased;
+        () = ticket.cancel.cancelled() => Err(Failure::called_off()),
+        found = restore::drill::drill(restore, &mirror, scratch.clone()) => {
+            if let Some(problem) = found?.problem {
+                tracing::error!(mirror = %mirror.name, "a restore drill failed: {problem}");
+            }
+            Ok(Outcome::Nothing)
+        }
+    }
+}
+
 /// Only a mirror that is still un-starred goes.
 pub(super) async fn remove(tools: &Tools, mirror: Mirror) -> Result<Outcome, Failure> {
     if mirror.is_let_go() {
         tools.stages.ensure.ask(Remove { mirror }, PATIENCE).await??;
+        tools.stages.transfer.ask(TidyCaches, PATIENCE).await??;
     }
     Ok(Outcome::Nothing)
 }

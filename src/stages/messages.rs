@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::failure::Failure;
 use crate::domain::event::Event;
-use crate::domain::ids::{CorrelationId, JobId, MirrorId, ProjectId};
+use crate::domain::ids::{CorrelationId, GithubId, JobId, MirrorId, ProjectId};
 use crate::domain::mirror::NotLevel;
 use crate::domain::outcome::{Comparison, Synced};
 use crate::domain::part::Part;
@@ -115,6 +115,10 @@ pub struct Ensured {
 /// Both sides of a transfer and what was last proven.
 #[derive(Debug, Clone)]
 pub struct TwoSides {
+    /// Upstream's identity.
+    pub github_id: GithubId,
+    /// The repository that its fork network comes from.
+    pub network: GithubId,
     /// Upstream's name, for its git address.
     pub repository: RepositoryName,
     /// The project.
@@ -142,7 +146,10 @@ pub struct TwoSides {
 impl TwoSides {
     /// The sides of a mirror whose project stands at a given place.
     pub fn at(mirror: &Mirror, project: ProjectId, path: String) -> Self {
+        let network = mirror.upstream.as_ref().and_then(|it| it.network).unwrap_or(mirror.github_id);
         Self {
+            github_id: mirror.github_id,
+            network,
             repository: mirror.name.clone(),
             project,
             path,
@@ -160,6 +167,9 @@ impl TwoSides {
     /// The sides of a mirror's wiki whose project stands at a given place.
     pub fn of_wiki_at(mirror: &Mirror, wiki: &PartRecord, project: ProjectId, path: String) -> Self {
         Self {
+            github_id: mirror.github_id,
+            // A wiki is in no fork network, and has no copy on disk.
+            network: mirror.github_id,
             repository: mirror.name.clone(),
             project,
             path,
@@ -247,6 +257,11 @@ pub struct CountRefs {
     /// Whose project.
     pub sides: TwoSides,
 }
+
+/// Throw away what the cached engine keeps of mirrors that are no more; answers how many those were.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<usize, Failure>")]
+pub struct TidyCaches;
 
 /// Make a branch of a kept ref in the project: a foreign one from then on, which no sync touches.
 #[derive(Debug, Message)]

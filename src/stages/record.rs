@@ -11,10 +11,11 @@ use super::failure::{Failure, Verdict};
 use super::messages::{Cataloged, Ending, Outcome, Record};
 use super::panics::Panics;
 use super::pool::Guard;
-use crate::config::sync::Sync;
+use crate::config::sync::{Engine, Sync};
+use crate::domain::catalog::Unit;
 use crate::domain::job::{JobKind, Priority};
 use crate::domain::mirror::Status;
-use crate::domain::outcome::{Comparison, Stats, Synced};
+use crate::domain::outcome::{Comparison, Moved, Stats, Synced};
 use crate::domain::part::{Part, PartId};
 use crate::domain::policy;
 use crate::domain::retry::{BackoffRule, Retry};
@@ -89,7 +90,7 @@ fn count(tools: &Tools, message: &Record) {
         Outcome::Failed(_) => "failed",
         Outcome::Compared(_) | Outcome::Absent | Outcome::Cataloged(_) | Outcome::Nothing => return,
     };
-    tools.metrics.syncs.with_label_values(&[outcome, "relay"]).inc();
+    tools.metrics.syncs.with_label_values(&[outcome, tools.sync.engine.name()]).inc();
     if let Outcome::Synced(it) = &message.outcome {
         let size = match it.stats.bytes_in {
             0..100_000_000 => "small",
@@ -152,7 +153,9 @@ impl Pen {
             Retry::Backoff => (self.rule.pause(attempts, self.draw), true),
             Retry::Never => (None, true),
         };
-        let next = pause.is_none().then(|| self.now + self.sync.metadata_interval);
+        // What no retry mends is looked at with the patience of a daily check.
+        let rest = if failure.retry == Retry::Never { policy::DEEP_CHECK } else { self.sync.metadata_interval };
+        let next = pause.is_none().then(|| self.now + rest.max(self.sync.metadata_interval));
         catalog::record_error(c, mirror, error_of(failure), next, self.now)?;
         match pause {
             Some(pause) => self.postpone(c, it, failure, pause, counted),
@@ -176,7 +179,7 @@ impl Pen {
             mirrors::record_proof(c, mirror, &self.proven(synced, Some(next)))?;
             self.begin_wiki(c, it)?;
             self.mark(c, it, synced)?;
-            if self.sync.metadata && catalog::ensure(c, mirror)? {
+            if self.sync.metadata && catalog::ensure(c, mirror, self.now)? {
                 let job = NewJob::of(JobKind::Catalog, mirror, Priority::ROUTINE, it.ticket.correlation);
                 jobs::enqueue(c, &job, self.now)?;
             }
@@ -220,6 +223,9 @@ impl Pen {
     /// A comparison that found all level is a proof; one that did not asks for a sync.
     fn compared(&self, c: &mut Connection, it: &Record, comparison: &Comparison) -> Result<(), StoreError> {
         let mirror = it.ticket.mirror;
+        if let Some(moved) = &comparison.catalog {
+            self.catalog_moved(c, it, moved)?;
+        }
         if comparison.is_level() {
             mirrors::record_verified(c, mirror, &comparison.digest, self.now)?;
             return Ok(());
@@ -229,6 +235,17 @@ impl Pen {
         let job = NewJob::of(JobKind::Sync, mirror, Priority::CHANGED, it.ticket.correlation);
         jobs::enqueue(c, &job, self.now)?;
         Ok(())
+    }
+
+    /// The catalog's next look puts its ref back, what stands there now being kept first.
+    fn catalog_moved(&self, c: &mut Connection, it: &Record, moved: &Moved) -> Result<(), StoreError> {
+        let mirror = it.ticket.mirror;
+        let found = moved.found.map_or_else(|| "is gone".to_owned(), |oid| format!("stands at {oid}"));
+        let message = format!("somebody moved {}: it {found}, it was put at {}", moved.name, moved.expected);
+        catalog::record_error(c, mirror, ("catalog_moved", &message), None, self.now)?;
+        catalog::todo::add(c, mirror, [Unit::Repository])?;
+        let job = NewJob::of(JobKind::Catalog, mirror, Priority::CHANGED, it.ticket.correlation);
+        jobs::enqueue(c, &job, self.now).map(drop)
     }
 
     fn failed(&self, c: &mut Connection, it: &Record, failure: &Failure) -> Result<Ending, StoreError> {
@@ -337,8 +354,9 @@ impl Pen {
             error: failure.map(|it| (it.code.to_owned(), it.message.clone())),
             changes: stats.changes.iter().map(|it| it.clone().into()).collect(),
         };
+        let engine = if part == Part::Code { self.sync.engine.name() } else { Engine::Relay.name() };
         let (of, job) = (PartId { mirror: it.ticket.mirror, part }, Some(it.job.id));
-        let run = syncs::start(c, of, job, it.ticket.correlation, "relay", it.started_at)?;
+        let run = syncs::start(c, of, job, it.ticket.correlation, engine, it.started_at)?;
         syncs::finish(c, run, outcome, &work, self.now)?;
         Ok(())
     }

@@ -10,7 +10,7 @@ use diesel::sql_types::Text;
 
 use crate::domain::ids::MirrorId;
 use crate::domain::kept::{KeptRef, Reason, Retention};
-use crate::domain::part::PartId;
+use crate::domain::part::{Part, PartId};
 use crate::domain::refs::{Oid, RefName};
 
 use super::connection::Connection;
@@ -133,12 +133,15 @@ pub fn list(c: &mut Connection, of: impl Into<PartId>, window: &Window) -> Resul
     window.page(rows, |it| it.id, Kept::try_from)
 }
 
-/// One kept ref of a mirror.
+/// One kept ref of a mirror's code.
 ///
 /// # Errors
 /// Those of the database.
 pub fn find(c: &mut Connection, mirror: MirrorId, id: KeptId) -> Result<Option<Kept>, StoreError> {
-    let its = kept::table.find(id.0).filter(kept::mirror_id.eq(mirror.to_string()));
+    let its = kept::table
+        .find(id.0)
+        .filter(kept::mirror_id.eq(mirror.to_string()))
+        .filter(kept::part.eq(Part::Code.as_str()));
     let row: Option<KeptRow> = its.select(KeptRow::as_select()).first(&mut c.db).optional()?;
     row.map(Kept::try_from).transpose()
 }

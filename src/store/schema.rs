@@ -50,6 +50,7 @@ diesel::table! {
         description -> Nullable<Text>,
         pushed_at -> Nullable<Text>,
         described_at -> Text,
+        network_id -> Nullable<BigInt>,
     }
 }
 
@@ -294,6 +295,24 @@ diesel::table! {
         generation -> BigInt,
         missed -> Bool,
         body -> Binary,
+    }
+}
+
+diesel::table! {
+    catalog_assets (mirror_id, kind, id, key) {
+        mirror_id -> Text,
+        kind -> Text,
+        id -> BigInt,
+        key -> Text,
+        number -> BigInt,
+        name -> Text,
+        url -> Text,
+        size -> Nullable<BigInt>,
+        digest -> Nullable<Text>,
+        is_there -> Bool,
+        attempts -> Integer,
+        next_at -> Nullable<Text>,
+        reason -> Nullable<Text>,
     }
 }
 

@@ -41,6 +41,10 @@ pub fn starkeep(config: &Config, folder: &std::path::Path) -> Command {
     set("SERVER__SHUTDOWN_TIMEOUT", format!("{}ms", config.server.shutdown_timeout.as_millis()));
     set("SYNC__WIKI", config.sync.wiki.to_string());
     set("SYNC__LEASE", format!("{}ms", config.sync.lease.as_millis()));
+    if let Some(folder) = &config.sync.cache_dir {
+        set("SYNC__ENGINE", config.sync.engine.name().to_owned());
+        set("SYNC__CACHE_DIR", folder.display().to_string());
+    }
     set("SYNC__METADATA", config.sync.metadata.to_string());
     set("RETRY__BASE", format!("{}ms", config.retry.base.as_millis()));
     set("RETRY__CAP", format!("{}ms", config.retry.cap.as_millis()));

@@ -1,5 +1,6 @@
 //! The world of a story: both simulated servers, a database of its own, and the service.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono::Utc;
@@ -7,6 +8,7 @@ use secrecy::SecretString;
 use serde_json::Value;
 use starkeep::app::{self, App, AppOptions};
 use starkeep::config::Config;
+use starkeep::config::sync::Engine;
 use starkeep::domain::ids::{CorrelationId, GithubId};
 use starkeep::domain::job::{JobKind, JobState, Priority};
 use starkeep::domain::mirror::Status;
@@ -62,6 +64,12 @@ macro_rules! on_both {
 }
 pub(crate) use on_both;
 
+/// Chooses the cached engine. Every story is told over it with `STARKEEP_TEST_ENGINE=cached`.
+fn keep_copies(config: &mut Config, folder: &Path) {
+    config.sync.engine = Engine::Cached;
+    config.sync.cache_dir = Some(folder.join("cache"));
+}
+
 pub struct World {
     pub simulator: Simulator,
     pub config: Config,
@@ -104,7 +112,16 @@ impl World {
         config.sync.wiki = false;
         // Backing off is tested where it is decided; here it only takes time.
         (config.retry.base, config.retry.cap) = (Duration::from_millis(1), Duration::from_millis(20));
+        if std::env::var("STARKEEP_TEST_ENGINE").is_ok_and(|it| it == "cached") {
+            keep_copies(&mut config, folder.path());
+        }
         Some(Self { simulator, config, panics: Panics::default(), folder, app: None, store: None, _database: database })
+    }
+
+    /// Chooses the cached engine; the copies are below this folder.
+    pub fn cached(&mut self) -> PathBuf {
+        keep_copies(&mut self.config, self.folder.path());
+        self.folder.path().join("cache")
     }
 
     pub fn github(&self) -> &GithubSimulator {
@@ -150,6 +167,22 @@ impl World {
     pub async fn attach(&mut self) -> &Store {
         self.store = Some(app::open_store(&self.config).await.unwrap());
         self.store()
+    }
+
+    /// The database is gone, as if its disk had died; an empty one, or none yet, takes its place.
+    pub async fn lose_database(&mut self) {
+        self.stop().await;
+        self.store = None;
+        let url = match &self._database {
+            Some(_) => {
+                let fresh = postgres::fresh().expect("there was a Postgres before");
+                let url = fresh.url.clone();
+                self._database = Some(fresh);
+                url
+            }
+            None => format!("sqlite://{}", self.folder.path().join(format!("{}.db", Uuid::new_v4())).display()),
+        };
+        self.config.database.url = SecretString::from(url);
     }
 
     /// Starts the binary on this world.

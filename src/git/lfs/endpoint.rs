@@ -311,9 +311,17 @@ impl LfsEndpoint {
         if is_same_server(href, &self.base) && !has_credential(headers) { self.signed(request) } else { request }
     }
 
+    /// A question's answer. One that broke on a connection that the server was just closing is asked once
+    /// more, since it changes nothing.
     async fn answered(&self, request: RequestBuilder) -> Result<Response, ObjectError> {
-        let after = self.patience.answer;
-        match tokio::time::timeout(after, self.sent(request)).await {
+        let (after, again) = (self.patience.answer, request.try_clone());
+        let asked = async {
+            match (self.sent(request).await, again) {
+                (Err(error), Some(again)) if !error.is_connect() && !error.is_timeout() => self.sent(again).await,
+                (answer, _) => answer,
+            }
+        };
+        match tokio::time::timeout(after, asked).await {
             Ok(answer) => answer.map_err(|error| self.broken(error)),
             Err(_) => {
                 self.count("timeout");

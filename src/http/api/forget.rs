@@ -14,7 +14,7 @@ use crate::domain::job::JobState;
 use crate::http::auth::Admin;
 use crate::http::problem::Problem;
 use crate::http::shared::Shared;
-use crate::stages::messages::Remove;
+use crate::stages::messages::{Remove, TidyCaches};
 use crate::store::mirrors::Mirror;
 use crate::store::{Connection, StoreError, Window, audit, jobs, mirrors};
 
@@ -62,6 +62,12 @@ pub(super) async fn forget(
             }
         }
         Fate::Delete => delete(&shared, admin, id).await?,
+    }
+    // A copy that somebody fetches into just now is not waited for long; what is missed goes at the next start.
+    let transfer = shared.stages.transfer.clone();
+    let tidied = actix_web::rt::spawn(async move { transfer.ask(TidyCaches, LIMIT).await });
+    if let Ok(Ok(Ok(Err(error)))) = tokio::time::timeout(PATIENCE, tidied).await {
+        tracing::warn!(code = error.code, "a copy could not be thrown away: {}", error.message);
     }
     Ok(HttpResponse::NoContent().finish())
 }

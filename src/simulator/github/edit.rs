@@ -239,6 +239,23 @@ impl GithubSimulator {
         self.change(id, |it| it.fork = fork)
     }
 
+    /// Makes a fork with all of a repository's refs; it shares the objects, as GitHub's forks do.
+    ///
+    /// # Errors
+    /// When there is no such repository, the name is taken or the disk refuses.
+    pub fn fork(&self, of: GithubId, owner: &str, name: &str) -> Result<GithubId> {
+        let id = self.create_repository(owner, name)?;
+        let (from, to) = (self.repo_dir(of)?, self.repo_dir(id)?);
+        let objects = from.join("objects").display().to_string();
+        std::fs::write(to.join("objects/info/alternates"), format!("{objects}\n"))?;
+        for (name, oid) in self.refs(of)? {
+            self.set_ref(id, name.as_str(), oid)?;
+        }
+        let source = lock(&self.shared.state).repo(of)?.source.unwrap_or(of);
+        self.change(id, |it| (it.fork, it.source) = (true, Some(source)))?;
+        Ok(id)
+    }
+
     /// The line under the title.
     ///
     /// # Errors

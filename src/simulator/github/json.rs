@@ -84,6 +84,11 @@ pub(crate) fn repository(state: &State, repo: &Repo, base: &str) -> Value {
         "watchers": stars,
         "default_branch": default_branch,
     });
+    if let (Some(source), Some(fields)) = (repo.source.and_then(|it| state.repo(it).ok()), body.as_object_mut()) {
+        let named = json!({ "id": source.id.0, "full_name": state.full_name(source) });
+        fields.insert("source".to_owned(), named.clone());
+        fields.insert("parent".to_owned(), named);
+    }
     repo.shelf.describe(&mut body);
     body
 }

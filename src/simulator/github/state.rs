@@ -33,6 +33,8 @@ pub(crate) struct Repo {
     pub(crate) archived: bool,
     pub(crate) disabled: bool,
     pub(crate) fork: bool,
+    /// The first repository of its network, for a fork.
+    pub(crate) source: Option<GithubId>,
     pub(crate) description: Option<String>,
     pub(crate) size_kib: i64,
     pub(crate) created_at: DateTime<Utc>,
@@ -60,6 +62,8 @@ pub(crate) struct State {
     pub(crate) repositories: BTreeMap<GithubId, Repo>,
     /// Names once held, lower case, and who held them.
     former: HashMap<String, GithubId>,
+    /// Release assets and attachments, by their name in the store.
+    pub(crate) files: BTreeMap<String, Vec<u8>>,
     pub(crate) tokens: HashSet<String>,
     pub(crate) mints: u32,
     pub(crate) rate: Rate,
@@ -77,6 +81,7 @@ impl State {
             accounts: BTreeMap::new(),
             repositories: BTreeMap::new(),
             former: HashMap::new(),
+            files: BTreeMap::new(),
             tokens: HashSet::new(),
             mints: 0,
             rate: Rate { limit: 5_000, remaining: 5_000, reset: EPOCH * 2 },
@@ -138,6 +143,7 @@ impl State {
             archived: false,
             disabled: false,
             fork: false,
+            source: None,
             description: None,
             size_kib: 0,
             created_at: now,

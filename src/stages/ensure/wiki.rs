@@ -24,6 +24,7 @@ pub(super) async fn ensure(tools: &Tools, mirror: &Mirror, wiki: &PartRecord) ->
     let home = home(tools, mirror).await?;
     let path = home.wiki().map_err(too_long)?;
     let wanted = Wanted {
+        upstream: mirror.github_id,
         on_conflict: if looks_ours(tools, wiki, &path).await? { OnConflict::Adopt } else { tools.on_conflict },
         path,
         suffixed: home.suffixed_wiki(mirror.github_id).map_err(too_long)?,

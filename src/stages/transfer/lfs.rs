@@ -3,6 +3,8 @@
 //!
 //! Nothing here fails the git part: what cannot be searched or brought is named in the proof.
 
+use std::sync::Arc;
+
 use tokio::time::Instant;
 
 use super::round::{Run, Tools, View};
@@ -47,6 +49,8 @@ pub(super) struct Lfs {
     due: bool,
     /// Everything was searched before a pack began to stream; the mark is away until its end.
     was_whole: bool,
+    /// Bytes of objects: apart from those of packs, which are counted while objects may be on their way.
+    bytes: Arc<git::Progress>,
 }
 
 /// What is not there at the end.
@@ -60,12 +64,19 @@ impl Lfs {
     /// GitHub takes no LFS objects in wikis.
     pub(super) fn new(tools: &Tools, part: Part) -> Self {
         let until = Instant::now() + tools.sync.timeout / 2;
-        Self { on: tools.sync.lfs && part == Part::Code, known: Known::default(), until, due: false, was_whole: false }
+        let bytes = Arc::new(git::Progress::new(&tools.metrics));
+        let on = tools.sync.lfs && part == Part::Code;
+        Self { on, known: Known::default(), until, due: false, was_whole: false, bytes }
     }
 
     pub(super) fn know(&mut self, known: Known) {
         self.known = known;
         self.due = self.on && known.used;
+    }
+
+    /// Bytes of objects that went to OneDev so far.
+    pub(super) fn sent(&self) -> u64 {
+        self.bytes.snapshot().sent
     }
 
     /// Whether packs are searched.
@@ -293,8 +304,8 @@ impl Run<'_> {
             mirror: self.ticket.mirror,
             upstream: Some(endpoint(upstream, Side::Upstream)?),
             target: endpoint(target, Side::Target)?,
-            slots: std::sync::Arc::clone(&tools.lfs),
-            progress: std::sync::Arc::clone(&self.bytes),
+            slots: Arc::clone(&tools.lfs),
+            progress: Arc::clone(&self.lfs.bytes),
         })
     }
 }

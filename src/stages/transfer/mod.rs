@@ -5,6 +5,7 @@
 //! run that was cut off half-way all need no code of their own: the next round sees what is there.
 
 mod brake;
+mod engine;
 mod head;
 mod keep;
 mod lfs;
@@ -25,7 +26,7 @@ use std::time::Duration;
 use actix::{Actor, Context, Handler, ResponseActFuture, WrapFuture as _};
 
 use super::failure::Failure;
-use super::messages::{BothSides, Compare, CountRefs, Look, SeekWiki, Ticket, Transfer};
+use super::messages::{BothSides, Compare, CountRefs, Look, SeekWiki, Ticket, TidyCaches, Transfer};
 use super::pool::Guard;
 use crate::domain::outcome::{Comparison, Synced};
 use crate::domain::repository::RepositoryName;
@@ -137,6 +138,15 @@ impl Handler<CountRefs> for TransferActor {
             Ok(target.receive_refs().await?.refs.len())
         };
         Box::pin(work.into_actor(self))
+    }
+}
+
+impl Handler<TidyCaches> for TransferActor {
+    type Result = ResponseActFuture<Self, Result<usize, Failure>>;
+
+    fn handle(&mut self, _: TidyCaches, _: &mut Self::Context) -> Self::Result {
+        let tools = Arc::clone(&self.tools);
+        Box::pin(async move { engine::tidy(&tools).await }.into_actor(self))
     }
 }
 

@@ -24,6 +24,7 @@ const ACCUSES: &str = "ERROR PUSHING REF: ";
 
 impl Run<'_> {
     pub(super) async fn execute(&mut self, plan: &Plan, view: &mut View) -> Result<(), Failure> {
+        self.fill(view).await?;
         let answers = self.answers(plan, view).await?;
         let first = self.goes_first(plan, view).await?;
         let mut order = plan::schedule(plan, &answers, first.as_ref(), &view.target, Utc::now(), self.sides.proven_at);
@@ -207,7 +208,8 @@ impl Run<'_> {
         let moving: Vec<Oid> = pushes.iter().flatten().map(|it| it.old).filter(|it| *it != Oid::ZERO).collect();
         let haves = git::haves(&moving, &view.target, &view.upstream);
         let order = Order { wants, haves, pushes: pushes.into_iter().map(Push::plain).collect() };
-        let mut prepared = self.watched(self.relay().prepare(&order)).await?;
+        let sent = self.bytes.snapshot().sent;
+        let mut prepared = self.watched(self.prepare(&order, view)).await?;
         self.before_push(&order, &mut prepared).await?;
         let Transferred { reports, received, objects, found, .. } =
             self.watched(self.relay().deliver(&order, prepared)).await?;
@@ -215,7 +217,7 @@ impl Run<'_> {
             self.found(&order, found).await?;
         }
         self.stats.bytes_in += received;
-        self.stats.bytes_out += received;
+        self.stats.bytes_out += if self.cache.is_some() { self.bytes.snapshot().sent - sent } else { received };
         self.stats.objects += u64::from(objects);
         if let Some(unpack) = reports.iter().find_map(|it| it.unpack_failed.as_ref()) {
             let message = format!("OneDev could not unpack what was pushed: {unpack}");
@@ -224,7 +226,7 @@ impl Run<'_> {
         Ok(reports)
     }
 
-    fn relay(&self) -> Relay<'_> {
+    pub(super) fn relay(&self) -> Relay<'_> {
         Relay {
             upstream: &self.upstream,
             target: &self.target,
@@ -246,7 +248,10 @@ impl Run<'_> {
         loop {
             tokio::select! {
                 done = &mut work => return done,
-                _ = tick.tick() => self.tools.progress.tell(self.ticket.mirror, "transfer", self.bytes.snapshot().sent),
+                _ = tick.tick() => {
+                    let sent = self.bytes.snapshot().sent + self.lfs.sent();
+                    self.tools.progress.tell(self.ticket.mirror, "transfer", sent);
+                }
             }
         }
     }

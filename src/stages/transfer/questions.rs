@@ -31,7 +31,7 @@ impl Run<'_> {
         let names = asked.iter().map(|(at, ..)| at.clone()).collect();
         let descendants = stream::iter(asked)
             .map(|(at, old, new)| async move {
-                let answer = git::is_ancestor(&self.upstream, old, new).await;
+                let answer = self.ancestry(old, new).await;
                 (answer == Ancestry::Yes).then_some(at)
             })
             .buffer_unordered(AT_ONCE)
@@ -47,6 +47,10 @@ impl Run<'_> {
             plan.changes.iter().filter(|it| it.name.is_tag()).filter_map(|it| Some((&it.name, it.new?))).collect();
         if tags.is_empty() {
             return Ok(BTreeSet::new());
+        }
+        if let Some(cache) = &self.cache {
+            let odd = cache.not_commits(tags.iter().map(|(name, oid)| ((*name).clone(), *oid)).collect()).await?;
+            return Ok(tags.into_iter().filter(|(name, _)| odd.contains(*name)).map(|(_, oid)| oid).collect());
         }
         let census = git::non_commit_tags(&self.upstream, &view.list, tags.iter().map(|(name, _)| *name)).await?;
         Ok(tags.into_iter().filter(|(name, _)| census.not_commits.contains(*name)).map(|(_, oid)| oid).collect())

@@ -13,8 +13,8 @@ use crate::config::sync::{ForeignRefs, Sync};
 use crate::domain::kept;
 use crate::domain::mirror::NotLevel;
 use crate::domain::naming::ProjectPath;
-use crate::domain::outcome::{Comparison, Stats, Synced};
-use crate::domain::part::PartId;
+use crate::domain::outcome::{Comparison, Moved, Stats, Synced};
+use crate::domain::part::{Part, PartId};
 use crate::domain::plan::{self, Plan, Rules, Sides};
 use crate::domain::refs::{self, Oid, RefMap, RefName};
 use crate::domain::retry::Retry;
@@ -45,6 +45,8 @@ pub struct Tools {
     pub wire: Patience,
     /// Holds packs until they are whole.
     pub spool: Spool,
+    /// The cached engine's copies, if that is the engine.
+    pub caches: Option<git::Caches>,
     /// One permit for each push under way: `onedev.concurrent_pushes`.
     pub pushes: Arc<Semaphore>,
     /// One permit for each LFS object under way.
@@ -72,6 +74,8 @@ pub(super) struct Run<'a> {
     /// Upstream is read without a credential.
     anonymous: bool,
     pub(super) target: Target,
+    /// The copy on disk, with the cached engine.
+    pub(super) cache: Option<git::Cache>,
     /// The project's path, as it is in OneDev.
     pub(super) path: ProjectPath,
     pub(super) put: RefMap,
@@ -102,6 +106,8 @@ pub(super) struct View {
     pub(super) upstream: RefMap,
     /// Every ref of the project: as read, and then as each push is reported done.
     pub(super) target: RefMap,
+    /// Where the catalog's ref stands.
+    pub(super) catalog: Option<Oid>,
     /// The objects that those refs hold, once somebody asked.
     held: Option<BTreeSet<Oid>>,
 }
@@ -163,6 +169,12 @@ impl<'a> Run<'a> {
             upstream,
             anonymous,
             target: target(tools, &path)?,
+            // A wiki is small: it is relayed in any case.
+            cache: tools
+                .caches
+                .as_ref()
+                .filter(|_| sides.part == Part::Code)
+                .map(|it| it.of(sides.network, sides.github_id)),
             path,
             bytes: Arc::new(git::Progress::new(&tools.metrics)),
             refused: refused.collect(),
@@ -213,6 +225,10 @@ impl<'a> Run<'a> {
             self.record(&plan).await?;
             plan.changes.retain(|it| !self.stuck.contains_key(&it.at));
             if plan.is_level() {
+                if depth == Depth::Full {
+                    // A copy that was lost, or is new, does not wait for the next change.
+                    self.fill(&view).await?;
+                }
                 self.settle_head(&view, depth).await?;
                 self.settle_kept(&view).await?;
                 self.bring_lfs().await?;
@@ -250,7 +266,22 @@ impl<'a> Run<'a> {
             not_level: self.sides.not_level.clone(),
             default_branch: self.head_difference(&view).await?,
             lost_objects: self.lost_objects().await?,
+            catalog: self.catalog_moved(&view).await?,
         })
+    }
+
+    /// Where the catalog's ref should stand and stands, if that is not the same.
+    async fn catalog_moved(&self, view: &View) -> Result<Option<Moved>, Failure> {
+        if self.sides.part != Part::Code {
+            return Ok(None);
+        }
+        let mirror = self.ticket.mirror;
+        let known = self.tools.store.read(move |c| crate::store::catalog::find(c, mirror)).await?.unwrap_or_default();
+        let (Some(expected), Some(name)) = (known.tip, known.ref_name) else { return Ok(None) };
+        let meant = known.intent.is_some_and(|(commit, _)| Some(commit) == view.catalog);
+        let configured = self.tools.sync.metadata && name == self.tools.sync.metadata_ref;
+        let moved = configured && !meant && view.catalog != Some(expected);
+        Ok(moved.then_some(Moved { name, expected, found: view.catalog }))
     }
 
     pub(super) async fn look(self) -> Result<BothSides, Failure> {
@@ -277,7 +308,14 @@ impl<'a> Run<'a> {
     }
 
     fn view(&self, list: Advertisement, target: ReceiveAdvertisement) -> View {
-        View { upstream: refs::managed(&list.refs, &self.tools.sync.refs), list, target: target.refs, held: None }
+        let upstream = refs::managed(&list.refs, &self.tools.sync.refs);
+        let (mut target, name) = (target.refs, &self.tools.sync.metadata_ref);
+        let catalog = target.get(name).copied();
+        // A branch that holds the catalog is no foreign one, and nothing to be pruned, unless upstream has it.
+        if self.tools.sync.metadata && name.branch().is_some() && !upstream.contains_key(name) {
+            target.remove(name);
+        }
+        View { upstream, list, target, catalog, held: None }
     }
 
     /// Upstream alone. A name says nothing about identity, so a change that nobody announced for this

@@ -178,6 +178,7 @@ pub fn set_description(
             upstreams::description.eq(it.description.as_deref().map(clipped)),
             upstreams::pushed_at.eq(time::some_text(it.pushed_at)),
             upstreams::described_at.eq(time::text(now)),
+            upstreams::network_id.eq(it.network.0),
         ))
         .prepared()
         .execute(&mut c.db)?;

@@ -127,6 +127,8 @@ pub struct Upstream {
     pub disabled: bool,
     /// A fork.
     pub fork: bool,
+    /// The repository that its fork network comes from; `None` before GitHub was asked for it.
+    pub network: Option<GithubId>,
     /// Size in KiB.
     pub size_kib: i64,
     /// The default branch's name; the branch need not exist.
@@ -207,6 +209,7 @@ pub(super) struct UpstreamRow {
     description: Option<String>,
     pushed_at: Option<String>,
     described_at: String,
+    network_id: Option<i64>,
 }
 
 impl TryFrom<(MirrorRow, Option<UpstreamRow>)> for Mirror {
@@ -281,6 +284,7 @@ impl TryFrom<UpstreamRow> for Upstream {
             archived: row.archived,
             disabled: row.disabled,
             fork: row.fork,
+            network: row.network_id.map(GithubId),
             size_kib: row.size_kib,
             default_branch: row.default_branch,
             description: row.description,

@@ -244,6 +244,7 @@ async fn what_github_told_is_kept_beside(bed: Bed) {
         archived: false,
         disabled: false,
         fork: true,
+        network: GithubId(9),
         size_kib: 12,
         default_branch: Some("trunk".into()),
         description: Some("ünï \u{1f600}".into()),
@@ -256,6 +257,7 @@ async fn what_github_told_is_kept_beside(bed: Bed) {
     let found = bed.read(move |c| mirrors::find(c, id)).await.unwrap();
     let upstream = found.upstream.unwrap();
     assert_eq!((upstream.private, upstream.fork, upstream.size_kib), (true, true, 13));
+    assert_eq!(upstream.network, Some(GithubId(9)));
     assert_eq!((upstream.description.as_deref(), upstream.pushed_at), (Some("ünï \u{1f600}"), Some(at(-5))));
     assert_eq!((found.name.to_string().as_str(), upstream.described_at), ("new/name", at(2)));
 }

@@ -10,6 +10,7 @@ mod parts;
 #[path = "../../../tests/support/postgres.rs"]
 mod postgres;
 mod races;
+mod states;
 mod tips;
 mod transactions;
 mod writer;

@@ -1,8 +1,11 @@
 //! One file for each thing that happens to mirrors.
 
+mod adopt;
 mod alias;
 mod brake;
+mod cached;
 mod catalog;
+mod catalog_files;
 mod commands;
 mod crash;
 mod economy;
@@ -16,6 +19,7 @@ mod onedev;
 mod panic;
 mod processes;
 mod refs;
+mod restore;
 mod retention;
 mod revive;
 mod secrets;

@@ -128,7 +128,7 @@ async fn cut(world: &World, id: GithubId) {
     world.pushed(id).await;
     world.assert_healthy(id).await;
     assert_ne!(world.refs(id).await, before);
-    world.onedev().fail(Trigger::next(On::PUSH), Fault::CutRequest { after: 60_000 });
+    world.onedev().fail(Trigger::next(On::PUSH), Fault::CutRequest { after: 100 });
     world.github().commit(id, "main", "NOISE", &World::noise(200_001)).unwrap();
     world.pushed(id).await;
 }
