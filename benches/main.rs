@@ -13,6 +13,7 @@
 #[path = "../tests/support/postgres.rs"]
 mod postgres;
 
+mod catalog;
 mod first_mirror;
 mod lfs;
 mod many_refs;
@@ -24,11 +25,12 @@ mod webhooks;
 
 type Bench = fn() -> anyhow::Result<()>;
 
-const BENCHES: [(&str, Bench); 7] = [
+const BENCHES: [(&str, Bench); 8] = [
     ("start", start::run),
     ("webhooks", webhooks::run),
     ("one_commit", one_commit::run),
     ("unchanged", unchanged::run),
+    ("catalog", catalog::run),
     ("many_refs", many_refs::run),
     ("first_mirror", first_mirror::run),
     ("lfs", lfs::run),

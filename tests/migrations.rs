@@ -65,6 +65,8 @@ mod tests {
                  VALUES ('m', 'issues', TRUE, FALSE, 3, FALSE);
              INSERT INTO catalog_items (mirror_id, kind, id, number, oid, generation, body) \
                  VALUES ('m', 'issue', 7, 7, 'oid', 1, '');
+             INSERT INTO catalog_assets (mirror_id, kind, id, key, number, name, url, is_there) \
+                 VALUES ('m', 'release', 9, '1', 9, 'a.zip', '', FALSE);
              INSERT INTO catalog_todo (mirror_id, what, number) VALUES ('m', 'thread', 7);
              INSERT INTO catalog_entries (mirror_id, folder, name, is_tree, oid) VALUES ('m', 'issues', 'x', TRUE, 'oid');",
         ),

@@ -40,6 +40,7 @@ fn as_json(mirror: &Mirror, compared: &anyhow::Result<Comparison>) -> serde_json
             "ref_count": it.ref_count,
             "differences": it.differences,
             "not_level": it.not_level,
+            "catalog": it.catalog.as_ref().map(|it| json!({ "ref": it.name, "expected": it.expected, "found": it.found })),
             "lost_objects": it.lost_objects,
             "default_branch": it.default_branch.as_ref().map(|(up, here)| json!({ "upstream": up, "onedev": here })),
         }),
@@ -50,7 +51,9 @@ fn as_text(mirror: &Mirror, compared: &anyhow::Result<Comparison>) -> String {
     let name = &mirror.name;
     match compared {
         Err(error) => format!("{name}: could not be compared: {error}"),
-        Ok(it) if it.is_level() => format!("{name}: level, {} refs, digest {}", it.ref_count, it.digest),
+        Ok(it) if it.is_level() => {
+            format!("{name}: level, {} refs, digest {}{}", it.ref_count, it.digest, catalog(it))
+        }
         Ok(it) => {
             let mut text = format!("{name}: {} refs differ", it.differences.len());
             for difference in &it.differences {
@@ -71,7 +74,15 @@ fn as_text(mirror: &Mirror, compared: &anyhow::Result<Comparison>) -> String {
             for oid in &it.lost_objects {
                 text.push_str(&format!("\n    LFS object {oid}: absent in OneDev"));
             }
+            text.push_str(&catalog(it));
             text
         }
     }
+}
+
+/// What is said of the catalog's ref, which is no part of being level.
+fn catalog(compared: &Comparison) -> String {
+    let Some(moved) = &compared.catalog else { return String::new() };
+    let found = moved.found.map_or_else(|| "absent".to_owned(), |it| it.to_string());
+    format!("\n    {}: put at {}, OneDev {found}", moved.name, moved.expected)
 }

@@ -59,6 +59,8 @@ pub struct Sync {
     pub metadata_interval: Duration,
     /// How often everything is listed, which alone shows what was deleted.
     pub metadata_sweep: Duration,
+    /// Larger attachments of issues and comments are not brought. Bytes.
+    pub attachment_max_bytes: u64,
 }
 
 /// How packs go from one side to the other.
@@ -126,6 +128,7 @@ impl Default for Sync {
             metadata_ref: RefName::new("refs/starkeep/meta").expect("a literal"),
             metadata_interval: Duration::from_secs(3600),
             metadata_sweep: Duration::from_secs(7 * 86_400),
+            attachment_max_bytes: 25 << 20,
         }
     }
 }
@@ -156,6 +159,7 @@ impl Section for Sync {
             metadata_ref,
             metadata_interval,
             metadata_sweep,
+            attachment_max_bytes,
         } = &mut it;
         values.set("sync.workers", workers, number);
         values.set("sync.lease", lease, duration::parse);
@@ -179,6 +183,7 @@ impl Section for Sync {
         values.set("sync.metadata_ref", metadata_ref, catalog_ref);
         values.set("sync.metadata_interval", metadata_interval, duration::parse);
         values.set("sync.metadata_sweep", metadata_sweep, duration::parse);
+        values.set("sync.attachment_max_bytes", attachment_max_bytes, size::parse);
         it
     }
 
@@ -206,6 +211,7 @@ impl Section for Sync {
             metadata_ref: _,
             metadata_interval,
             metadata_sweep,
+            attachment_max_bytes,
         } = self;
         let (tick, second) = (Duration::from_millis(1), Duration::from_secs(1));
         let (hour, day) = (second * 3600, second * 86_400);
@@ -213,6 +219,7 @@ impl Section for Sync {
         problems.extend(counting("sync.workers", *workers as u64, 1, 1024));
         problems.extend(lasting("sync.lease", *lease, second, hour));
         problems.extend(lasting("sync.interval", *interval, second, day * 365));
+        problems.extend(sized("sync.attachment_max_bytes", *attachment_max_bytes, 1, 1 << 40));
         problems.extend(lasting("sync.metadata_interval", *metadata_interval, second, day * 365));
         problems.extend(lasting("sync.metadata_sweep", *metadata_sweep, second, day * 365));
         problems.extend(lasting("sync.timeout", *timeout, tick, day * 7));

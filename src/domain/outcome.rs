@@ -114,6 +114,19 @@ pub struct Comparison {
     pub default_branch: Option<(String, Option<String>)>,
     /// LFS objects that OneDev should have and does not.
     pub lost_objects: Vec<LfsOid>,
+    /// The catalog's ref, if it does not stand where starkeep put it. That says nothing about the mirror.
+    pub catalog: Option<Moved>,
+}
+
+/// A ref of starkeep's own that does not stand where it was put.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moved {
+    /// Which.
+    pub name: RefName,
+    /// Where it was put.
+    pub expected: Oid,
+    /// Where it stands; `None`: it is gone.
+    pub found: Option<Oid>,
 }
 
 impl Comparison {

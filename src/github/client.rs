@@ -271,6 +271,40 @@ impl GithubClient {
         self.inner.exchange.url(&[&["repositories", id.as_str()], path].concat())
     }
 
+    pub(super) fn exchange(&self) -> &Exchange {
+        &self.inner.exchange
+    }
+
+    /// The base of GitHub's pages: that of git's addresses, unless these are SSH ones.
+    pub fn pages(&self) -> Url {
+        let (git, mut api) = (&self.inner.git, self.inner.exchange.url(&[]));
+        if git.scheme() != "ssh" {
+            return git.clone();
+        }
+        let host = api.host_str().unwrap_or_default();
+        let host = host.strip_prefix("api.").unwrap_or(host).to_owned();
+        // A host that was part of a legal address is a legal one.
+        let _legal = api.set_host(Some(&host));
+        api.set_path("/");
+        api
+    }
+
+    /// The credential for things below a repository.
+    pub(super) async fn pass_below(&self, id: GithubId) -> Result<Pass, GithubError> {
+        let app = match &self.inner.credential {
+            Credential::None => return Ok(Pass::anonymous()),
+            Credential::Token(token) => return Pass::bearer(Principal::Token, token),
+            Credential::App(app) => app,
+        };
+        match app.remembered(id) {
+            Some(installation) => {
+                let token = app.token(&self.inner.exchange, installation).await?;
+                Pass::bearer(Principal::Installation(installation), &token.secret)
+            }
+            None => Ok(Pass::anonymous()),
+        }
+    }
+
     /// GET of something below a repository that is known: with an App by the installation that showed
     /// it, found anew if it is not known any more.
     pub(super) async fn get_below(&self, id: GithubId, url: Url, terms: Terms<'_>) -> Result<Answer, GithubError> {

@@ -183,26 +183,42 @@ impl Exchange {
         self.pause_left(pass.principal)?;
         let answer = self.send(method, url, pass, terms).await;
         let code = answer.as_ref().map_or_else(|_| "none".to_owned(), |it| it.status.to_string());
-        self.metrics.upstream_requests.with_label_values(&["github", &code]).inc();
+        self.count(&code);
         let answer = answer?;
         self.note_remaining(&answer);
         if answer.status < 400 {
             self.gate(pass.principal, Gate::open);
             return Ok(answer);
         }
+        Err(self.refused(&answer, pass))
+    }
+
+    /// What a refusal means; a limit closes the gate.
+    pub(super) fn refused(&self, answer: &Answer, pass: &Pass) -> GithubError {
         let now = self.now();
-        Err(self.gate(pass.principal, |gate| {
-            let error = limits::refusal(&answer, now, gate.next_pause());
+        self.gate(pass.principal, |gate| {
+            let error = limits::refusal(answer, now, gate.next_pause());
             gate.note(&error, now);
             error
-        }))
+        })
+    }
+
+    /// A request with its credential.
+    pub(super) fn signed(&self, method: Method, url: Url, pass: &Pass) -> reqwest::RequestBuilder {
+        let request = self.http.request(method, url);
+        match &pass.authorization {
+            Some(value) => request.header(AUTHORIZATION, value.clone()),
+            None => request,
+        }
+    }
+
+    /// Counts a request by what came of it.
+    pub(super) fn count(&self, code: &str) {
+        self.metrics.upstream_requests.with_label_values(&["github", code]).inc();
     }
 
     async fn send(&self, method: Method, url: Url, pass: &Pass, terms: Terms<'_>) -> Result<Answer, GithubError> {
-        let mut request = self.http.request(method.clone(), url);
-        if let Some(value) = &pass.authorization {
-            request = request.header(AUTHORIZATION, value.clone());
-        }
+        let mut request = self.signed(method.clone(), url, pass);
         if let Some(etag) = terms.etag {
             request = request.header(IF_NONE_MATCH, etag);
         }
@@ -210,17 +226,22 @@ impl Exchange {
             request = request.header(CONTENT_TYPE, "application/json").body("{}");
         }
         let again = if method == Method::GET { request.try_clone() } else { None };
-        let mut response = match (request.send().await, again) {
+        let response = match (request.send().await, again) {
             // Most likely a kept connection that the other side had closed: a fresh one tells.
             (Err(error), Some(again)) if !error.is_timeout() && !error.is_connect() => again.send().await?,
             (response, _) => response?,
         };
+        Self::read(response, terms.largest).await
+    }
+
+    /// Reads an answer of bounded size.
+    pub(super) async fn read(mut response: reqwest::Response, largest: usize) -> Result<Answer, GithubError> {
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await? {
-            if body.len() + chunk.len() > terms.largest {
-                return Err(GithubError::Malformed(format!("an answer of more than {} bytes", terms.largest)));
+            if body.len() + chunk.len() > largest {
+                return Err(GithubError::Malformed(format!("an answer of more than {largest} bytes")));
             }
             body.extend_from_slice(&chunk);
         }
@@ -228,7 +249,7 @@ impl Exchange {
     }
 
     /// While a limit is known to be used up nothing is sent: GitHub bans clients that go on asking.
-    fn pause_left(&self, principal: Principal) -> Result<(), GithubError> {
+    pub(super) fn pause_left(&self, principal: Principal) -> Result<(), GithubError> {
         let now = self.now();
         match self.gate(principal, |gate| gate.closed_for(now)) {
             Some(after) => Err(GithubError::RateLimited { after }),

@@ -11,6 +11,7 @@ mod catalog;
 mod client;
 mod error;
 mod exchange;
+mod file;
 mod limits;
 mod model;
 mod token;

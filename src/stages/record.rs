@@ -10,9 +10,10 @@ use super::messages::{Cataloged, Ending, Outcome, Record};
 use super::panics::Panics;
 use super::pool::Guard;
 use crate::config::sync::Sync;
+use crate::domain::catalog::Unit;
 use crate::domain::job::{JobKind, Priority};
 use crate::domain::mirror::Status;
-use crate::domain::outcome::{Comparison, Stats, Synced};
+use crate::domain::outcome::{Comparison, Moved, Stats, Synced};
 use crate::domain::policy;
 use crate::domain::retry::{BackoffRule, Retry};
 use crate::store::audit::NewEntry;
@@ -147,7 +148,9 @@ impl Pen {
             Retry::Backoff => (self.rule.pause(attempts, self.draw), true),
             Retry::Never => (None, true),
         };
-        let next = pause.is_none().then(|| self.now + self.sync.metadata_interval);
+        // What no retry mends is looked at with the patience of a daily check.
+        let rest = if failure.retry == Retry::Never { policy::DEEP_CHECK } else { self.sync.metadata_interval };
+        let next = pause.is_none().then(|| self.now + rest.max(self.sync.metadata_interval));
         catalog::record_error(c, mirror, error_of(failure), next, self.now)?;
         match pause {
             Some(pause) => self.postpone(c, it, failure, pause, counted),
@@ -183,7 +186,7 @@ impl Pen {
             };
             mirrors::record_proof(c, mirror, &proven)?;
             self.mark(c, it, synced)?;
-            if self.sync.metadata && catalog::ensure(c, mirror)? {
+            if self.sync.metadata && catalog::ensure(c, mirror, self.now)? {
                 let job = NewJob::of(JobKind::Catalog, mirror, Priority::ROUTINE, it.ticket.correlation);
                 jobs::enqueue(c, &job, self.now)?;
             }
@@ -221,6 +224,9 @@ impl Pen {
     /// A comparison that found all level is a proof; one that did not asks for a sync.
     fn compared(&self, c: &mut Connection, it: &Record, comparison: &Comparison) -> Result<(), StoreError> {
         let mirror = it.ticket.mirror;
+        if let Some(moved) = &comparison.catalog {
+            self.catalog_moved(c, it, moved)?;
+        }
         if comparison.is_level() {
             mirrors::record_verified(c, mirror, &comparison.digest, self.now)?;
             return Ok(());
@@ -230,6 +236,17 @@ impl Pen {
         let job = NewJob::of(JobKind::Sync, mirror, Priority::CHANGED, it.ticket.correlation);
         jobs::enqueue(c, &job, self.now)?;
         Ok(())
+    }
+
+    /// The catalog's next look puts its ref back, what stands there now being kept first.
+    fn catalog_moved(&self, c: &mut Connection, it: &Record, moved: &Moved) -> Result<(), StoreError> {
+        let mirror = it.ticket.mirror;
+        let found = moved.found.map_or_else(|| "is gone".to_owned(), |oid| format!("stands at {oid}"));
+        let message = format!("somebody moved {}: it {found}, it was put at {}", moved.name, moved.expected);
+        catalog::record_error(c, mirror, ("catalog_moved", &message), None, self.now)?;
+        catalog::todo::add(c, mirror, [Unit::Repository])?;
+        let job = NewJob::of(JobKind::Catalog, mirror, Priority::CHANGED, it.ticket.correlation);
+        jobs::enqueue(c, &job, self.now).map(drop)
     }
 
     fn failed(&self, c: &mut Connection, it: &Record, failure: &Failure) -> Result<Ending, StoreError> {

@@ -299,6 +299,24 @@ diesel::table! {
 }
 
 diesel::table! {
+    catalog_assets (mirror_id, kind, id, key) {
+        mirror_id -> Text,
+        kind -> Text,
+        id -> BigInt,
+        key -> Text,
+        number -> BigInt,
+        name -> Text,
+        url -> Text,
+        size -> Nullable<BigInt>,
+        digest -> Nullable<Text>,
+        is_there -> Bool,
+        attempts -> Integer,
+        next_at -> Nullable<Text>,
+        reason -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
     catalog_todo (mirror_id, what, number) {
         mirror_id -> Text,
         what -> Text,

@@ -20,6 +20,9 @@ CREATE TABLE catalogs (
     error_since    TEXT COLLATE "C"
 );
 CREATE INDEX catalogs_by_next ON catalogs (next_at);
+-- Mirrors that were there before have their first catalog soon.
+INSERT INTO catalogs (mirror_id, next_at)
+    SELECT id, '2000-01-01T00:00:00.000000Z' FROM mirrors WHERE first_proof_at IS NOT NULL;
 
 -- GitHub's lists, and how far each was read.
 CREATE TABLE catalog_feeds (
@@ -53,6 +56,26 @@ CREATE TABLE catalog_items (
     PRIMARY KEY (mirror_id, kind, id)
 );
 CREATE INDEX catalog_items_by_number ON catalog_items (mirror_id, number);
+
+-- Files that hang on items, and whether they are in OneDev as LFS objects.
+CREATE TABLE catalog_assets (
+    mirror_id TEXT COLLATE "C" NOT NULL REFERENCES mirrors (id) ON DELETE CASCADE,
+    kind      TEXT COLLATE "C" NOT NULL,
+    id        BIGINT NOT NULL,
+    key       TEXT COLLATE "C" NOT NULL,
+    number    BIGINT NOT NULL,
+    name      TEXT COLLATE "C" NOT NULL,
+    url       TEXT COLLATE "C" NOT NULL,
+    size      BIGINT,
+    digest    TEXT COLLATE "C",
+    is_there  BOOLEAN NOT NULL,
+    attempts  INTEGER NOT NULL DEFAULT 0,
+    next_at   TEXT COLLATE "C",
+    reason    TEXT COLLATE "C",
+    PRIMARY KEY (mirror_id, kind, id, key)
+);
+CREATE INDEX catalog_assets_open ON catalog_assets (mirror_id) WHERE is_there = FALSE;
+CREATE INDEX catalog_assets_by_number ON catalog_assets (mirror_id, number);
 
 -- What must be written anew, and pull requests whose reviews must be read.
 CREATE TABLE catalog_todo (

@@ -5,6 +5,7 @@
 //! Items come as GitHub's JSON from `github`, are cut down and given an identity by [`item`], and
 //! are laid out by [`layout`] and [`markdown`]; [`feed`] says which lists are read in which order.
 
+pub mod asset;
 pub mod feed;
 pub mod item;
 pub mod layout;

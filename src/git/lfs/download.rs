@@ -123,3 +123,25 @@ impl Download {
         Ok((LfsOid::from_bytes(self.hash.finalize().into()), self.got))
     }
 }
+
+/// Reads a body to its end and keeps nothing: which content is it? `None` if it has more than `most` bytes.
+///
+/// # Errors
+/// Those of the transport.
+pub async fn measure(
+    response: reqwest::Response,
+    side: Side,
+    stall: Duration,
+    most: u64,
+) -> Result<Option<Pointer>, ObjectError> {
+    let mut body = Body::new(response, side, stall, Arc::new(Redactor::default()));
+    let (mut hash, mut size) = (Sha256::new(), 0);
+    while let Some(piece) = body.chunk().await? {
+        size += piece.len() as u64;
+        if size > most {
+            return Ok(None);
+        }
+        hash.update(&piece);
+    }
+    Ok(Some(Pointer { oid: LfsOid::from_bytes(hash.finalize().into()), size }))
+}

@@ -23,7 +23,7 @@ mod upload;
 
 pub use answer::{Answer, Operation};
 pub use claims::{Claim, Claims};
-pub use download::Download;
+pub use download::{Download, measure};
 pub use endpoint::{LfsEndpoint, MOST_AT_ONCE, Standing};
 pub use error::ObjectError;
 pub use link::Link;

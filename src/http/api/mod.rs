@@ -36,7 +36,11 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         )
         .service(web::resource("/mirrors/{id}/sync").route(web::post().to(change::sync)))
         .service(web::resource("/mirrors/{id}/verify").route(web::post().to(change::verify)))
-        .service(reading("/mirrors/{id}/catalog", catalog::show).route(web::post().to(change::catalog)))
+        .service(
+            reading("/mirrors/{id}/catalog", catalog::show)
+                .route(web::post().to(change::catalog))
+                .route(web::delete().to(catalog::forget)),
+        )
         .service(reading("/mirrors/{id}/syncs", history::syncs))
         .service(reading("/mirrors/{id}/kept", history::kept))
         .service(reading("/mirrors/{id}/lfs", history::lfs))

@@ -18,6 +18,10 @@ pub(crate) fn answer(call: &mut Call<'_>, segments: &[&str]) -> Answer {
     match segments {
         ["repositories", id] => by_id(call, id),
         ["repos", owner, name] => by_name(call, owner, name),
+        ["user-attachments", "assets", name] => stored(call, name),
+        ["repositories", _, "releases", "assets", asset] if wants_bytes(call) => {
+            stored(call, &format!("asset-{asset}"))
+        }
         ["repositories", id, below @ ..] => {
             let repo = id.parse().ok().and_then(|id| call.state.repositories.get(&GithubId(id)));
             repo.map_or_else(Answer::not_found, |repo| beside_git(call, repo, below))
@@ -60,6 +64,20 @@ fn by_name(call: &Call<'_>, owner: &str, name: &str) -> Answer {
         }
         _ => Answer::not_found(),
     }
+}
+
+fn wants_bytes(call: &Call<'_>) -> bool {
+    let accept = call.request.headers().get("accept").and_then(|it| it.to_str().ok());
+    accept.is_some_and(|it| it.contains("octet-stream"))
+}
+
+/// Where the bytes of a file are.
+fn stored(call: &Call<'_>, name: &str) -> Answer {
+    if !call.state.files.contains_key(name) {
+        return Answer::not_found();
+    }
+    let location = Some(format!("{}/_files/{name}", call.base));
+    Answer { status: StatusCode::FOUND, location, ..Answer::ok(Value::Null) }
 }
 
 /// Issues, releases and the like.

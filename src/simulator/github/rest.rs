@@ -67,6 +67,9 @@ pub(crate) fn answer(shared: &Shared, request: &HttpRequest) -> HttpResponse {
     let path = request.uri().path().to_owned();
     let segments: Vec<&str> = path.split('/').skip(1).collect();
     let mut state = lock(&shared.state);
+    if let Some(content) = path.strip_prefix("/_files/").and_then(|name| state.files.get(name)) {
+        return HttpResponse::Ok().content_type("application/octet-stream").body(content.clone());
+    }
     let caller = auth::caller(&state, request);
     if let Some(answer) = app::answer(shared, &mut state, request, &segments, &base) {
         return plain(answer);

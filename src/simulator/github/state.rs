@@ -62,6 +62,8 @@ pub(crate) struct State {
     pub(crate) repositories: BTreeMap<GithubId, Repo>,
     /// Names once held, lower case, and who held them.
     former: HashMap<String, GithubId>,
+    /// Release assets and attachments, by their name in the store.
+    pub(crate) files: BTreeMap<String, Vec<u8>>,
     pub(crate) tokens: HashSet<String>,
     pub(crate) mints: u32,
     pub(crate) rate: Rate,
@@ -79,6 +81,7 @@ impl State {
             accounts: BTreeMap::new(),
             repositories: BTreeMap::new(),
             former: HashMap::new(),
+            files: BTreeMap::new(),
             tokens: HashSet::new(),
             mints: 0,
             rate: Rate { limit: 5_000, remaining: 5_000, reset: EPOCH * 2 },

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::slice::Slice;
 use crate::domain::catalog::feed::Leaf;
-use crate::domain::catalog::{Feed, Item, Kind, Visit, item};
+use crate::domain::catalog::{Feed, Item, Kind, Visit, asset, item};
 use crate::domain::ids::MirrorId;
 use crate::domain::retry::Retry;
 use crate::github::{Budget, Question, Sheet, Told};
@@ -31,6 +31,7 @@ impl Slice<'_> {
         let budget = match (visits.into_iter().find(|it| it.wanted), pull) {
             (Some(visit), _) => self.page(visit).await?,
             (None, Some(pull)) => self.reviews(pull).await?,
+            (None, None) if self.bring_one().await? => None,
             (None, None) => return Ok(None),
         };
         Ok(Some(pause(budget)))
@@ -87,7 +88,7 @@ impl Slice<'_> {
             last: values.last().and_then(item::changed_at),
             more,
         };
-        let packed = packed(visit.feed.kind(), values, None).await?;
+        let packed = self.packed(visit.feed.kind(), values, None).await?;
         let was = visit.clone();
         let ended = visit.turn(leaf);
         (visit.etag, visit.etag_of) = etag.unzip();
@@ -108,7 +109,7 @@ impl Slice<'_> {
             let sheet = self.ask(&path, &query, None).await?;
             budget = sheet.budget.or(budget);
             let Told::Items(values) = sheet.told else { break };
-            all.extend(packed(Kind::Review, values, Some(pull)).await?);
+            all.extend(self.packed(Kind::Review, values, Some(pull)).await?);
             if !sheet.more {
                 whole = true;
                 break;
@@ -128,6 +129,29 @@ impl Slice<'_> {
             .await?;
         Ok(budget)
     }
+
+    /// Cuts down, names and packs a page's items, off the runtime's threads.
+    async fn packed(&self, kind: Kind, values: Vec<Value>, thread: Option<i64>) -> Result<Vec<Packed>, Failure> {
+        let git = self.tools.github.pages();
+        let work = move || values.into_iter().map(|value| pack(kind, value, thread, &git)).collect();
+        tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(Failure::called_off()))
+    }
+}
+
+fn pack(kind: Kind, value: Value, thread: Option<i64>, git: &url::Url) -> Result<Packed, Failure> {
+    let of_release = if kind == Kind::Release { asset::of_release(&value) } else { Vec::new() };
+    let body = value.get("body").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let item = Item::new(kind, value, thread)
+        .map_err(|error| Failure::new("github_malformed", error.to_string(), Retry::Backoff))?;
+    let files = match kind {
+        Kind::Release => of_release,
+        Kind::Issue | Kind::Comment | Kind::Review | Kind::ReviewComment => {
+            asset::in_text(kind, item.id, item.number, &body, git)
+        }
+        // A pull request's text is its issue side's too.
+        Kind::Repository | Kind::Label | Kind::Milestone | Kind::Pull => Vec::new(),
+    };
+    Ok(Packed::new(&item, files)?)
 }
 
 /// A page that was read.
@@ -172,21 +196,6 @@ fn want(c: &mut Connection, mirror: MirrorId, feeds: &[Feed]) -> Result<(), Stor
         feeds::save(c, mirror, &visit)?;
     }
     Ok(())
-}
-
-/// Cuts down, names and packs a page's items, off the runtime's threads.
-async fn packed(kind: Kind, values: Vec<Value>, thread: Option<i64>) -> Result<Vec<Packed>, Failure> {
-    let work = move || {
-        values
-            .into_iter()
-            .map(|value| {
-                let item = Item::new(kind, value, thread);
-                let item = item.map_err(|e| Failure::new("github_malformed", e.to_string(), Retry::Backoff))?;
-                Ok(Packed::new(&item)?)
-            })
-            .collect()
-    };
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(Failure::called_off()))
 }
 
 fn path(feed: Feed) -> &'static [&'static str] {

@@ -6,6 +6,7 @@
 //! thousand issues keeps no sync waiting; each page is one transaction, so a slice that is cut off
 //! goes on where it was.
 
+mod assets;
 mod gather;
 mod publish;
 mod slice;
@@ -39,13 +40,15 @@ pub struct Tools {
     /// Where the projects are.
     pub onedev: OnedevClient,
     /// Connections of the git wire client.
-    pub http: reqwest::Client,
+    pub connections: git::Connections,
     /// How long a silent server is waited for.
     pub wire: git::Patience,
     /// Where packs that are too big for memory wait.
     pub folder: PathBuf,
     /// One permit for each push under way: `onedev.concurrent_pushes`.
     pub pushes: Arc<Semaphore>,
+    /// One upload of an object at a time.
+    pub claims: git::Claims,
     /// Which refs are mirrored, which holds the catalog, and how often to look.
     pub sync: Sync,
     /// What is counted.

@@ -13,13 +13,14 @@ use crate::domain::catalog::markdown::{self, Counts};
 use crate::domain::catalog::objects::{Entry, ObjectKind, commit, tree};
 use crate::domain::catalog::{Kind, Unit, layout};
 use crate::domain::ids::MirrorId;
+use crate::domain::lfs::Pointer;
 use crate::domain::refs::Oid;
 use crate::domain::retry::Retry;
 use crate::git::{Command, Packer, Progress, Push, Refusal, Target};
 use crate::stages::failure::Failure;
 use crate::store::catalog::entries::Change;
 use crate::store::catalog::items::Stored;
-use crate::store::catalog::{self, entries, items, todo};
+use crate::store::catalog::{self, assets, entries, items, todo};
 use crate::store::{Connection, StoreError, stars};
 
 /// Units of one commit.
@@ -30,6 +31,14 @@ const AT_ONCE: usize = 100;
 const TEXT_AT_ONCE: usize = 2 << 20;
 /// Units written down in one transaction: other writers must not wait long.
 const RECORDED_AT_ONCE: usize = 200;
+
+/// A unit with all that it is made of.
+struct Whole {
+    unit: Unit,
+    items: Vec<Stored>,
+    /// Names and objects that stand in OneDev.
+    files: Vec<(String, Pointer)>,
+}
 
 /// A tree that is being made.
 struct Draft {
@@ -84,6 +93,8 @@ impl Slice<'_> {
         let front = self.tools.store.read(move |c| front(c, mirror)).await?;
         let page = draft.packer.add(ObjectKind::Blob, front.as_bytes())?;
         draft.put((String::new(), "README.md".to_owned(), Some(Entry::file(page))));
+        let attributes = draft.packer.add(ObjectKind::Blob, units::ATTRIBUTES)?;
+        draft.put((String::new(), ".gitattributes".to_owned(), Some(Entry::file(attributes))));
         Ok(draft)
     }
 
@@ -210,9 +221,9 @@ impl Draft {
         self.changed.entry(folder).or_default().insert(name, entry);
     }
 
-    fn write(mut self, some: Vec<(Unit, Vec<Stored>)>) -> Result<Self, Failure> {
-        for (unit, items) in some {
-            for change in units::write(&mut self.packer, unit, &items, &self.releases)? {
+    fn write(mut self, some: Vec<Whole>) -> Result<Self, Failure> {
+        for Whole { unit, items, files } in some {
+            for change in units::write(&mut self.packer, unit, &items, &files, &self.releases)? {
                 self.put(change);
             }
             self.units.push(unit);
@@ -222,17 +233,14 @@ impl Draft {
 }
 
 /// The next units that wait, with their items.
-fn read_some(
-    c: &mut Connection,
-    mirror: MirrorId,
-    after: Option<Unit>,
-) -> Result<Vec<(Unit, Vec<Stored>)>, StoreError> {
+fn read_some(c: &mut Connection, mirror: MirrorId, after: Option<Unit>) -> Result<Vec<Whole>, StoreError> {
     let mut some = Vec::new();
     let mut bytes = 0;
     for unit in todo::units(c, mirror, after, AT_ONCE)? {
         let items = items::of(c, mirror, unit)?;
         bytes += items.iter().map(|it| it.text.len()).sum::<usize>();
-        some.push((unit, items));
+        let files = assets::of(c, mirror, unit)?;
+        some.push(Whole { unit, items, files });
         if bytes > TEXT_AT_ONCE {
             break;
         }

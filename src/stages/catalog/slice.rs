@@ -88,7 +88,7 @@ impl Slice<'_> {
         self.tools
             .store
             .write(move |c| {
-                catalog::ensure(c, mirror)?;
+                catalog::ensure(c, mirror, Utc::now())?;
                 let known = catalog::find(c, mirror)?.unwrap_or_default();
                 if known.round_open { Ok(()) } else { open(c, mirror, &known, every) }
             })

@@ -42,17 +42,20 @@ impl Slice<'_> {
 
     /// The project.
     pub(super) fn target(&self) -> Result<Target, Failure> {
+        let url = self.tools.onedev.push_url(&self.project()?);
+        // By SSH a key tells who we are.
+        let authorization = (url.scheme() != "ssh").then(|| self.tools.onedev.git_authorization());
+        let address = Address { url, authorization, service: "onedev" };
+        Ok(Target::new(self.tools.connections.clone(), address, self.tools.metrics.clone(), self.tools.wire)?)
+    }
+
+    /// The project's path as it is remembered.
+    pub(super) fn project(&self) -> Result<ProjectPath, Failure> {
         let project = self.mirror.project.as_ref();
         let project = project.ok_or_else(|| Failure::new("no_project", "it has no project yet", Retry::Backoff))?;
-        let path: ProjectPath = project.path.parse().map_err(|error| {
+        project.path.parse().map_err(|error| {
             Failure::new("project_path", format!("the project's path cannot be used: {error}"), Retry::Never)
-        })?;
-        let address = Address {
-            url: self.tools.onedev.git_url(&path),
-            authorization: Some(self.tools.onedev.git_authorization()),
-            service: "onedev",
-        };
-        Ok(Target::new(self.tools.http.clone(), address, self.tools.metrics.clone(), self.tools.wire)?)
+        })
     }
 
     /// Compares where the ref stands with where we put it, and keeps what somebody else put there.

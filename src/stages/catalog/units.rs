@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::domain::catalog::markdown::{self, Thread};
 use crate::domain::catalog::objects::{Entry, ObjectKind, tree};
 use crate::domain::catalog::{Kind, Unit, layout};
+use crate::domain::lfs::Pointer;
 use crate::git::{Packer, WireError};
 use crate::store::catalog::entries::Change;
 use crate::store::catalog::items::Stored;
@@ -17,14 +18,15 @@ pub(super) fn write(
     packer: &mut Packer,
     unit: Unit,
     items: &[Stored],
+    files: &[(String, Pointer)],
     releases: &[String],
 ) -> Result<Vec<Change>, WireError> {
     match unit {
         Unit::Repository => file(packer, "", "repository.json", items),
         Unit::Milestone(number) => file(packer, "milestones", &layout::milestone(number), items),
         Unit::Labels => labels(packer, items),
-        Unit::Release(id) => release(packer, id, items, releases),
-        Unit::Thread(number) => thread(packer, number, items),
+        Unit::Release(id) => release(packer, id, items, files, releases),
+        Unit::Thread(number) => thread(packer, number, items, files),
     }
 }
 
@@ -55,7 +57,13 @@ fn labels(packer: &mut Packer, items: &[Stored]) -> Result<Vec<Change>, WireErro
     Ok(place(Some(Entry::file(packer.add(ObjectKind::Blob, text.as_bytes())?))))
 }
 
-fn release(packer: &mut Packer, id: i64, items: &[Stored], standing: &[String]) -> Result<Vec<Change>, WireError> {
+fn release(
+    packer: &mut Packer,
+    id: i64,
+    items: &[Stored],
+    files: &[(String, Pointer)],
+    standing: &[String],
+) -> Result<Vec<Change>, WireError> {
     let top = || "releases".to_owned();
     // Its tag may have been another one before.
     let mark = layout::release_mark(id);
@@ -64,7 +72,9 @@ fn release(packer: &mut Packer, id: i64, items: &[Stored], standing: &[String]) 
     let Some(item) = items.first() else { return Ok(changes) };
     let value = parsed(item);
     let page = packer.add(ObjectKind::Blob, markdown::release(&value).as_bytes())?;
-    let entries = [("release.json".to_owned(), blob(packer, item)?), ("release.md".to_owned(), Entry::file(page))];
+    let mut entries =
+        vec![("release.json".to_owned(), blob(packer, item)?), ("release.md".to_owned(), Entry::file(page))];
+    entries.extend(pointers(packer, "assets", files)?);
     let folder = packer.add(ObjectKind::Tree, &tree(&entries))?;
     let name = layout::release(id, value.get("tag_name").and_then(Value::as_str).unwrap_or_default());
     changes.retain(|(_, it, _)| *it != name);
@@ -72,7 +82,12 @@ fn release(packer: &mut Packer, id: i64, items: &[Stored], standing: &[String]) 
     Ok(changes)
 }
 
-fn thread(packer: &mut Packer, number: i64, items: &[Stored]) -> Result<Vec<Change>, WireError> {
+fn thread(
+    packer: &mut Packer,
+    number: i64,
+    items: &[Stored],
+    files: &[(String, Pointer)],
+) -> Result<Vec<Change>, WireError> {
     let mut its = Thread::default();
     let mut folders: BTreeMap<&str, Vec<(String, Entry)>> = BTreeMap::new();
     let mut top = Vec::new();
@@ -104,10 +119,32 @@ fn thread(packer: &mut Packer, number: i64, items: &[Stored]) -> Result<Vec<Chan
     for (folder, entries) in folders {
         top.push((folder.to_owned(), Entry::folder(packer.add(ObjectKind::Tree, &tree(&entries))?)));
     }
+    top.extend(pointers(packer, "attachments", files)?);
     let whole = packer.add(ObjectKind::Tree, &tree(&top))?;
     changes.push((folder, name, Some(Entry::folder(whole))));
     Ok(changes)
 }
+
+/// A folder of pointers to LFS objects, if there are any.
+fn pointers(
+    packer: &mut Packer,
+    folder: &str,
+    files: &[(String, Pointer)],
+) -> Result<Option<(String, Entry)>, WireError> {
+    if files.is_empty() {
+        return Ok(None);
+    }
+    let mut entries = Vec::with_capacity(files.len());
+    for (name, pointer) in files {
+        entries.push((name.clone(), Entry::file(packer.add(ObjectKind::Blob, &pointer.to_bytes())?)));
+    }
+    Ok(Some((folder.to_owned(), Entry::folder(packer.add(ObjectKind::Tree, &tree(&entries))?))))
+}
+
+/// What git-lfs needs to know to show the files instead of their pointers.
+pub(super) const ATTRIBUTES: &[u8] = b"releases/*/assets/* filter=lfs diff=lfs merge=lfs -text\n\
+      issues/*/*/attachments/* filter=lfs diff=lfs merge=lfs -text\n\
+      pulls/*/*/attachments/* filter=lfs diff=lfs merge=lfs -text\n";
 
 /// Texts of ours are JSON; a damaged one shows as nothing on the page and as it is in its file.
 pub(super) fn parsed(item: &Stored) -> Value {

@@ -12,7 +12,7 @@ use crate::config::sync::{ForeignRefs, Sync};
 use crate::domain::kept;
 use crate::domain::mirror::NotLevel;
 use crate::domain::naming::ProjectPath;
-use crate::domain::outcome::{Comparison, Stats, Synced};
+use crate::domain::outcome::{Comparison, Moved, Stats, Synced};
 use crate::domain::plan::{self, Plan, Rules, Sides};
 use crate::domain::refs::{self, Oid, RefMap, RefName};
 use crate::domain::retry::Retry;
@@ -102,6 +102,8 @@ pub(super) struct View {
     pub(super) upstream: RefMap,
     /// Every ref of the project: as read, and then as each push is reported done.
     pub(super) target: RefMap,
+    /// Where the catalog's ref stands.
+    pub(super) catalog: Option<Oid>,
     /// The objects that those refs hold, once somebody asked.
     held: Option<BTreeSet<Oid>>,
 }
@@ -251,7 +253,19 @@ impl<'a> Run<'a> {
             not_level: self.sides.not_level.clone(),
             default_branch: self.head_difference(&view).await?,
             lost_objects: self.lost_objects().await?,
+            catalog: self.catalog_moved(&view).await?,
         })
+    }
+
+    /// Where the catalog's ref should stand and stands, if that is not the same.
+    async fn catalog_moved(&self, view: &View) -> Result<Option<Moved>, Failure> {
+        let mirror = self.ticket.mirror;
+        let known = self.tools.store.read(move |c| crate::store::catalog::find(c, mirror)).await?.unwrap_or_default();
+        let (Some(expected), Some(name)) = (known.tip, known.ref_name) else { return Ok(None) };
+        let meant = known.intent.is_some_and(|(commit, _)| Some(commit) == view.catalog);
+        let configured = self.tools.sync.metadata && name == self.tools.sync.metadata_ref;
+        let moved = configured && !meant && view.catalog != Some(expected);
+        Ok(moved.then_some(Moved { name, expected, found: view.catalog }))
     }
 
     pub(super) async fn look(self) -> Result<BothSides, Failure> {
@@ -278,7 +292,14 @@ impl<'a> Run<'a> {
     }
 
     fn view(&self, list: Advertisement, target: ReceiveAdvertisement) -> View {
-        View { upstream: refs::managed(&list.refs, &self.tools.sync.refs), list, target: target.refs, held: None }
+        let upstream = refs::managed(&list.refs, &self.tools.sync.refs);
+        let (mut target, name) = (target.refs, &self.tools.sync.metadata_ref);
+        let catalog = target.get(name).copied();
+        // A branch that holds the catalog is no foreign one, and nothing to be pruned, unless upstream has it.
+        if self.tools.sync.metadata && name.branch().is_some() && !upstream.contains_key(name) {
+            target.remove(name);
+        }
+        View { upstream, list, target, catalog, held: None }
     }
 
     /// Upstream alone. A name says nothing about identity, so a change that nobody announced for this

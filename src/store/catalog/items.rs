@@ -12,6 +12,8 @@ use flate2::Compression;
 use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
 
+use super::assets;
+use crate::domain::catalog::asset::Asset;
 use crate::domain::catalog::{Item, Kind, Unit};
 use crate::domain::ids::MirrorId;
 use crate::domain::refs::Oid;
@@ -37,20 +39,21 @@ pub struct Packed {
     unit: Unit,
     is_pull: bool,
     body: Vec<u8>,
+    files: Vec<Asset>,
 }
 
 impl Packed {
-    /// Packs an item.
+    /// Packs an item and the files that hang on it.
     ///
     /// # Errors
     /// [`StoreError::Refused`] if it cannot be packed, which needs no more than memory.
-    pub fn new(item: &Item) -> Result<Self, StoreError> {
+    pub fn new(item: &Item, files: Vec<Asset>) -> Result<Self, StoreError> {
         let refused = |e: std::io::Error| StoreError::Refused(e.to_string());
         let mut zlib = ZlibEncoder::new(Vec::with_capacity(item.text.len() / 3), Compression::fast());
         zlib.write_all(item.text.as_bytes()).map_err(refused)?;
         let body = zlib.finish().map_err(refused)?;
         let Item { kind, id, number, oid, is_pull, .. } = *item;
-        Ok(Self { kind, id, number, oid, unit: item.unit(), is_pull, body })
+        Ok(Self { kind, id, number, oid, unit: item.unit(), is_pull, body, files })
     }
 }
 
@@ -112,6 +115,9 @@ pub fn put(
     let mut changed = Changed::default();
     for item in new {
         upsert(c, mirror, generation, item)?;
+        if !item.files.is_empty() || known.contains_key(&item.id) {
+            assets::replace(c, mirror, kind, item.id, &item.files)?;
+        }
         changed.units.push(item.unit);
         if item.is_pull || item.kind == Kind::Pull {
             changed.pulls.push(item.number);

@@ -5,6 +5,7 @@
 //! list. So a run that is cut off goes on behind the last page. Written by the `catalog` stage only,
 //! which runs once at a time for a mirror; events leave a wish with [`todo::wish`].
 
+pub mod assets;
 pub mod entries;
 pub mod feeds;
 pub mod items;
@@ -12,6 +13,6 @@ mod state;
 pub mod todo;
 
 pub use self::state::{
-    Catalog, Trouble, close_round, due, ensure, find, forget_published, intend, open_round, record_error, settle_error,
-    stand,
+    Catalog, Trouble, close_round, due, ensure, find, forget, forget_published, intend, open_round, record_error,
+    settle_error, stand,
 };

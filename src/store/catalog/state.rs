@@ -10,7 +10,7 @@ use crate::domain::refs::{Oid, RefName};
 use crate::store::connection::Connection;
 use crate::store::error::StoreError;
 use crate::store::mirrors::{mirror_id, oid};
-use crate::store::schema::{catalog_entries, catalog_items, catalogs};
+use crate::store::schema::{catalog_assets, catalog_entries, catalog_feeds, catalog_items, catalog_todo, catalogs};
 use crate::store::{clipped, time};
 
 /// A catalog as it stands.
@@ -119,13 +119,14 @@ pub fn find(c: &mut Connection, mirror: MirrorId) -> Result<Option<Catalog>, Sto
     row.map(Catalog::try_from).transpose()
 }
 
-/// Begins a catalog that was never begun. Says whether it is new.
+/// Begins a catalog that was never begun, due at once. Says whether it is new.
 ///
 /// # Errors
 /// Those of the database.
-pub fn ensure(c: &mut Connection, mirror: MirrorId) -> Result<bool, StoreError> {
-    let sql = "INSERT INTO catalogs (mirror_id) VALUES ($1) ON CONFLICT (mirror_id) DO NOTHING";
-    Ok(diesel::sql_query(sql).bind::<Text, _>(mirror.to_string()).execute(&mut c.db)? == 1)
+pub fn ensure(c: &mut Connection, mirror: MirrorId, now: DateTime<Utc>) -> Result<bool, StoreError> {
+    let sql = "INSERT INTO catalogs (mirror_id, next_at) VALUES ($1, $2) ON CONFLICT (mirror_id) DO NOTHING";
+    let begun = diesel::sql_query(sql).bind::<Text, _>(mirror.to_string()).bind::<Text, _>(time::text(now));
+    Ok(begun.execute(&mut c.db)? == 1)
 }
 
 /// Opens a round.
@@ -153,6 +154,7 @@ pub fn close_round(
     next: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
+    super::assets::forget_orphans(c, mirror)?;
     let id = mirror.to_string();
     let swept = catalogs::table.filter(catalogs::mirror_id.eq(&id)).filter(catalogs::sweeping.eq(true));
     diesel::update(swept).set(catalogs::swept_at.eq(Some(time::text(now)))).execute(&mut c.db)?;
@@ -181,9 +183,8 @@ struct Id {
 pub fn due(c: &mut Connection, now: DateTime<Utc>, limit: u32) -> Result<Vec<MirrorId>, StoreError> {
     let kind = JobKind::Catalog;
     let sql = format!(
-        "SELECT m.id AS id FROM mirrors AS m LEFT JOIN catalogs AS k ON k.mirror_id = m.id \
-         WHERE m.first_proof_at IS NOT NULL AND m.status NOT IN ('paused', 'archived') \
-           AND (k.mirror_id IS NULL OR k.next_at <= $1) \
+        "SELECT m.id AS id FROM catalogs AS k JOIN mirrors AS m ON m.id = k.mirror_id \
+         WHERE k.next_at <= $1 AND m.first_proof_at IS NOT NULL AND m.status NOT IN ('paused', 'archived') \
            AND NOT EXISTS (SELECT 1 FROM jobs AS j WHERE j.mirror_id = m.id AND j.kind = '{kind}' \
                            AND j.state IN ('queued', 'running')) \
          ORDER BY k.next_at, m.id LIMIT $2"
@@ -285,5 +286,21 @@ pub fn settle_error(c: &mut Connection, mirror: MirrorId) -> Result<(), StoreErr
             catalogs::error_since.eq(None::<String>),
         ))
         .execute(&mut c.db)?;
+    Ok(())
+}
+
+/// Forgets everything that is known of a catalog, as if the database had been lost. What stands in OneDev
+/// stays, and becomes the parent of what is written next.
+///
+/// # Errors
+/// Those of the database.
+pub fn forget(c: &mut Connection, mirror: MirrorId) -> Result<(), StoreError> {
+    let id = mirror.to_string();
+    diesel::delete(catalog_entries::table.filter(catalog_entries::mirror_id.eq(&id))).execute(&mut c.db)?;
+    diesel::delete(catalog_todo::table.filter(catalog_todo::mirror_id.eq(&id))).execute(&mut c.db)?;
+    diesel::delete(catalog_assets::table.filter(catalog_assets::mirror_id.eq(&id))).execute(&mut c.db)?;
+    diesel::delete(catalog_items::table.filter(catalog_items::mirror_id.eq(&id))).execute(&mut c.db)?;
+    diesel::delete(catalog_feeds::table.filter(catalog_feeds::mirror_id.eq(&id))).execute(&mut c.db)?;
+    diesel::delete(catalogs::table.filter(catalogs::mirror_id.eq(&id))).execute(&mut c.db)?;
     Ok(())
 }

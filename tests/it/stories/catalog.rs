@@ -11,7 +11,7 @@ use starkeep::domain::mirror::Status;
 use starkeep::simulator::{Fault, Hold, On, Trigger};
 use starkeep::store::catalog::{self, Catalog};
 
-use super::tools::{git, name};
+use super::tools::{MAIN, git, name};
 use crate::world::{World, on_both};
 
 pub const META: &str = "refs/starkeep/meta";
@@ -326,6 +326,81 @@ async fn what_somebody_put_in_the_catalogs_place_is_kept(world: World) {
     world.look(id).await;
     assert_eq!(world.files(id).await.keys().filter(|it| it.ends_with("/issue.json")).count(), 4);
     world.assert_fsck(id).await;
+    world.end().await;
+}
+}
+
+on_both! {
+async fn a_lost_database_goes_on_with_the_history_that_onedev_holds(world: World) {
+    let mut world = world.with_catalogs();
+    let id = world.repository("octo", "hello");
+    let (stays, gone) = (world.github().open_issue(id, "Stays", "").unwrap(), world.github().open_issue(id, "Goes", "").unwrap());
+    world.star(id).await;
+    let (tip, mirror) = (world.catalog(id).await.tip.unwrap(), world.mirror(id).await.id);
+    world.store().write(move |c| catalog::forget(c, mirror)).await.unwrap();
+    world.github().delete_issue(id, gone).unwrap();
+    world.look(id).await;
+    let folder = world.onedev().repo_dir(&world.path(id).await).unwrap();
+    git(&folder, &["merge-base", "--is-ancestor", &tip.to_string(), META]);
+    let at = |number: i64| format!("issues/000000-000099/{number:06}/issue.json");
+    let files = world.files(id).await;
+    assert!(files.contains_key(&at(stays)) && !files.contains_key(&at(gone)));
+    assert!(world.files_at(id, &format!("{META}~1")).await.contains_key(&at(gone)));
+    assert!(world.kept(id).await.is_empty(), "nothing had to be kept: it is the history");
+    world.assert_fsck(id).await;
+    world.end().await;
+}
+}
+
+on_both! {
+async fn verify_tells_of_a_catalog_that_somebody_moved_and_the_mirror_stays_healthy(world: World) {
+    let mut world = world.with_catalogs();
+    let id = world.repository("octo", "hello");
+    world.github().open_issue(id, "Here", "").unwrap();
+    world.star(id).await;
+    let compared = world.app().compare(&world.mirror(id).await).await.unwrap();
+    assert_eq!(compared.catalog, None);
+    let path = world.path(id).await;
+    let (ours, folder) = (world.catalog(id).await.tip.unwrap(), world.onedev().repo_dir(&path).unwrap());
+    let main = world.tip(id, MAIN);
+    git(&folder, &["update-ref", META, &main.to_string()]);
+    let compared = world.app().compare(&world.mirror(id).await).await.unwrap();
+    let moved = compared.catalog.clone().expect("it is told");
+    assert_eq!((moved.expected, moved.found), (ours, Some(main)));
+    assert!(compared.is_level());
+    // The job does not only tell: the ref is put back, and what stood there is kept.
+    world.queue(id, JobKind::Verify).await;
+    world.drain().await;
+    world.assert_healthy(id).await;
+    world.look(id).await;
+    world.assert_kept(id, main).await;
+    assert_eq!(world.catalog(id).await.error, None);
+    assert!(world.files(id).await.contains_key("issues/000000-000099/000001/issue.json"));
+    world.end().await;
+}
+}
+
+on_both! {
+async fn a_branch_may_hold_the_catalog_unless_upstream_has_it(world: World) {
+    let mut world = world.with_catalogs();
+    world.config.sync.metadata_ref = name("refs/heads/github-meta");
+    world.config.sync.foreign_refs = starkeep::config::sync::ForeignRefs::Prune;
+    let id = world.repository("octo", "hello");
+    world.github().open_issue(id, "Here", "").unwrap();
+    world.star(id).await;
+    // It is no foreign ref, and a sync neither prunes nor doubts it.
+    world.sync(id).await;
+    assert_eq!(world.mirror(id).await.status, Status::Healthy);
+    assert!(world.files_at(id, "refs/heads/github-meta").await.contains_key("README.md"));
+    let ours = world.catalog(id).await.tip.unwrap();
+    world.github().commit(id, "github-meta", "README", "theirs").unwrap();
+    world.pushed(id).await;
+    world.assert_healthy(id).await;
+    world.assert_kept(id, ours).await;
+    world.github().open_issue(id, "News", "").unwrap();
+    world.look(id).await;
+    assert_eq!(world.catalog(id).await.error.expect("it says so").code, "metadata_ref_taken");
+    world.assert_healthy(id).await;
     world.end().await;
 }
 }

@@ -5,6 +5,7 @@ mod alias;
 mod brake;
 mod cached;
 mod catalog;
+mod catalog_files;
 mod commands;
 mod crash;
 mod economy;

@@ -1,6 +1,7 @@
 //! Control: people open, edit, comment, review, release and delete.
 
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use super::shelf::{Shelf, Things, change, thing};
 use crate::domain::ids::GithubId;
@@ -271,5 +272,32 @@ impl GithubSimulator {
             self.release(id, &format!("v1.{at}"), "What is new.")?;
         }
         Ok(())
+    }
+
+    /// Hangs a file on a release; gives its id. GitHub tells the digest of newer files only.
+    ///
+    /// # Errors
+    /// When there is no such release.
+    pub fn asset(&self, id: GithubId, release: i64, name: &str, content: &[u8], with_digest: bool) -> Result<i64> {
+        let asset = self.shelf(id, |state, shelf| {
+            let asset = state.fresh_id();
+            let sum = hex::encode(Sha256::digest(content));
+            let it = json!({ "id": asset, "name": name, "state": "uploaded", "size": content.len(), "download_count": asset,
+                "content_type": "application/octet-stream", "digest": with_digest.then(|| format!("sha256:{sum}")),
+                "browser_download_url": format!("https://github.invalid/download/{name}") });
+            if let Some(Value::Array(assets)) = of(&mut shelf.releases, release)?.get_mut("assets") {
+                assets.push(it);
+            }
+            Ok(asset)
+        })?;
+        lock(&self.shared.state).files.insert(format!("asset-{asset}"), content.to_vec());
+        self.edit_release(id, release, json!({}))?;
+        Ok(asset)
+    }
+
+    /// Keeps a file that somebody attached to a text; gives the address to be written there.
+    pub fn attach(&self, name: &str, content: &[u8]) -> String {
+        lock(&self.shared.state).files.insert(name.to_owned(), content.to_vec());
+        format!("{}/user-attachments/assets/{name}", self.git_url())
     }
 }
