@@ -43,7 +43,7 @@ use crate::telemetry::progress::Progress;
 /// Deliveries in hand at once: as many share one commit of the database.
 const RECEPTIONS: usize = 64;
 
-/// LFS objects on their way at once, over all mirrors; each holds at most 1 MiB.
+/// LFS objects on their way at once, over all mirrors; each holds at most 256 KiB.
 const LFS_AT_ONCE: usize = 8;
 
 /// How long a command waits for a free place in a stage.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use chrono::Utc;
 use futures_util::stream::{self, StreamExt as _};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 
 use super::failure::Failure;
@@ -25,7 +25,7 @@ use crate::store::lfs as table;
 use crate::store::lfs::LfsObject;
 
 /// Smaller objects are read whole before their upload begins, so that none has to be broken off.
-const SMALL: u64 = 1 << 20;
+const SMALL: u64 = 256 << 10;
 
 /// The LFS objects of one project.
 pub struct Depot {
@@ -234,11 +234,24 @@ impl Depot {
             let source = async { Ok(upstream.open(pointer, Some(from)).await?.counted_by(&self.progress)) };
             self.carry_one(object, source, to).await
         });
-        let mut carried = stream::iter(carried).buffer_unordered(MOST_AT_ONCE).ready_chunks(MOST_AT_ONCE);
-        // What has arrived is written down while the others are on their way.
-        while let Some(fates) = carried.next().await {
-            self.settle(fates, &mut brought).await?;
-        }
+        // What has arrived is written down while the others go on: a commit must not hold them up.
+        let (tell, mut told) = mpsc::channel(MOST_AT_ONCE);
+        let carry = async {
+            let mut carried = stream::iter(carried).buffer_unordered(MOST_AT_ONCE);
+            while let Some(fate) = carried.next().await {
+                let _ = tell.send(fate).await;
+            }
+            drop(tell);
+        };
+        let write = async {
+            let mut some = Vec::new();
+            while told.recv_many(&mut some, MOST_AT_ONCE).await > 0 {
+                self.settle(std::mem::take(&mut some), &mut brought).await?;
+            }
+            Ok::<_, Failure>(())
+        };
+        let ((), written) = tokio::join!(carry, write);
+        written?;
         Ok(brought)
     }
 
