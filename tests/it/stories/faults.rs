@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use starkeep::config::sync::Engine;
 use starkeep::domain::ids::GithubId;
 use starkeep::domain::kept::Reason;
 use starkeep::domain::mirror::Status;
@@ -71,6 +72,10 @@ async fn upstream_sends_garbage_for_a_pack() {
 #[actix::test]
 async fn upstream_does_not_answer_whether_a_branch_went_forward_so_its_tip_is_kept() {
     let (world, id) = mirrored().await;
+    if world.config.sync.engine == Engine::Cached {
+        // The copy answers.
+        return world.end().await;
+    }
     let old = world.tip(id, MAIN);
     world.github().commit(id, "main", "README", "two").unwrap();
     world.github().fail(Trigger::next(On::FETCH).body(&format!("want {old}")), Fault::CutResponse { after: 10 });
