@@ -1,5 +1,6 @@
 //! From a configuration to a running service: adapters, actors, server. The only place that knows them all.
 
+pub mod archive;
 mod kept;
 
 use std::net::SocketAddr;
@@ -107,6 +108,11 @@ impl App {
             permits,
             lease: config.sync.lease,
             rule: config.retry.rule(),
+            drills: orchestrator::Drills {
+                restore: archive::tools(&config, &store, &metrics)?,
+                every: config.drill.interval.map(|it| (it, config.drill.sample)),
+                scratch: config.sync.spool_dir.clone(),
+            },
             history: config.sync.history,
             max_bytes: config.sync.max_bytes,
             metadata: config.sync.metadata,

@@ -1,13 +1,16 @@
 //! The command line: one file a command. Data goes to stdout, everything else to stderr; exit 0 is
 //! done, 1 failed, 2 wrong usage.
 
+mod adopt;
 mod completions;
 mod config;
 mod demo;
+mod drill;
 mod kept;
 mod migrate;
 mod mirror;
 mod output;
+mod restore;
 mod serve;
 mod status;
 mod verify;
@@ -73,6 +76,20 @@ enum Command {
         #[command(subcommand)]
         action: kept::Action,
     },
+    /// Rebuild a lost database from OneDev alone
+    Adopt {
+        /// Say what would be done, and write nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Bring a mirror back out of OneDev, as it is or as it was proven at some time
+    Restore(restore::Order),
+    /// Restore some mirrors on trial; exit 1 if one is not whole
+    Drill {
+        /// How many, chosen by chance [default: drill.sample]
+        #[arg(long, value_name = "N")]
+        sample: Option<usize>,
+    },
     /// Bring the database up to date
     Migrate,
     /// Check or show the configuration
@@ -137,6 +154,9 @@ async fn run_command(command: Command, given: &Given) -> anyhow::Result<u8> {
         Command::Status { repository } => status::run(given, repository).await,
         Command::Verify { repositories } => verify::run(given, repositories).await,
         Command::Kept { action } => kept::run(given, action).await,
+        Command::Adopt { dry_run } => adopt::run(given, dry_run).await,
+        Command::Restore(order) => restore::run(given, order).await,
+        Command::Drill { sample } => drill::run(given, sample).await,
         Command::Migrate => migrate::run(given).await,
         Command::Config { action } => Ok(config::run(action, &given.options, given.json, &mut out, &mut err)?),
         Command::Completions { shell } => {

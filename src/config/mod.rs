@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 
 pub mod admin;
 pub mod database;
+pub mod drill;
 pub mod duration;
 pub mod github;
 mod layers;
@@ -58,6 +59,8 @@ pub struct Config {
     pub retry: retry::Retry,
     /// The admin API.
     pub admin: admin::Admin,
+    /// Restoring mirrors on trial.
+    pub drill: drill::Drill,
     /// Logging.
     pub log: log::Log,
 }
@@ -119,15 +122,16 @@ impl Config {
             policy: Section::read(values),
             retry: Section::read(values),
             admin: Section::read(values),
+            drill: Section::read(values),
             log: Section::read(values),
         }
     }
 
     /// The sections' own problems with their origins, without those of keys that could not even be read.
     fn problems(&self, unread: &[Problem], shown: &[Shown]) -> Vec<Problem> {
-        let Self { server, database, github, stars, onedev, sync, policy, retry, admin, log } = self;
-        let sections: [&dyn SectionProblems; 10] =
-            [server, database, github, stars, onedev, sync, policy, retry, admin, log];
+        let Self { server, database, github, stars, onedev, sync, policy, retry, admin, drill, log } = self;
+        let sections: [&dyn SectionProblems; 11] =
+            [server, database, github, stars, onedev, sync, policy, retry, admin, drill, log];
         let origins: BTreeMap<&str, &Origin> =
             shown.iter().filter_map(|it| Some((it.key.as_str(), it.origin.as_ref()?))).collect();
         sections
@@ -151,6 +155,20 @@ impl<T: Section> SectionProblems for T {
     fn problems(&self) -> Vec<Problem> {
         Section::problems(self)
     }
+}
+
+/// The secret that a reference outside the configuration leads to, as one given to a command. A secret itself is
+/// refused: it would stand in the list of processes.
+///
+/// # Errors
+/// What is wrong and what is accepted, without the secret.
+pub fn secret(reference: &str, options: &LoadOptions) -> Result<secrecy::SecretString, String> {
+    if !["env:", "file:"].iter().any(|kind| reference.starts_with(kind)) {
+        return Err("a secret does not belong on the command line; write env:NAME or file:PATH".to_owned());
+    }
+    let surroundings =
+        secrets::Surroundings { environment: &options.environment, directory: options.directory.as_path() };
+    secrets::resolve(reference, surroundings).map_err(|it| format!("{}; {}", it.found, it.accepted))
 }
 
 #[cfg(test)]

@@ -215,4 +215,29 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn only_what_was_upstreams_is_given_up_by_age_and_count() {
+        let day = |it| DateTime::UNIX_EPOCH + chrono::Duration::days(it);
+        let kept = [
+            (Reason::Deleted, day(1)),
+            (Reason::MovedInOnedev, day(1)),
+            (Reason::Overwritten, day(5)),
+            (Reason::Foreign, day(2)),
+            (Reason::Overwritten, day(8)),
+        ];
+        let by = |days: Option<u64>, max_count| Retention {
+            max_age: days.map(|it| std::time::Duration::from_secs(it * 86_400)),
+            max_count,
+        };
+        let gone = |rule: Retention| {
+            let mut places = rule.given_up(&kept, day(10));
+            places.sort_unstable();
+            places
+        };
+        assert_eq!(gone(by(None, None)), Vec::<usize>::new());
+        assert_eq!(gone(by(Some(4), None)), [0, 2]);
+        assert_eq!(gone(by(None, Some(2))), [0]);
+        assert_eq!(gone(by(Some(1), Some(1))), [0, 2, 4]);
+    }
 }

@@ -24,6 +24,8 @@ use crate::telemetry::metrics::Metrics;
 /// starkeep knock on OneDev's door at will.
 const PROBE_LIFE: Duration = Duration::from_secs(5);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Projects in one page; who is no admin gets no more than 100.
+const PAGE: &str = "100";
 
 /// OneDev's REST, as far as starkeep needs it. Cloning shares connections.
 #[derive(Clone)]
@@ -195,6 +197,29 @@ impl OnedevClient {
         let Some(id) = self.project_id(path).await? else { return Ok(None) };
         // Between the two calls it may have been moved, or deleted and its id given to another.
         Ok(self.project(id).await?.filter(|it| it.is_at(path)))
+    }
+
+    /// Every project below the root, in the order of their ids. Asked for in pages by id, since OneDev's
+    /// own order changes while one reads.
+    ///
+    /// # Errors
+    /// [`OnedevError`].
+    pub async fn projects_below_root(&self) -> Result<Vec<Project>, OnedevError> {
+        let (root, mut last, mut all) = (self.root().to_string(), 0, Vec::new());
+        loop {
+            let page = self.page_below(&root, last).await?;
+            let Some(end) = page.last().map(|it| it.id.0).filter(|it| *it > last) else { return Ok(all) };
+            last = end;
+            // The root itself is among them.
+            all.extend(page.into_iter().filter(|it| !self.root().is(&it.path)));
+        }
+    }
+
+    async fn page_below(&self, root: &str, last: i64) -> Result<Vec<Project>, OnedevError> {
+        let query = format!("\"Path\" is \"{root}/**\" and \"Id\" is greater than \"{last}\" order by \"Id\" asc");
+        let mut url = self.inner.exchange.api(["projects"]);
+        set_query(&mut url, &[("query", &query), ("offset", "0"), ("count", PAGE)]);
+        self.send(Call::get(url)).await?.json()
     }
 
     /// Creates exactly one project, parents are not made. Issues and packages are off.

@@ -96,7 +96,7 @@ async fn work(tools: &Tools, job: &Job, ticket: &Ticket) -> Result<Outcome, Fail
         JobKind::Verify => routes::verify(tools, ticket, mirror).await,
         JobKind::Remove => routes::remove(tools, mirror).await,
         JobKind::Mark => routes::mark(tools, ticket).await,
-        JobKind::Drill => Ok(Outcome::Nothing),
+        JobKind::Drill => routes::drill(tools, ticket, mirror).await,
         JobKind::Catalog => routes::catalog(tools, ticket, mirror).await,
     }
 }

@@ -26,6 +26,7 @@ use crate::stages::failure::Failure;
 use crate::stages::panics::Panics;
 use crate::stages::pool::{Guard, Pool};
 use crate::stages::record::RecordActor;
+use crate::stages::restore;
 use crate::stages::transfer::TransferActor;
 use crate::store::{Store, jobs};
 use crate::telemetry::progress::Progress;
@@ -62,6 +63,16 @@ impl Stages {
     }
 }
 
+/// Restoring mirrors on trial.
+pub struct Drills {
+    /// What it works with.
+    pub restore: restore::Tools,
+    /// How often, and how many mirrors; `None` is never.
+    pub every: Option<(std::time::Duration, usize)>,
+    /// Where they are restored to; the system's temporary folder without it.
+    pub scratch: Option<std::path::PathBuf>,
+}
+
 /// What the orchestrator works with.
 pub struct Tools {
     /// State.
@@ -74,6 +85,8 @@ pub struct Tools {
     pub lease: std::time::Duration,
     /// How failures are tried again.
     pub rule: BackoffRule,
+    /// Restoring mirrors on trial.
+    pub drills: Drills,
     /// How far back states of refs are remembered.
     pub history: std::time::Duration,
     /// Larger upstreams are paused. Bytes.

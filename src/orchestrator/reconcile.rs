@@ -8,7 +8,7 @@ use crate::domain::ids::{CorrelationId, MirrorId};
 use crate::domain::job::{JobKind, Priority};
 use crate::stages::failure::Failure;
 use crate::store::jobs::{self, NewJob};
-use crate::store::{Connection, StoreError, catalog, deliveries, history, markers, mirrors, syncs};
+use crate::store::{Connection, StoreError, catalog, deliveries, drills, history, markers, mirrors, settings, syncs};
 
 /// Mirrors queued in one go; the rest follows at the next look.
 const DUE_AT_ONCE: u32 = 500;
@@ -32,6 +32,7 @@ pub(super) async fn run(tools: &Tools) -> Result<(), Failure> {
     if tools.only.is_none() {
         queue_due(tools).await?;
         queue_markers(tools).await?;
+        queue_drills(tools).await?;
         if tools.metadata {
             queue_catalogs(tools).await?;
         }
@@ -55,6 +56,49 @@ fn tidy(c: &mut Connection, remembered: std::time::Duration, now: DateTime<Utc>)
 async fn queue_markers(tools: &Tools) -> Result<(), Failure> {
     if tools.store.read(|c| markers::is_due(c, Utc::now())).await? {
         tools.store.write(|c| markers::queue_due(c, Utc::now(), MARKERS_AT_ONCE)).await?;
+    }
+    Ok(())
+}
+
+/// When the next drill is due, in the settings: one service of several does it.
+const NEXT_DRILL: &str = "drill.next";
+
+async fn queue_drills(tools: &Tools) -> Result<(), Failure> {
+    let Some((every, sample)) = tools.drills.every else { return Ok(()) };
+    let is_due = |next: Option<String>| {
+        next.and_then(|it| DateTime::parse_from_rfc3339(&it).ok()).is_none_or(|it| it <= Utc::now())
+    };
+    if !is_due(tools.store.read(|c| settings::get(c, NEXT_DRILL)).await?) {
+        return Ok(());
+    }
+    let draws: Vec<f64> = (0..sample).map(|_| rand::random()).collect();
+    tools
+        .store
+        .write(move |c| {
+            let next = settings::get(c, NEXT_DRILL)?;
+            let begun = next.is_some();
+            if !is_due(next) {
+                return Ok(());
+            }
+            settings::set(c, NEXT_DRILL, &(Utc::now() + every).to_rfc3339())?;
+            // A service that has just been set up has nothing to drill yet.
+            if begun { drill_some(c, &draws) } else { Ok(()) }
+        })
+        .await?;
+    Ok(())
+}
+
+/// Queues a drill of as many mirrors as there are draws, which are numbers from 0 to 1.
+fn drill_some(c: &mut Connection, draws: &[f64]) -> Result<(), StoreError> {
+    let mut all = drills::candidates(c)?;
+    for draw in draws {
+        if all.is_empty() {
+            break;
+        }
+        let place = (draw * all.len() as f64) as usize;
+        let mirror = all.swap_remove(place.min(all.len() - 1));
+        let job = NewJob::of(JobKind::Drill, mirror, Priority::UPKEEP, CorrelationId(Uuid::now_v7()));
+        jobs::enqueue(c, &job, Utc::now())?;
     }
     Ok(())
 }

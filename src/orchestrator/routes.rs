@@ -2,8 +2,8 @@
 
 use chrono::Utc;
 
-use super::Tools;
 use super::drive::PATIENCE;
+use super::{Drills, Tools};
 use crate::domain::job::Priority;
 use crate::domain::mirror::Status;
 use crate::domain::policy::{self, DEEP_CHECK};
@@ -13,6 +13,7 @@ use crate::stages::failure::{Failure, Verdict};
 use crate::stages::messages::{
     Catalog, Compare, Depth, Describe, Ensure, Mark, Outcome, Remove, Ticket, TidyCaches, Transfer, TwoSides,
 };
+use crate::stages::restore;
 use crate::store::jobs::Job;
 use crate::store::mirrors::{self, Mirror};
 
@@ -145,6 +146,21 @@ pub(super) async fn verify(tools: &Tools, ticket: &Ticket, mirror: Mirror) -> Re
 pub(super) async fn mark(tools: &Tools, ticket: &Ticket) -> Result<Outcome, Failure> {
     tools.stages.transfer.ask(Mark { ticket: ticket.clone() }, PATIENCE).await??;
     Ok(Outcome::Nothing)
+}
+
+/// The mirror is restored on trial; what is found is written down there.
+pub(super) async fn drill(tools: &Tools, ticket: &Ticket, mirror: Mirror) -> Result<Outcome, Failure> {
+    let Drills { restore, scratch, .. } = &tools.drills;
+    tokio::select! {
+        biased;
+        () = ticket.cancel.cancelled() => Err(Failure::called_off()),
+        found = restore::drill::drill(restore, &mirror, scratch.clone()) => {
+            if let Some(problem) = found?.problem {
+                tracing::error!(mirror = %mirror.name, "a restore drill failed: {problem}");
+            }
+            Ok(Outcome::Nothing)
+        }
+    }
 }
 
 /// Only a mirror that is still un-starred goes.

@@ -85,11 +85,7 @@ impl Handler<Remove> for EnsureActor {
 
 async fn ensure(tools: &Tools, mirror: Mirror, repository: &Repository) -> Result<Ensured, Failure> {
     tools.panics.strike("ensure");
-    let wanted = Wanted {
-        path: tools.naming.path(&repository.name),
-        suffixed: tools.naming.suffixed(&repository.name, repository.id),
-        on_conflict: tools.on_conflict,
-    };
+    let wanted = Wanted::new(&tools.naming, &repository.name, repository.id, tools.on_conflict);
     let known = Known {
         project: mirror.project.as_ref().map(|it| (it.id, it.path.clone())),
         intended: mirror.intended_path.as_deref().and_then(|it| it.parse().ok()),

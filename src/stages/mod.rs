@@ -5,8 +5,12 @@
 //! is; `ensure` sees to its OneDev project; `transfer` moves refs and packs and proves the result;
 //! `record` writes the outcome. They know nothing of each other: the orchestrator passes what one
 //! found on to the next. `catalog` stands beside that way: it keeps what git does not carry.
+//!
+//! Beside them, without actors, what a person asks for: `adopt` rebuilds a lost database from OneDev,
+//! `restore` brings a mirror back out of it.
 
 pub mod accept;
+pub mod adopt;
 pub mod catalog;
 pub mod describe;
 pub mod ensure;
@@ -16,4 +20,5 @@ pub mod messages;
 pub mod panics;
 pub mod pool;
 pub mod record;
+pub mod restore;
 pub mod transfer;

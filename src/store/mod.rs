@@ -10,11 +10,13 @@
 //! network or git.
 
 mod address;
+pub mod adopted;
 pub mod audit;
 mod backend;
 pub mod catalog;
 mod connection;
 pub mod deliveries;
+pub mod drills;
 mod error;
 pub mod history;
 pub mod jobs;

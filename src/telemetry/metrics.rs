@@ -31,6 +31,8 @@ pub struct Metrics {
     pub oldest_verification: Gauge,
     /// Kept refs made.
     pub kept_refs: IntCounter,
+    /// Restore drills by outcome.
+    pub drills: IntCounterVec,
     /// What GitHub last said is left, by resource.
     pub github_rate_limit_remaining: IntGaugeVec,
     /// Requests that starkeep made, by service (`github`, `onedev`) and status code.
@@ -107,6 +109,7 @@ impl Metrics {
             mirrors: gauge("starkeep_mirrors", "Mirrors by status.", &["status"])?,
             oldest_verification,
             kept_refs,
+            drills: counter("starkeep_drills_total", "Restore drills.", &["outcome"])?,
             github_rate_limit_remaining: gauge(
                 "starkeep_github_rate_limit_remaining",
                 "Requests left as GitHub last said.",

@@ -167,6 +167,22 @@ impl World {
         self.store()
     }
 
+    /// The database is gone, as if its disk had died; an empty one, or none yet, takes its place.
+    pub async fn lose_database(&mut self) {
+        self.stop().await;
+        self.store = None;
+        let url = match &self._database {
+            Some(_) => {
+                let fresh = postgres::fresh().expect("there was a Postgres before");
+                let url = fresh.url.clone();
+                self._database = Some(fresh);
+                url
+            }
+            None => format!("sqlite://{}", self.folder.path().join(format!("{}.db", Uuid::new_v4())).display()),
+        };
+        self.config.database.url = SecretString::from(url);
+    }
+
     /// Starts the binary on this world.
     pub fn process(&self) -> Process {
         Process::serve(&self.config, self.folder.path())

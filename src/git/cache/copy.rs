@@ -53,7 +53,9 @@ impl Copy {
     /// Opens it, or makes it. What a run that was cut off has left behind goes.
     pub(crate) fn open(path: &Path, mirror: GithubId) -> Result<Self, Trouble> {
         let repository = match Repository::open_bare(path) {
-            Ok(repository) => repository,
+            // Other programs refuse a repository whose HEAD is no reference, though it is of no use here.
+            Ok(repository) if repository.find_reference("HEAD").is_ok() => repository,
+            Ok(_) => return Err(Trouble::Damaged(git2::Error::from_str("HEAD is no reference"))),
             Err(error) if error.code() == ErrorCode::NotFound && !path.exists() => made(path)?,
             Err(error) => return Err(Trouble::Damaged(error)),
         };

@@ -9,6 +9,8 @@ use crate::onedev::{OnedevClient, OnedevError, Project};
 /// Where the mirror should be, by the naming rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
+    /// The upstream that is to be mirrored there.
+    pub upstream: GithubId,
     /// The first choice.
     pub path: ProjectPath,
     /// The second, `name-gh<id>`.
@@ -20,7 +22,7 @@ pub struct Wanted {
 impl Wanted {
     /// The place of a repository by the naming rule.
     pub fn new(naming: &Naming, name: &RepositoryName, id: GithubId, on_conflict: OnConflict) -> Self {
-        Self { path: naming.path(name), suffixed: naming.suffixed(name, id), on_conflict }
+        Self { upstream: id, path: naming.path(name), suffixed: naming.suffixed(name, id), on_conflict }
     }
 }
 
@@ -87,11 +89,18 @@ pub async fn locate(client: &OnedevClient, wanted: &Wanted, known: &Known) -> Re
     let conflict = |path: &ProjectPath, project: &Project| {
         Ok(Placement::Conflict(Conflict { path: path.clone(), project: project.id }))
     };
+    // The project itself may know better than the database, which may be a new one.
+    match client.marked_as(other.id).await? {
+        Some(id) if id == wanted.upstream => return Ok(Placement::Ours(other)),
+        Some(_) if wanted.on_conflict == OnConflict::Adopt => return conflict(&wanted.path, &other),
+        _ => {}
+    }
     match wanted.on_conflict {
         OnConflict::Fail => conflict(&wanted.path, &other),
         OnConflict::Adopt => Ok(Placement::Adopt(other)),
         OnConflict::Suffix => match client.project_at(&wanted.suffixed).await? {
             None => Ok(Placement::Create(wanted.suffixed.clone())),
+            Some(other) if client.marked_as(other.id).await? == Some(wanted.upstream) => Ok(Placement::Ours(other)),
             Some(other) => conflict(&wanted.suffixed, &other),
         },
     }

@@ -9,6 +9,7 @@ mod mirrors;
 #[path = "../../../tests/support/postgres.rs"]
 mod postgres;
 mod races;
+mod states;
 mod tips;
 mod transactions;
 mod writer;

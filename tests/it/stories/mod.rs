@@ -1,5 +1,6 @@
 //! One file for each thing that happens to mirrors.
 
+mod adopt;
 mod alias;
 mod brake;
 mod cached;
@@ -18,6 +19,7 @@ mod onedev;
 mod panic;
 mod processes;
 mod refs;
+mod restore;
 mod retention;
 mod revive;
 mod secrets;

@@ -167,7 +167,7 @@ async fn a_project_that_another_mirror_holds_is_not_adopted() {
     world.star(one).await;
     let refs = world.refs(one).await;
     world.star(other).await;
-    world.assert_error(other, "project_conflict").await;
+    world.assert_error(other, "onedev_conflict").await;
     assert_eq!(world.refs(one).await, refs);
     world.end().await;
 }
