@@ -70,6 +70,8 @@ pub(super) async fn run(given: &Given, order: Order) -> anyhow::Result<u8> {
         Place::Folder(folder) => archive.to_folder(&mirror, &wanted, &folder).await?,
         Place::Remote(url) => {
             let authorization = authorization(given, order.credential.as_deref())?;
+            let clear = url.scheme() == "http" && !config::is_loopback(&url) && authorization.is_some();
+            anyhow::ensure!(!clear, "the credential would go unencrypted over the network; use an https address");
             archive.to_remote(&wanted, Destination { url, authorization }).await?
         }
     };

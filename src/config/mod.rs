@@ -34,6 +34,7 @@ mod values;
 
 pub use layers::LoadOptions;
 pub use problem::{Origin, Problem, Problems};
+pub(crate) use rules::is_loopback;
 pub use values::Shown;
 
 use values::Values;

@@ -123,8 +123,11 @@ impl OnedevClient {
     /// [`OnedevError`]; `Malformed` for more than 1 MiB.
     pub async fn file(&self, project: ProjectId, revision: &str, path: &str) -> Result<Option<Vec<u8>>, OnedevError> {
         let rest: Vec<&str> = std::iter::once("files").chain(revision.split('/')).chain(path.split('/')).collect();
-        let Some(answer) = object(self.send(Call::get(self.repository_url(project, &rest))).await)? else {
-            return Ok(None);
+        let answer = match object(self.send(Call::get(self.repository_url(project, &rest))).await) {
+            Ok(Some(answer)) => answer,
+            // How it refuses a revision that is not there is not known of every version.
+            Ok(None) | Err(OnedevError::Rejected { .. } | OnedevError::Server { .. }) => return Ok(None),
+            Err(error) => return Err(error),
         };
         let body: FileBody = answer.json()?;
         if body.is_partial {

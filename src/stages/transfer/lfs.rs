@@ -3,6 +3,8 @@
 //!
 //! Nothing here fails the git part: what cannot be searched or brought is named in the proof.
 
+use std::sync::Arc;
+
 use tokio::time::Instant;
 
 use super::round::{Run, Tools, View};
@@ -46,6 +48,8 @@ pub(super) struct Lfs {
     due: bool,
     /// Everything was searched before a pack began to stream; the mark is away until its end.
     was_whole: bool,
+    /// Bytes of objects: apart from those of packs, which are counted while objects may be on their way.
+    bytes: Arc<git::Progress>,
 }
 
 /// What is not there at the end.
@@ -58,12 +62,18 @@ pub(super) struct Open {
 impl Lfs {
     pub(super) fn new(tools: &Tools) -> Self {
         let until = Instant::now() + tools.sync.timeout / 2;
-        Self { on: tools.sync.lfs, known: Known::default(), until, due: false, was_whole: false }
+        let bytes = Arc::new(git::Progress::new(&tools.metrics));
+        Self { on: tools.sync.lfs, known: Known::default(), until, due: false, was_whole: false, bytes }
     }
 
     pub(super) fn know(&mut self, known: Known) {
         self.known = known;
         self.due = known.used;
+    }
+
+    /// Bytes of objects that went to OneDev so far.
+    pub(super) fn sent(&self) -> u64 {
+        self.bytes.snapshot().sent
     }
 
     /// Whether packs are searched.
@@ -291,8 +301,8 @@ impl Run<'_> {
             mirror: self.ticket.mirror,
             upstream: Some(endpoint(upstream, Side::Upstream)?),
             target: endpoint(target, Side::Target)?,
-            slots: std::sync::Arc::clone(&tools.lfs),
-            progress: std::sync::Arc::clone(&self.bytes),
+            slots: Arc::clone(&tools.lfs),
+            progress: Arc::clone(&self.lfs.bytes),
         })
     }
 }

@@ -247,7 +247,10 @@ impl Run<'_> {
         loop {
             tokio::select! {
                 done = &mut work => return done,
-                _ = tick.tick() => self.tools.progress.tell(self.ticket.mirror, "transfer", self.bytes.snapshot().sent),
+                _ = tick.tick() => {
+                    let sent = self.bytes.snapshot().sent + self.lfs.sent();
+                    self.tools.progress.tell(self.ticket.mirror, "transfer", sent);
+                }
             }
         }
     }

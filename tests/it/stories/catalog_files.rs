@@ -72,7 +72,7 @@ async fn an_asset_that_is_not_what_its_digest_says_is_refused_and_named(world: W
     let bad = world.github().asset(id, release, "bad.zip", b"what was promised", true).unwrap();
     let gone = world.github().asset(id, release, "gone.zip", b"never found", true).unwrap();
     // The same length, other bytes; and one that the store has lost.
-    let lie = Fault::answer(200, "what was deliverd");
+    let lie = Fault::answer(200, "what was delivered");
     world.github().fail(Trigger::next(On::Rest).path(&format!("/_files/asset-{bad}")).always(), lie);
     world.github().fail(Trigger::next(On::Rest).path(&format!("/_files/asset-{gone}")).always(), Fault::answer(404, "gone"));
     world.star(id).await;
