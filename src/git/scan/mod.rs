@@ -6,7 +6,7 @@
 //!
 //! A delta is looked at without its base where that settles it: a small file that is made of a base
 //! without any pointer's text in it, and of inserted bytes without it, is no pointer. Deltas on objects
-//! that are not in the pack (thin packs) are put aside until [`settle`] has asked for those. Whatever is
+//! that are not in the pack (thin packs) are put aside until [`settle()`] has asked for those. Whatever is
 //! left in doubt makes the findings incomplete, and a pack of small files only is asked for instead.
 
 mod delta;
