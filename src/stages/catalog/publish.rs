@@ -28,7 +28,7 @@ const MOST_UNITS: usize = 5_000;
 /// Units read from the database at once, fewer if their texts are long.
 const AT_ONCE: usize = 100;
 /// So long. Bytes.
-const TEXT_AT_ONCE: usize = 2 << 20;
+const TEXT_AT_ONCE: usize = 512 << 10;
 /// Units written down in one transaction: other writers must not wait long.
 const RECORDED_AT_ONCE: usize = 200;
 
