@@ -335,6 +335,37 @@ pub fn there(
     rows.into_iter().map(|it| Ok(LfsObject::try_from(it)?.pointer)).collect()
 }
 
+/// Which of these should be there: of the repository or of its catalog.
+///
+/// # Errors
+/// Those of the database.
+pub fn there_among(c: &mut Connection, mirror: MirrorId, objects: &[Pointer]) -> Result<Vec<Pointer>, StoreError> {
+    let sql = format!(
+        "WITH given AS ({}) SELECT a AS oid, CAST(b AS BIGINT) AS size FROM given WHERE EXISTS ( \
+           SELECT 1 FROM lfs_objects AS o WHERE o.mirror_id = mirror AND o.oid = a AND o.size = CAST(b AS BIGINT) \
+             AND o.state = 'there') OR EXISTS ( \
+           SELECT 1 FROM catalog_assets AS k WHERE k.mirror_id = mirror AND k.digest = a \
+             AND k.size = CAST(b AS BIGINT) AND k.is_there)",
+        given(c)
+    );
+    let json = serde_json::to_string(&keys(objects)).map_err(|e| StoreError::Refused(e.to_string()))?;
+    let rows: Vec<Known> =
+        diesel::sql_query(sql).bind::<Text, _>(mirror.to_string()).bind::<Text, _>(json).load(&mut c.db)?;
+    let read = |it: Known| {
+        let oid = it.oid.parse().map_err(|e| StoreError::Corrupt(format!("{e}")))?;
+        Ok(Pointer { oid, size: u64::try_from(it.size).unwrap_or_default() })
+    };
+    rows.into_iter().map(read).collect()
+}
+
+#[derive(QueryableByName)]
+struct Known {
+    #[diesel(sql_type = Text)]
+    oid: String,
+    #[diesel(sql_type = BigInt)]
+    size: i64,
+}
+
 /// Objects of a mirror by id.
 ///
 /// # Errors
@@ -353,14 +384,18 @@ fn keys(objects: &[Pointer]) -> Vec<(String, String)> {
     objects.iter().map(|it| (it.oid.to_string(), it.size.to_string())).collect()
 }
 
-/// Runs one statement over `given (mirror, a, b)`, some thousand at once.
-fn each(c: &mut Connection, mirror: MirrorId, rows: &[(String, String)], statement: &str) -> Result<(), StoreError> {
-    let source = if c.is_postgres() {
+/// A query that takes a JSON array of pairs, `$2`, apart: `(mirror, a, b)` for each.
+fn given(c: &Connection) -> &'static str {
+    if c.is_postgres() {
         "SELECT $1::text AS mirror, r->>0 AS a, r->>1 AS b FROM json_array_elements($2::json) AS r"
     } else {
         "SELECT $1 AS mirror, value->>0 AS a, value->>1 AS b FROM json_each($2)"
-    };
-    let statement = format!("WITH given AS ({source}) {statement}");
+    }
+}
+
+/// Runs one statement over `given (mirror, a, b)`, some thousand at once.
+fn each(c: &mut Connection, mirror: MirrorId, rows: &[(String, String)], statement: &str) -> Result<(), StoreError> {
+    let statement = format!("WITH given AS ({}) {statement}", given(c));
     for some in rows.chunks(AT_ONCE) {
         let json = serde_json::to_string(some).map_err(|e| StoreError::Refused(e.to_string()))?;
         diesel::sql_query(&statement)
