@@ -19,7 +19,7 @@ use crate::process::starkeep;
 use crate::world::{World, on_both};
 
 /// Every LFS object that stands below a restored repository, by its id.
-fn objects(folder: &Path) -> BTreeSet<String> {
+pub fn objects(folder: &Path) -> BTreeSet<String> {
     let (mut open, mut found) = (vec![folder.join("lfs")], BTreeSet::new());
     while let Some(folder) = open.pop() {
         for entry in std::fs::read_dir(folder).into_iter().flatten() {
@@ -37,11 +37,11 @@ fn objects(folder: &Path) -> BTreeSet<String> {
     found
 }
 
-fn oids(contents: &[&[u8]]) -> BTreeSet<String> {
+pub fn oids(contents: &[&[u8]]) -> BTreeSet<String> {
     contents.iter().map(|it| Pointer::of(it).oid.to_string()).collect()
 }
 
-fn tip(folder: &Path, name: &str) -> String {
+pub fn tip(folder: &Path, name: &str) -> String {
     git(folder, &["rev-parse", name]).trim().to_owned()
 }
 
@@ -75,7 +75,7 @@ impl World {
     }
 
     /// A copy of upstream's wiki as it is now.
-    fn copy_of_wiki(&self, id: GithubId, name: &str) -> PathBuf {
+    pub fn copy_of_wiki(&self, id: GithubId, name: &str) -> PathBuf {
         let copy = self.folder.path().join(name);
         let from = self.github().wiki_dir(id).unwrap();
         git(self.folder.path(), &["clone", "-q", "--mirror", from.to_str().unwrap(), copy.to_str().unwrap()]);
@@ -102,7 +102,7 @@ impl World {
     }
 
     /// Everything is changed upstream and half of it deleted; the mirror follows. Gives the new LFS object.
-    async fn upheaval(&self, id: GithubId) -> Vec<u8> {
+    pub async fn upheaval(&self, id: GithubId) -> Vec<u8> {
         let github = self.github();
         let new = noise(4, 5_000);
         github.force_branch(id, "main").unwrap();
