@@ -184,6 +184,39 @@ async fn an_object_that_onedev_lost_is_named_and_the_next_run_brings_that_one_al
 }
 }
 
+on_both! {
+async fn a_tip_that_onedev_lost_is_named_and_the_rest_comes_back(world: World) {
+    let mut world = world.with_all();
+    let (id, _) = world.populated_one().await;
+    world.upheaval(id).await;
+    let (kept, path) = (world.kept(id).await, world.path(id).await);
+    let lost = kept.iter().find(|it| it.name.as_str() == "refs/heads/going").unwrap().clone();
+    let folder = world.onedev().repo_dir(&path).unwrap();
+    git(&folder, &["update-ref", "-d", lost.kept_ref.as_str()]);
+    let (code, out, _) = run(&world, &["drill"]);
+    assert!(code == Some(1) && out.contains(&format!("{} does not stand", lost.kept_ref)), "{out}");
+    git(&folder, &["reflog", "expire", "--expire=now", "--all"]);
+    git(&folder, &["gc", "--quiet", "--prune=now"]);
+
+    let refs = |told: &Value| (told["refs"].as_u64().unwrap(), told["kept"].as_u64().unwrap());
+    let (code, told, err) = world.restore(&["--to", "it.git"]);
+    assert_eq!((code, told["refused"].as_array().map(Vec::len), refs(&told)), (Some(1), Some(1), (6, 2)), "{told}{err}");
+    assert!(err.contains(lost.kept_ref.as_str()) && err.contains(&lost.oid.to_string()), "{err}");
+    assert_fsck(&world.folder.path().join("it.git"));
+    world.onedev().create_project("rescued").unwrap();
+    world.onedev().create_project("rescued.wiki").unwrap();
+    let credential = world.folder.path().join("credential");
+    std::fs::write(&credential, world.config.onedev.token.as_ref().unwrap().expose_secret()).unwrap();
+    let (to, reference) =
+        (format!("{}/rescued.git", world.onedev().url().trim_end_matches('/')), format!("file:{}", credential.display()));
+    let (code, told, err) = world.restore(&["--to", &to, "--credential", &reference]);
+    // And the name that OneDev refuses.
+    assert_eq!((code, told["refused"].as_array().map(Vec::len), refs(&told)), (Some(1), Some(2), (6, 2)), "{told}{err}");
+    assert_eq!(told["lost"], Value::Array(Vec::new()), "{told}");
+    world.end().await;
+}
+}
+
 #[actix::test]
 async fn a_restore_that_was_killed_goes_on_with_the_objects_that_it_had() {
     let mut world = super::tools::world().with_all();
