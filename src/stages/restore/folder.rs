@@ -166,8 +166,15 @@ async fn take(
 
 /// Takes the refs away whose objects are not to be had; names them.
 pub(super) fn without(refs: &mut RefMap, gone: &BTreeSet<Oid>) -> Vec<(String, String)> {
-    let lost = refs.extract_if(.., |_, oid| gone.contains(oid));
-    lost.map(|(name, oid)| (name.to_string(), format!("OneDev does not have its object {oid}"))).collect()
+    let mut lost = Vec::new();
+    refs.retain(|name, oid| {
+        let is_gone = gone.contains(oid);
+        if is_gone {
+            lost.push((name.to_string(), format!("OneDev does not have its object {oid}")));
+        }
+        !is_gone
+    });
+    lost
 }
 
 fn room(work: &Workshop, name: &str) -> Result<PathBuf, Failure> {

@@ -125,7 +125,8 @@ impl<'a> Way<'a> {
         };
         let Ready { all, order, mut prepared, mut refused } =
             self.prepare(&relay, all.clone(), of.and_then(|it| it.head.as_ref())).await?;
-        let found = match prepared.take_findings().filter(|_| all.keys().all(|it| !self.standing.contains_key(it))) {
+        let anew = all.keys().all(|it| !self.standing.contains_key(it));
+        let found = match prepared.take_findings().await.filter(|_| anew) {
             Some(found) => git::settle(&self.from, &order.wants, &order.haves, found).await?,
             None => self.search(&all).await?,
         };

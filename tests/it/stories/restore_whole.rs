@@ -284,6 +284,32 @@ async fn objects_wiki_and_catalog_go_onto_another_server_too() {
     world.end().await;
 }
 
+#[actix::test]
+async fn objects_go_onto_a_server_that_wants_their_uploads_verified() {
+    let mut world = super::tools::world().with_all();
+    let (_, contents) = world.populated_one().await;
+    let other = world.github().create_repository("rescued", "odd").unwrap();
+    let credential = world.folder.path().join("credential");
+    std::fs::write(&credential, world.github().token()).unwrap();
+    let (to, reference) = (
+        format!("{}/rescued/odd.git", world.github().git_url().trim_end_matches('/')),
+        format!("file:{}", credential.display()),
+    );
+    let (code, told, err) = world.restore(&["--to", &to, "--credential", &reference]);
+    // A wiki there begins with a page that somebody writes.
+    assert_eq!(
+        (code, told["lost"][0]["what"].as_str(), &told["refused"]),
+        (Some(1), Some("wiki"), &Value::Array(Vec::new())),
+        "{told}{err}"
+    );
+    assert_eq!((&told["lfs"]["objects"], &told["lfs"]["missing_count"]), (&3.into(), &0.into()), "{told}");
+    for content in &contents {
+        let have = world.github().lfs_object(other, Pointer::of(content).oid).unwrap();
+        assert!(have.as_ref() == Some(content));
+    }
+    world.end().await;
+}
+
 #[test]
 fn no_credential_goes_in_clear_over_a_network() {
     let world = super::tools::world();
