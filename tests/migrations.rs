@@ -90,6 +90,13 @@ mod tests {
                  VALUES ('m', 't', 'ok', 1, 3, 200, 5);",
         ),
         ("0009_transports", "UPDATE upstreams SET network_id = 8;"),
+        (
+            "0010_restore",
+            "INSERT INTO catalog_commits (mirror_id, at, oid) VALUES ('m', 't', 'oid');
+             INSERT INTO ref_changes (mirror_id, part, ref, new, at) VALUES ('m', 'wiki', 'refs/heads/main', 'oid', 't');
+             INSERT INTO states (mirror_id, part, at, digest, last_change) VALUES ('m', 'wiki', 't', 'digest', 2);
+             UPDATE drills SET lfs_objects = 2, lfs_bytes = 7, lfs_unread = 1;",
+        ),
     ];
 
     const SQLITE_COLUMNS: &str = "SELECT t.name || '.' || c.name || CASE c.\"notnull\" WHEN 1 THEN '' ELSE '?' END AS text \

@@ -1,6 +1,7 @@
 //! One file for each thing that happens to mirrors.
 
 mod adopt;
+mod adopt_whole;
 mod alias;
 mod brake;
 mod cached;
@@ -20,6 +21,7 @@ mod panic;
 mod processes;
 mod refs;
 mod restore;
+mod restore_whole;
 mod retention;
 mod revive;
 mod secrets;

@@ -4,6 +4,8 @@
 //! written, before its first byte goes out. After a crash an object that is still `uploading` is not
 //! believed, whatever OneDev says of it. Many go in one statement, as JSON that the database takes apart.
 
+mod told;
+
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
@@ -21,6 +23,9 @@ use super::page::{Page, Window};
 use super::prepared::Prepare as _;
 use super::schema::{lfs_garbage, lfs_objects, lfs_scans};
 use super::{clipped, time};
+
+pub(super) use told::tell;
+pub use told::{listed, there_among};
 
 /// The origin of objects that files of the repository name: those that a sync brings.
 pub const POINTER: &str = "pointer";
@@ -353,14 +358,18 @@ fn keys(objects: &[Pointer]) -> Vec<(String, String)> {
     objects.iter().map(|it| (it.oid.to_string(), it.size.to_string())).collect()
 }
 
-/// Runs one statement over `given (mirror, a, b)`, some thousand at once.
-fn each(c: &mut Connection, mirror: MirrorId, rows: &[(String, String)], statement: &str) -> Result<(), StoreError> {
-    let source = if c.is_postgres() {
+/// A query that takes a JSON array of pairs, `$2`, apart: `(mirror, a, b)` for each.
+fn given(c: &Connection) -> &'static str {
+    if c.is_postgres() {
         "SELECT $1::text AS mirror, r->>0 AS a, r->>1 AS b FROM json_array_elements($2::json) AS r"
     } else {
         "SELECT $1 AS mirror, value->>0 AS a, value->>1 AS b FROM json_each($2)"
-    };
-    let statement = format!("WITH given AS ({source}) {statement}");
+    }
+}
+
+/// Runs one statement over `given (mirror, a, b)`, some thousand at once.
+fn each(c: &mut Connection, mirror: MirrorId, rows: &[(String, String)], statement: &str) -> Result<(), StoreError> {
+    let statement = format!("WITH given AS ({}) {statement}", given(c));
     for some in rows.chunks(AT_ONCE) {
         let json = serde_json::to_string(some).map_err(|e| StoreError::Refused(e.to_string()))?;
         diesel::sql_query(&statement)
