@@ -90,6 +90,11 @@ mod tests {
                  VALUES ('m', 't', 'ok', 1, 3, 200, 5);",
         ),
         ("0009_transports", "UPDATE upstreams SET network_id = 8;"),
+        (
+            "0011_lfs_reach",
+            "UPDATE lfs_objects SET reachable = FALSE;
+             UPDATE lfs_scans SET doubted = FALSE, elsewhere = 'at another server lfs.example.org';",
+        ),
     ];
 
     const SQLITE_COLUMNS: &str = "SELECT t.name || '.' || c.name || CASE c.\"notnull\" WHEN 1 THEN '' ELSE '?' END AS text \

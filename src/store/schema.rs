@@ -365,6 +365,7 @@ diesel::table! {
         reason -> Nullable<Text>,
         attempts -> Integer,
         next_try_at -> Nullable<Text>,
+        reachable -> Bool,
     }
 }
 
@@ -380,6 +381,8 @@ diesel::table! {
     lfs_scans (mirror_id) {
         mirror_id -> Text,
         whole -> Bool,
+        doubted -> Bool,
+        elsewhere -> Nullable<Text>,
     }
 }
 

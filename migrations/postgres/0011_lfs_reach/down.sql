@@ -1,0 +1,3 @@
+ALTER TABLE lfs_scans DROP COLUMN elsewhere;
+ALTER TABLE lfs_scans DROP COLUMN doubted;
+ALTER TABLE lfs_objects DROP COLUMN reachable;
