@@ -112,7 +112,7 @@ impl App {
             drills: orchestrator::Drills {
                 restore: archive::tools(&config, &store, &metrics)?,
                 every: config.drill.interval.map(|it| (it, config.drill.sample)),
-                scratch: config.sync.spool_dir.clone(),
+                bounds: archive::bounds(&config),
             },
             history: config.sync.history,
             max_bytes: config.sync.max_bytes,

@@ -1,6 +1,6 @@
 //! Adoption, restoring and drills for the command line: the adapters without the actors.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use rand::seq::IndexedRandom as _;
@@ -13,21 +13,24 @@ use crate::git;
 use crate::github::GithubClient;
 use crate::onedev::OnedevClient;
 use crate::stages::adopt::{self, Rules};
-use crate::stages::restore::{self, Restored, Wanted, drill, folder, plan, remote};
+use crate::stages::restore::drill::Bounds;
+use crate::stages::restore::{self, drill, folder, plan, remote};
 use crate::store::drills::{self, Drill};
 use crate::store::mirrors::{self, Mirror, Proven};
 use crate::store::{Store, jobs};
 use crate::telemetry::metrics::Metrics;
 
 pub use crate::stages::adopt::{Adopted, Line};
-pub use crate::stages::restore::remote::Destination;
+pub use crate::stages::restore::folder::wiki_of as wiki_folder;
+pub use crate::stages::restore::remote::{Destination, wiki_of as wiki_address};
+pub use crate::stages::restore::{Moved, Restored, Wanted};
 
 /// What reads OneDev for a person, beside a service that may run on the same database.
 pub struct Archive {
     /// State.
     pub store: Store,
     tools: restore::Tools,
-    scratch: Option<PathBuf>,
+    bounds: Bounds,
 }
 
 impl Archive {
@@ -38,7 +41,7 @@ impl Archive {
     pub async fn open(config: &Config) -> anyhow::Result<Self> {
         let store = open_store(config).await?;
         let tools = tools(config, &store, &Metrics::new()?)?;
-        Ok(Self { store, tools, scratch: config.sync.spool_dir.clone() })
+        Ok(Self { store, tools, bounds: bounds(config) })
     }
 
     /// What a mirror held when it was last proven, or at a time.
@@ -49,20 +52,26 @@ impl Archive {
         Ok(plan::wanted(&self.store, mirror, at).await?)
     }
 
-    /// Restores into a folder.
+    /// Restores into a folder, and a wiki into another.
     ///
     /// # Errors
-    /// When the folder holds something else, or OneDev cannot be read.
-    pub async fn to_folder(&self, mirror: &Mirror, wanted: &Wanted, to: &Path) -> anyhow::Result<Restored> {
-        Ok(folder::restore(&self.tools, mirror.github_id, wanted, to).await?)
+    /// When a folder holds something else, or OneDev cannot be read.
+    pub async fn to_folder(
+        &self,
+        mirror: &Mirror,
+        wanted: &Wanted,
+        to: &Path,
+        wiki: &Path,
+    ) -> anyhow::Result<Restored> {
+        Ok(folder::restore(&self.tools, mirror.github_id, wanted, to, wiki).await?)
     }
 
-    /// Restores onto a git server.
+    /// Restores onto a git server, a wiki to an address of its own.
     ///
     /// # Errors
     /// When the repository there is not empty, or one of the servers fails.
-    pub async fn to_remote(&self, wanted: &Wanted, to: Destination) -> anyhow::Result<Restored> {
-        Ok(remote::restore(&self.tools, wanted, to).await?)
+    pub async fn to_remote(&self, wanted: &Wanted, to: &Destination, wiki: &Destination) -> anyhow::Result<Restored> {
+        Ok(remote::restore(&self.tools, wanted, to, wiki).await?)
     }
 
     /// Restores a mirror on trial.
@@ -70,7 +79,7 @@ impl Archive {
     /// # Errors
     /// When OneDev cannot be read, or the temporary folder not be written.
     pub async fn drill(&self, mirror: &Mirror) -> anyhow::Result<Drill> {
-        Ok(drill::drill(&self.tools, mirror, self.scratch.clone()).await?)
+        Ok(drill::drill(&self.tools, mirror, &self.bounds).await?)
     }
 
     /// Some mirrors by chance, of those that can be restored.
@@ -84,6 +93,11 @@ impl Archive {
             self.store.read(move |c| chosen.iter().map(|it| mirrors::find(c, *it)).collect::<Result<Vec<_>, _>>());
         Ok(found.await?.into_iter().flatten().collect())
     }
+}
+
+/// How much a drill does, and where.
+pub(super) fn bounds(config: &Config) -> Bounds {
+    Bounds { scratch: config.sync.spool_dir.clone(), lfs_bytes: config.drill.lfs_bytes }
 }
 
 /// What restoring works with.

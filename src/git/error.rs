@@ -12,6 +12,8 @@ pub enum Side {
     Upstream,
     /// The server that is pushed to.
     Target,
+    /// A server of somebody's choice, onto which a mirror is restored.
+    Elsewhere,
 }
 
 impl std::fmt::Display for Side {
@@ -19,6 +21,7 @@ impl std::fmt::Display for Side {
         f.write_str(match self {
             Self::Upstream => "upstream",
             Self::Target => "OneDev",
+            Self::Elsewhere => "the other server",
         })
     }
 }
@@ -245,6 +248,7 @@ fn pins(side: Side) -> &'static str {
     match side {
         Side::Upstream => "github.ssh_host_keys",
         Side::Target => "onedev.ssh_host_keys",
+        Side::Elsewhere => "known_hosts",
     }
 }
 

@@ -4,7 +4,7 @@
 //! Packs come from [`super::upstream`] and are indexed by libgit2, which computes the name of every object.
 //! Everything blocks and so runs off the runtime's threads.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use super::error::WireError;
 use super::objects::oid;
 use super::pack::Pack;
+use crate::domain::lfs::{POINTER_LIMIT, Pointer};
 use crate::domain::refs::{Oid, RefMap, RefName};
 
 /// Pieces of a pack between the network and the index.
@@ -123,6 +124,14 @@ impl LocalRepository {
         self.blocking(|folder| check(&Repository::open_bare(folder)?)).await
     }
 
+    /// The LFS objects that small files of any object here name, each once.
+    ///
+    /// # Errors
+    /// [`WireError::Spool`].
+    pub async fn pointers(&self) -> Result<BTreeSet<Pointer>, WireError> {
+        self.blocking(|folder| pointers(&Repository::open_bare(folder)?)).await
+    }
+
     /// Every ref, HEAD aside.
     ///
     /// # Errors
@@ -207,6 +216,28 @@ fn versions(repository: &Repository, tip: Oid, files: &[&str], most: usize) -> R
         next = commit.parent_id(0).ok();
     }
     Ok(out)
+}
+
+fn pointers(repository: &Repository) -> Result<BTreeSet<Pointer>, git2::Error> {
+    let odb = repository.odb()?;
+    let (mut found, mut wrong) = (BTreeSet::new(), None);
+    let mut look = |id: &git2::Oid| -> Result<(), git2::Error> {
+        let (size, kind) = odb.read_header(*id)?;
+        if kind == ObjectType::Blob
+            && size < POINTER_LIMIT
+            && let Ok(pointer) = Pointer::parse(odb.read(*id)?.data())
+            && !pointer.is_empty()
+        {
+            found.insert(pointer);
+        }
+        Ok(())
+    };
+    odb.foreach(|id| {
+        wrong = look(id).err();
+        wrong.is_none()
+    })
+    .or_else(|error| if error.code() == git2::ErrorCode::User { Ok(()) } else { Err(error) })?;
+    wrong.map_or(Ok(found), Err)
 }
 
 /// What is still to be looked at.

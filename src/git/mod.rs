@@ -66,7 +66,8 @@ pub use error::{Side, WireError};
 pub use fetch::FetchOptions;
 pub use haves::{MAX_HAVES, haves, wants};
 pub use lfs::{
-    Answer, Claim, Claims, Download, LfsEndpoint, Link, MOST_AT_ONCE, ObjectError, Operation, Source, Standing, measure,
+    Answer, Claim, Claims, Download, LfsEndpoint, Link, MOST_AT_ONCE, ObjectError, ObjectFolder, Operation, Source,
+    Standing, measure,
 };
 pub use listing::{Advertisement, ReceiveAdvertisement, Version};
 pub use local::{Checked, LocalRepository, Version as FileVersion};

@@ -5,6 +5,9 @@
 //! believed, whatever OneDev says of it. Many go in one statement, as JSON that the database takes apart.
 
 pub mod reach;
+mod standing;
+
+pub use standing::{there, there_among};
 
 use std::collections::BTreeMap;
 
@@ -316,28 +319,6 @@ pub fn next_try(c: &mut Connection, mirror: MirrorId, now: DateTime<Utc>) -> Res
     time::some(first.as_deref())
 }
 
-/// Objects that are there, by id behind `after`.
-///
-/// # Errors
-/// Those of the database.
-pub fn there(
-    c: &mut Connection,
-    mirror: MirrorId,
-    after: Option<Pointer>,
-    limit: u32,
-) -> Result<Vec<Pointer>, StoreError> {
-    let mut query = lfs_objects::table
-        .filter(lfs_objects::mirror_id.eq(mirror.to_string()))
-        .filter(lfs_objects::state.eq(ObjectState::There.as_str()))
-        .select(Row::as_select())
-        .into_boxed();
-    if let Some(after) = after {
-        query = query.filter(lfs_objects::oid.gt(after.oid.to_string()));
-    }
-    let rows: Vec<Row> = query.order(lfs_objects::oid.asc()).limit(i64::from(limit)).load(&mut c.db)?;
-    rows.into_iter().map(|it| Ok(LfsObject::try_from(it)?.pointer)).collect()
-}
-
 /// Objects of a mirror by id and size.
 ///
 /// # Errors
@@ -360,14 +341,18 @@ fn keys(objects: &[Pointer]) -> Vec<(String, String)> {
     objects.iter().map(|it| (it.oid.to_string(), it.size.to_string())).collect()
 }
 
-/// Runs one statement over `given (mirror, a, b)`, some thousand at once.
-fn each(c: &mut Connection, mirror: MirrorId, rows: &[(String, String)], statement: &str) -> Result<(), StoreError> {
-    let source = if c.is_postgres() {
+/// A query that takes a JSON array of pairs, `$2`, apart: `(mirror, a, b)` for each.
+fn given(c: &Connection) -> &'static str {
+    if c.is_postgres() {
         "SELECT $1::text AS mirror, r->>0 AS a, r->>1 AS b FROM json_array_elements($2::json) AS r"
     } else {
         "SELECT $1 AS mirror, value->>0 AS a, value->>1 AS b FROM json_each($2)"
-    };
-    let statement = format!("WITH given AS ({source}) {statement}");
+    }
+}
+
+/// Runs one statement over `given (mirror, a, b)`, some thousand at once.
+fn each(c: &mut Connection, mirror: MirrorId, rows: &[(String, String)], statement: &str) -> Result<(), StoreError> {
+    let statement = format!("WITH given AS ({}) {statement}", given(c));
     for some in rows.chunks(AT_ONCE) {
         let json = serde_json::to_string(some).map_err(|e| StoreError::Refused(e.to_string()))?;
         diesel::sql_query(&statement)

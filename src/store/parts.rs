@@ -18,7 +18,7 @@ use super::connection::Connection;
 use super::error::StoreError;
 use super::mirrors::{Failure, Project, Proof, Proven, mirror_id, oid};
 use super::schema::{jobs, mirrors, parts, tips};
-use super::{clipped, time};
+use super::{clipped, history, time};
 
 /// A part as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -241,6 +241,7 @@ pub fn set_project(
 pub fn forget_project(c: &mut Connection, id: PartId, now: DateTime<Utc>) -> Result<bool, StoreError> {
     let its = tips::table.filter(tips::mirror_id.eq(id.mirror.to_string())).filter(tips::part.eq(id.part.as_str()));
     diesel::delete(its).execute(&mut c.db)?;
+    history::forget(c, id)?;
     update!(
         c,
         id,
@@ -266,6 +267,7 @@ pub fn record_proof(c: &mut Connection, id: PartId, it: &Proven) -> Result<bool,
     let not_level = serde_json::to_string(&it.not_level).map_err(|e| StoreError::Refused(e.to_string()))?;
     let state = if it.not_level.is_empty() { PartState::Healthy } else { PartState::Partial };
     update!(c, id, at, [parts::first_proof_at.is_null()], parts::first_proof_at.eq(Some(time::text(at))))?;
+    history::note_state(c, id, &it.digest, it.upstream_head.as_ref(), at)?;
     update!(
         c,
         id,

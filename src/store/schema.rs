@@ -103,6 +103,7 @@ diesel::table! {
     ref_changes (id) {
         id -> BigInt,
         mirror_id -> Text,
+        part -> Text,
         #[sql_name = "ref"]
         name -> Text,
         old -> Nullable<Text>,
@@ -115,6 +116,7 @@ diesel::table! {
     states (id) {
         id -> BigInt,
         mirror_id -> Text,
+        part -> Text,
         at -> Text,
         digest -> Text,
         head -> Nullable<Text>,
@@ -133,6 +135,9 @@ diesel::table! {
         bytes -> BigInt,
         millis -> BigInt,
         problem -> Nullable<Text>,
+        lfs_objects -> BigInt,
+        lfs_bytes -> BigInt,
+        lfs_unread -> BigInt,
     }
 }
 
@@ -321,6 +326,14 @@ diesel::table! {
         mirror_id -> Text,
         what -> Text,
         number -> BigInt,
+    }
+}
+
+diesel::table! {
+    catalog_commits (mirror_id, at) {
+        mirror_id -> Text,
+        at -> Text,
+        oid -> Text,
     }
 }
 

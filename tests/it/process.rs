@@ -45,6 +45,7 @@ pub fn starkeep(config: &Config, folder: &std::path::Path) -> Command {
         set("SYNC__ENGINE", config.sync.engine.name().to_owned());
         set("SYNC__CACHE_DIR", folder.display().to_string());
     }
+    set("DRILL__LFS_BYTES", config.drill.lfs_bytes.to_string());
     set("SYNC__METADATA", config.sync.metadata.to_string());
     set("RETRY__BASE", format!("{}ms", config.retry.base.as_millis()));
     set("RETRY__CAP", format!("{}ms", config.retry.cap.as_millis()));

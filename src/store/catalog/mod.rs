@@ -6,6 +6,7 @@
 //! which runs once at a time for a mirror; events leave a wish with [`todo::wish`].
 
 pub mod assets;
+pub mod commits;
 pub mod entries;
 pub mod feeds;
 pub mod items;

@@ -229,7 +229,8 @@ pub fn stand(
             catalogs::intent_tree.eq(None::<String>),
         ))
         .execute(&mut c.db)?;
-    if let Some(made) = made {
+    if let (Some(made), Some((commit, _))) = (made, tip) {
+        super::commits::note(c, mirror, commit, made)?;
         diesel::update(row)
             .set((catalogs::commits.eq(catalogs::commits + 1), catalogs::changed_at.eq(Some(time::text(made)))))
             .execute(&mut c.db)?;
@@ -289,8 +290,8 @@ pub fn settle_error(c: &mut Connection, mirror: MirrorId) -> Result<(), StoreErr
     Ok(())
 }
 
-/// Forgets everything that is known of a catalog, as if the database had been lost. What stands in OneDev
-/// stays, and becomes the parent of what is written next.
+/// Forgets everything that is known of a catalog, as if the database had been lost, but for which commit stood
+/// when. What stands in OneDev stays, and becomes the parent of what is written next.
 ///
 /// # Errors
 /// Those of the database.

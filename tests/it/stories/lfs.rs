@@ -13,7 +13,7 @@ use crate::world::{FAN, World, on_both};
 const BATCH: &str = "info/lfs/objects/batch";
 
 /// So many bytes that nothing compresses, the same each time.
-fn noise(seed: u64, length: usize) -> Vec<u8> {
+pub fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut it = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut next = || {
         it ^= it << 13;
@@ -25,7 +25,7 @@ fn noise(seed: u64, length: usize) -> Vec<u8> {
 }
 
 impl World {
-    async fn assert_object(&self, id: GithubId, content: &[u8]) {
+    pub async fn assert_object(&self, id: GithubId, content: &[u8]) {
         let have = self.onedev().lfs_object(&self.path(id).await, Pointer::of(content).oid).unwrap();
         assert!(have.as_deref() == Some(content), "the object is not there as it should be");
     }

@@ -21,6 +21,7 @@ mod panic;
 mod processes;
 mod refs;
 mod restore;
+mod restore_whole;
 mod retention;
 mod revive;
 mod secrets;

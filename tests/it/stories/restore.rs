@@ -13,13 +13,13 @@ use super::tools::{MAIN, git, mirrored};
 use crate::world::{World, on_both};
 
 /// Every ref, but for those of a beginning.
-fn listed(folder: &Path, without: &str) -> String {
+pub fn listed(folder: &Path, without: &str) -> String {
     let all = git(folder, &["for-each-ref"]);
     all.lines().filter(|it| !it.contains(without)).map(|it| format!("{it}\n")).collect()
 }
 
 /// Every ref and every object that the refs need, starkeep's own ones aside, and HEAD.
-fn shape(folder: &Path) -> (String, Vec<String>, String) {
+pub fn shape(folder: &Path) -> (String, Vec<String>, String) {
     let refs = listed(folder, "refs/starkeep/");
     let mut objects: Vec<String> = git(folder, &["rev-list", "--objects", "--exclude=refs/starkeep/*", "--all"])
         .lines()
@@ -31,7 +31,7 @@ fn shape(folder: &Path) -> (String, Vec<String>, String) {
 
 impl World {
     /// A repository with much that is odd in it.
-    fn odd_repository(&self) -> GithubId {
+    pub fn odd_repository(&self) -> GithubId {
         let id = self.repository("octo", "odd");
         let tip = self.github().commit(id, "main", "folder/file", "text").unwrap();
         self.github().annotated_tag(id, "v1", tip).unwrap();
@@ -47,7 +47,7 @@ impl World {
     }
 
     /// A copy of upstream as it is now.
-    fn copy_of(&self, id: GithubId, name: &str) -> PathBuf {
+    pub fn copy_of(&self, id: GithubId, name: &str) -> PathBuf {
         let copy = self.folder.path().join(name);
         let from = self.github().repo_dir(id).unwrap();
         git(self.folder.path(), &["clone", "-q", "--mirror", from.to_str().unwrap(), copy.to_str().unwrap()]);

@@ -14,7 +14,7 @@ use starkeep::domain::refs::{self, Head, Oid, RefMap, RefName};
 use starkeep::store::{kept, lfs, parts};
 
 use super::github;
-use crate::stories::catalog::META;
+use crate::stories::catalog::{META, files};
 use crate::stories::tools::git;
 use crate::world::World;
 
@@ -85,7 +85,7 @@ impl Repository {
     }
 
     /// A restored repository is this one: refs, HEAD, and the content of every object that they need.
-    pub fn assert_is(&self, folder: &Path) {
+    fn assert_is(&self, folder: &Path) {
         let is_own = |it: &RefName| it.as_str().starts_with("refs/starkeep/");
         let restored: RefMap = all_refs(folder).into_iter().filter(|(name, _)| !is_own(name)).collect();
         assert_eq!(restored, self.refs);
@@ -134,8 +134,8 @@ pub async fn assert_level(world: &World, id: GithubId) -> State {
         git(folder, &["fsck", "--full", "--no-dangling"]);
     }
     let told = github::read(world, id).await;
-    let files = world.files(id).await;
-    told.assert_is(&files);
+    let tree = world.files(id).await;
+    told.assert_is(&tree);
     let mut lfs: BTreeMap<LfsOid, Vec<u8>> = told.files.into_values().map(|it| (LfsOid::of(&it), it)).collect();
     for pointer in code.pointers(&here) {
         let content = std::fs::read(here.join("lfs/objects").join(pointer.oid.to_string())).unwrap();
@@ -145,7 +145,7 @@ pub async fn assert_level(world: &World, id: GithubId) -> State {
     assert_objects(world, id, &lfs).await;
     let meta = world.catalog(id).await.tip.expect("it was written");
     assert_eq!(world.refs(id).await.get(&RefName::new(META).unwrap()), Some(&meta));
-    State { at: Utc::now().to_rfc3339(), code, wiki, lfs, meta, files }
+    State { at: Utc::now().to_rfc3339(), code, wiki, lfs, meta, files: tree }
 }
 
 /// Refs under their own names, and those alone that OneDev refuses under their aliases.
@@ -203,8 +203,28 @@ impl State {
         assert_eq!(world.files_at(id, &self.meta.to_string()).await, self.files);
     }
 
-    /// A folder that this state was restored into holds it byte for byte.
-    pub fn assert_is_restored(&self, folder: &Path) {
+    /// The folder that this state was restored into holds it byte for byte: refs and HEAD of code and wiki, LFS
+    /// objects, and the catalog. Gives the LFS objects that it holds.
+    pub fn assert_is_restored(&self, folder: &Path, wiki: &Path) -> BTreeSet<LfsOid> {
         self.code.assert_is(folder);
+        self.wiki.assert_is(wiki);
+        assert_eq!(all_refs(folder).get(&RefName::new(META).unwrap()), Some(&self.meta));
+        assert_eq!(files(folder, META), self.files);
+        let stored = lfs_below(&folder.join("lfs/objects"));
+        for (oid, content) in &self.lfs {
+            assert!(stored.get(oid).is_some_and(|it| it == content), "{oid} did not come back");
+        }
+        stored.into_keys().collect()
     }
+}
+
+/// LFS objects where git-lfs looks for them; each holds what its name says.
+fn lfs_below(folder: &Path) -> BTreeMap<LfsOid, Vec<u8>> {
+    let below = |it: &Path| -> Vec<_> { std::fs::read_dir(it).unwrap().map(|it| it.unwrap().path()).collect() };
+    let places = below(folder).into_iter().flat_map(|it| below(&it)).flat_map(|it| below(&it));
+    let stored: BTreeMap<LfsOid, Vec<u8>> = places
+        .map(|it| (it.file_name().unwrap().to_str().unwrap().parse().unwrap(), std::fs::read(it).unwrap()))
+        .collect();
+    assert!(stored.iter().all(|(oid, content)| LfsOid::of(content) == *oid));
+    stored
 }
