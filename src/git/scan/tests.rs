@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::Scanner;
+use super::entries::Scanner;
 use crate::domain::lfs::Pointer;
 
 /// A pack of these files, with deltas among them.

@@ -130,10 +130,11 @@ impl<'a> Way<'a> {
             options: TransferOptions { scan: true, ..TransferOptions::default() },
         };
         let mut prepared = relay.prepare(&order).await?;
-        let found = match prepared.take_findings().filter(|_| all.keys().all(|it| !self.standing.contains_key(it))) {
-            Some(found) => git::settle(&self.from, &order.wants, &order.haves, found).await?,
-            None => self.search(all).await?,
-        };
+        let found =
+            match prepared.take_findings().await.filter(|_| all.keys().all(|it| !self.standing.contains_key(it))) {
+                Some(found) => git::settle(&self.from, &order.wants, &order.haves, found).await?,
+                None => self.search(all).await?,
+            };
         let mut objects = lfs::onto_server(&self.from_lfs, &found.pointers, &self.to_lfs, &progress).await?;
         objects.unsearched = !found.is_complete();
         let done = relay.deliver(&order, prepared).await?;
