@@ -100,7 +100,8 @@ mod tests {
         (
             "0011_lfs_reach",
             "UPDATE lfs_objects SET reachable = FALSE;
-             UPDATE lfs_scans SET doubted = FALSE, elsewhere = 'at another server lfs.example.org';",
+             UPDATE lfs_scans SET doubted = FALSE, searched_at = 't', \
+                 elsewhere = 'at another server lfs.example.org';",
         ),
     ];
 

@@ -395,6 +395,7 @@ diesel::table! {
         mirror_id -> Text,
         whole -> Bool,
         doubted -> Bool,
+        searched_at -> Nullable<Text>,
         elsewhere -> Nullable<Text>,
     }
 }

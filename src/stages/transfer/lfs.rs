@@ -34,6 +34,8 @@ pub(super) struct Known {
     pub(super) used: bool,
     /// Refs went, or were forced, since it was last asked which objects the others need.
     pub(super) doubted: bool,
+    /// When that was last begun.
+    pub(super) searched_at: Option<chrono::DateTime<chrono::Utc>>,
     /// There are objects that no ref needs.
     pub(super) unneeded: bool,
     /// Where upstream says that its objects are kept; empty: at upstream.
@@ -44,9 +46,9 @@ impl Known {
     pub(super) fn load(c: &mut Connection, mirror: MirrorId) -> Result<Self, StoreError> {
         let scan = reach::find(c, mirror)?;
         let whole = scan.as_ref().map(|it| it.whole);
-        let Scan { doubted, elsewhere, .. } = scan.unwrap_or_default();
+        let Scan { doubted, searched_at, elsewhere, .. } = scan.unwrap_or_default();
         let unneeded = reach::has_unneeded(c, mirror)?;
-        Ok(Self { whole, used: table::is_used(c, mirror)?, doubted, unneeded, elsewhere })
+        Ok(Self { whole, used: table::is_used(c, mirror)?, doubted, searched_at, unneeded, elsewhere })
     }
 }
 

@@ -6,12 +6,14 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use chrono::Utc;
 use serde_json::Value;
 
 use super::round::{Run, View};
 use crate::domain::lfs::Pointer;
 use crate::domain::lfs_config;
 use crate::domain::plan::{Answers, Change, Plan};
+use crate::domain::policy;
 use crate::domain::refs::RefMap;
 use crate::git;
 use crate::github::{Question, Told};
@@ -40,18 +42,21 @@ impl Run<'_> {
     }
 
     /// Finds out which of the missed objects upstream's refs still need, if refs went since that was last
-    /// known. All that they hold is searched, so it is done at a close look or right after they went.
+    /// known. All that they hold is searched, so it is done at a close look or right after they went, but not
+    /// for each branch of a day.
     pub(super) async fn miss_only_what_is_needed(&mut self, view: &View, depth: Depth) -> Result<(), Failure> {
-        let asks = self.lfs.known.doubted && (depth == Depth::Full || self.lfs.loses);
+        let (mirror, now) = (self.ticket.mirror, Utc::now());
+        let rested = policy::is_due(self.lfs.known.searched_at, policy::DEEP_CHECK, now);
+        let asks = self.lfs.known.doubted && (depth == Depth::Full || (self.lfs.loses && rested));
         if !(asks && self.lfs.on && self.lfs.known.used) {
             return Ok(());
         }
-        let mirror = self.ticket.mirror;
         let read = move |c: &mut Connection| Ok((reach::missed(c, mirror)?, reach::has_garbage(c, mirror)?));
         let (missed, garbage) = self.tools.store.read(read).await?;
         if missed.is_empty() && !garbage && !self.lfs.known.unneeded {
             return Ok(());
         }
+        self.tools.store.write(move |c| reach::begin_search(c, mirror, now)).await?;
         let Some(found) = self.search_tips(view).await else { return Ok(()) };
         let unneeded: Vec<Pointer> = missed.difference(&found.pointers).copied().collect();
         tracing::info!(

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 
 use super::{POINTER, each, keys};
@@ -14,17 +15,20 @@ use crate::domain::refs::Oid;
 use crate::store::connection::Connection;
 use crate::store::error::StoreError;
 use crate::store::schema::{lfs_garbage, lfs_objects, lfs_scans};
+use crate::store::time;
 
 /// More missed objects than this are not judged at once.
 const MOST: i64 = 1_000_000;
 
 /// What is known of a mirror's LFS as a whole.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Queryable)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Scan {
     /// Everything that was mirrored was searched for pointers.
     pub whole: bool,
     /// Refs went, or were forced, since it was last asked which objects the others need.
     pub doubted: bool,
+    /// When that was last begun.
+    pub searched_at: Option<DateTime<Utc>>,
     /// Where upstream says that its objects are kept; empty: at upstream. `None`: nobody asked yet.
     pub elsewhere: Option<String>,
 }
@@ -34,8 +38,13 @@ pub struct Scan {
 /// # Errors
 /// Those of the database.
 pub fn find(c: &mut Connection, mirror: MirrorId) -> Result<Option<Scan>, StoreError> {
-    let columns = (lfs_scans::whole, lfs_scans::doubted, lfs_scans::elsewhere);
-    Ok(lfs_scans::table.find(mirror.to_string()).select(columns).first(&mut c.db).optional()?)
+    type Row = (bool, bool, Option<String>, Option<String>);
+    let columns = (lfs_scans::whole, lfs_scans::doubted, lfs_scans::searched_at, lfs_scans::elsewhere);
+    let row: Option<Row> = lfs_scans::table.find(mirror.to_string()).select(columns).first(&mut c.db).optional()?;
+    row.map(|(whole, doubted, at, elsewhere)| {
+        Ok(Scan { whole, doubted, searched_at: time::some(at.as_deref())?, elsewhere })
+    })
+    .transpose()
 }
 
 /// Refs are about to go, or to be forced.
@@ -44,6 +53,17 @@ pub fn find(c: &mut Connection, mirror: MirrorId) -> Result<Option<Scan>, StoreE
 /// Those of the database.
 pub fn doubt(c: &mut Connection, mirror: MirrorId) -> Result<(), StoreError> {
     diesel::update(lfs_scans::table.find(mirror.to_string())).set(lfs_scans::doubted.eq(true)).execute(&mut c.db)?;
+    Ok(())
+}
+
+/// It is about to be asked which objects the refs need.
+///
+/// # Errors
+/// Those of the database.
+pub fn begin_search(c: &mut Connection, mirror: MirrorId, now: DateTime<Utc>) -> Result<(), StoreError> {
+    diesel::update(lfs_scans::table.find(mirror.to_string()))
+        .set(lfs_scans::searched_at.eq(Some(time::text(now))))
+        .execute(&mut c.db)?;
     Ok(())
 }
 
