@@ -236,17 +236,28 @@ async fn an_object_that_was_there_before_is_not_believed_unread(world: World) {
 on_both! {
 async fn a_pointer_with_a_wrong_size_never_harms_the_object(world: World) {
     let mut world = world;
-    let id = world.repository("octo", "size");
-    let content = noise(1, 2_000_000);
-    let (_, right) = world.github().commit_lfs(id, "main", "a.bin", &content).unwrap();
-    let wrong = Pointer { size: right.size + 7, ..right };
-    world.github().commit(id, "main", "b.bin", &String::from_utf8(wrong.to_bytes()).unwrap()).unwrap();
-    let mirror = world.star(id).await;
-    assert_eq!(mirror.status, Status::Partial);
-    world.assert_object(id, &content).await;
-    world.sync(id).await;
-    world.assert_object(id, &content).await;
-    assert_eq!(world.named(id).await.len(), 1);
+    // Whichever comes first, whichever is longer, and whichever is a delta on the other in the pack.
+    for (case, wrong_first, size) in [(0, false, 300_007), (1, true, 300_007), (2, false, 299), (3, true, 299)] {
+        let id = world.repository("octo", &format!("size-{case}"));
+        let content = noise(case, 300_000);
+        let right = world.github().put_lfs(id, &content).unwrap();
+        let wrong = Pointer { size, ..right };
+        let both = if wrong_first { [wrong, right] } else { [right, wrong] };
+        for (name, pointer) in ["a.bin", "b.bin"].into_iter().zip(both) {
+            world.github().commit(id, "main", name, &String::from_utf8(pointer.to_bytes()).unwrap()).unwrap();
+        }
+        assert_eq!(world.star(id).await.status, Status::Partial);
+        for _ in 0..2 {
+            world.assert_object(id, &content).await;
+            let named = world.named(id).await;
+            assert_eq!(named.len(), 1, "{named:?}");
+            assert!(named[0].1.contains(&format!("gave 300000 bytes where the pointer says {size}")), "{named:?}");
+            world.sync(id).await;
+        }
+        let mut states = world.states(id).await;
+        states.sort_by_key(|it| it.as_str());
+        assert_eq!(states, [ObjectState::Missing, ObjectState::There]);
+    }
     world.end().await;
 }
 }

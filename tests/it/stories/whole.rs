@@ -39,7 +39,8 @@ struct Upstream<'a> {
 /// What can be named later.
 struct Threads {
     issues: Vec<i64>,
-    comments: Vec<i64>,
+    /// Each with the thread that it is in.
+    comments: Vec<(i64, i64)>,
     pulls: Vec<i64>,
     reviews: Vec<(i64, i64)>,
     releases: Vec<i64>,
@@ -96,14 +97,14 @@ impl Upstream<'_> {
             let body = if n % 10 == 0 { format!("See ![it]({attached})") } else { format!("What happens, {n}") };
             let issue = github.open_issue(id, &format!("Issue {n}"), &body).unwrap();
             for at in 0..=n % 3 {
-                comments.push(github.comment(id, issue, &format!("Remark {at} on {n}")).unwrap());
+                comments.push((issue, github.comment(id, issue, &format!("Remark {at} on {n}")).unwrap()));
             }
             issues.push(issue);
         }
         let pulls: Vec<i64> =
             (0..4).map(|n| github.open_pull(id, &format!("Mend {n}"), &format!("So, {n}")).unwrap()).collect();
         for pull in &pulls {
-            comments.push(github.comment(id, *pull, "Thank you").unwrap());
+            comments.push((*pull, github.comment(id, *pull, "Thank you").unwrap()));
             github.review_comment(id, *pull, "src/lib.rs", "A typo here").unwrap();
             for verdict in ["CHANGES_REQUESTED", "APPROVED"] {
                 reviews.push((*pull, github.review(id, *pull, verdict, &format!("I say {verdict}")).unwrap()));
@@ -169,7 +170,7 @@ impl Upstream<'_> {
                 .edit_issue(id, *issue, json!({ "title": format!("Changed {n}"), "body": body, "state": state }))
                 .unwrap();
         }
-        for (n, comment) in known.comments.iter().enumerate() {
+        for (n, (_, comment)) in known.comments.iter().enumerate() {
             github.edit_comment(id, *comment, &format!("A second thought {n}")).unwrap();
         }
         for (n, pull) in known.pulls.iter().enumerate() {
@@ -212,6 +213,10 @@ impl Upstream<'_> {
             } else {
                 github.edit_issue(id, *issue, json!({ "title": format!("Once more {n}") })).unwrap();
             }
+        }
+        let gone: BTreeSet<i64> = known.issues.iter().copied().step_by(2).collect();
+        for (_, comment) in known.comments.iter().filter(|it| !gone.contains(&it.0)).step_by(2) {
+            github.delete_comment(id, *comment).unwrap();
         }
         github.delete_release(id, known.releases[0]).unwrap();
         github.edit_release(id, known.releases[1], json!({ "assets": [] })).unwrap();
