@@ -1,6 +1,7 @@
 //! Adoption, restoring and drills for the command line: the adapters without the actors.
 
 use std::path::Path;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use rand::seq::IndexedRandom as _;
@@ -8,7 +9,10 @@ use rand::seq::IndexedRandom as _;
 use super::{App, AppOptions, open_store};
 use crate::config::Config;
 use crate::domain::ids::MirrorId;
+use crate::domain::job::JobKind;
 use crate::domain::mirror::Status;
+use crate::domain::outcome::Comparison;
+use crate::domain::part::PartId;
 use crate::git;
 use crate::github::GithubClient;
 use crate::onedev::OnedevClient;
@@ -17,7 +21,7 @@ use crate::stages::restore::drill::Bounds;
 use crate::stages::restore::{self, drill, folder, plan, remote};
 use crate::store::drills::{self, Drill};
 use crate::store::mirrors::{self, Mirror, Proven};
-use crate::store::{Store, jobs};
+use crate::store::{Store, jobs, parts};
 use crate::telemetry::metrics::Metrics;
 
 pub use crate::stages::adopt::{Adopted, Line};
@@ -118,9 +122,13 @@ pub(super) fn tools(config: &Config, store: &Store, metrics: &Metrics) -> anyhow
 /// When OneDev or the database cannot be used.
 pub async fn adopt(config: &Config, dry_run: bool) -> anyhow::Result<Vec<Line>> {
     let metrics = Metrics::new()?;
+    let github = GithubClient::new(&config.github, &metrics)?;
     let rules = Rules {
-        instance: GithubClient::new(&config.github, &metrics)?.instance(),
+        instance: github.instance(),
         keep_overwritten: config.sync.keep_overwritten,
+        wiki: config.sync.wiki,
+        catalog: config.sync.metadata.then(|| config.sync.metadata_ref.clone()),
+        pages: github.pages(),
         dry_run,
     };
     let store = open_store(config).await?;
@@ -142,10 +150,14 @@ async fn verify(config: &Config, lines: &[Line]) -> anyhow::Result<()> {
     for name in made {
         let wanted = name.clone();
         let Some(mirror) = app.store.read(move |c| mirrors::by_name(c, &wanted)).await? else { continue };
-        if mirror.status == Status::Pending
-            && let Err(error) = app.prove(&mirror, config).await
-        {
+        if mirror.status != Status::Pending {
+            continue;
+        }
+        if let Err(error) = app.prove(&mirror, config).await {
             tracing::warn!(%name, "it could not be verified; the next sync will look: {error:#}");
+        }
+        if let Err(error) = app.prove_wiki(&mirror, config).await {
+            tracing::warn!(%name, "its wiki could not be verified; its next look does it: {error:#}");
         }
     }
     app.shut_down().await;
@@ -159,27 +171,43 @@ impl App {
         if !found.is_level() {
             return Ok(());
         }
-        let now = Utc::now();
-        let proven = Proven {
-            digest: found.digest.clone(),
-            onedev_digest: Some(found.digest),
-            head: found.head,
-            ref_count: i64::try_from(found.ref_count).unwrap_or(i64::MAX),
-            default_branch: found.upstream_head.as_ref().and_then(|it| it.branch()).map(str::to_owned),
-            upstream_head: found.upstream_head,
-            status: if found.not_level.is_empty() { Status::Healthy } else { Status::Partial },
-            not_level: found.not_level,
-            changed: false,
-            verified_at: now,
-            next_sync_at: Some(now + config.sync.interval),
-        };
-        let id = mirror.id;
+        let (id, now) = (mirror.id, Utc::now());
+        let proven = proven(found, now, config.sync.interval);
         self.store
             .write(move |c| {
                 mirrors::record_proof(c, id, &proven)?;
-                jobs::cancel_queued(c, id, crate::domain::job::JobKind::Sync, now).map(drop)
+                jobs::cancel_queued(c, id, JobKind::Sync, now).map(drop)
             })
             .await?;
         Ok(())
+    }
+
+    /// The same for its wiki, where there is a copy of one.
+    async fn prove_wiki(&self, mirror: &Mirror, config: &Config) -> anyhow::Result<()> {
+        let Some(found) = self.compare_wiki(mirror).await? else { return Ok(()) };
+        if !found.is_level() {
+            return Ok(());
+        }
+        let (of, now) = (PartId::wiki(mirror.id), Utc::now());
+        let proven = proven(found, now, config.sync.wiki_interval);
+        self.store.write(move |c| parts::record_proof(c, of, &proven)).await?;
+        Ok(())
+    }
+}
+
+/// What a comparison that found both sides level proves.
+fn proven(found: Comparison, now: DateTime<Utc>, interval: Duration) -> Proven {
+    Proven {
+        digest: found.digest.clone(),
+        onedev_digest: Some(found.digest),
+        head: found.head,
+        ref_count: i64::try_from(found.ref_count).unwrap_or(i64::MAX),
+        default_branch: found.upstream_head.as_ref().and_then(|it| it.branch()).map(str::to_owned),
+        upstream_head: found.upstream_head,
+        status: if found.not_level.is_empty() { Status::Healthy } else { Status::Partial },
+        not_level: found.not_level,
+        changed: false,
+        verified_at: now,
+        next_sync_at: Some(now + interval),
     }
 }

@@ -197,7 +197,7 @@ impl Told<'_> {
         let Self { wanted, done, .. } = self;
         let pages = done.wiki.iter().flat_map(|it| &it.refused);
         for (name, why) in done.code.refused.iter().chain(pages) {
-            output::say(&format!("error: {name} was refused there: {why}"));
+            output::say(&format!("error: {name} is not there: {why}"));
         }
         for (what, why) in &done.lost {
             output::say(&format!("error: the {what} is not there: {why}"));

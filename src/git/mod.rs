@@ -36,7 +36,6 @@ mod haves;
 mod lfs;
 mod listing;
 mod local;
-mod objects;
 mod pack;
 mod packer;
 mod pktline;
@@ -70,8 +69,7 @@ pub use lfs::{
     Standing, measure,
 };
 pub use listing::{Advertisement, ReceiveAdvertisement, Version};
-pub use local::{Checked, LocalRepository, Version as FileVersion};
-pub use objects::{Minted, NewCommit, mint};
+pub use local::{Checked, LocalRepository, TreeEntry, Version as FileVersion};
 pub use pack::Pack;
 pub use packer::{MadePack, Packer};
 pub use progress::{Phase, Progress, Snapshot};

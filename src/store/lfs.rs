@@ -7,7 +7,8 @@
 pub mod reach;
 mod standing;
 
-pub use standing::{there, there_among};
+pub(super) use standing::tell;
+pub use standing::{listed, there, there_among};
 
 use std::collections::BTreeMap;
 

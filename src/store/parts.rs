@@ -10,6 +10,7 @@ use diesel::sql_types::Text;
 
 use crate::domain::ids::{MirrorId, ProjectId};
 use crate::domain::job::{JobKind, JobState};
+use crate::domain::marker::MarkedWiki;
 use crate::domain::mirror::{NotLevel, Status};
 use crate::domain::part::{Part, PartId, PartState};
 use crate::domain::refs::Oid;
@@ -255,6 +256,31 @@ pub fn forget_project(c: &mut Connection, id: PartId, now: DateTime<Utc>) -> Res
         parts::first_proof_at.eq(None::<String>),
         parts::proof_digest.eq(None::<String>),
         parts::verified_at.eq(None::<String>),
+    )
+}
+
+/// Writes down what a marker tells of a part. What is to be seen anew waits for that.
+///
+/// # Errors
+/// Those of the database.
+pub(super) fn tell(c: &mut Connection, id: PartId, it: &MarkedWiki, now: DateTime<Utc>) -> Result<bool, StoreError> {
+    let not_level = serde_json::to_string(&it.not_level).map_err(|e| StoreError::Refused(e.to_string()))?;
+    let state = if it.state == PartState::Gone { PartState::Gone } else { PartState::Pending };
+    let proof = it.proof.as_ref();
+    update!(
+        c,
+        id,
+        now,
+        [],
+        parts::state.eq(state.as_str()),
+        parts::first_proof_at.eq(time::some_text(it.first_proof_at)),
+        parts::proof_digest.eq(proof.map(|it| it.digest.as_str())),
+        parts::verified_at.eq(proof.map(|it| time::text(it.verified_at))),
+        parts::head.eq(proof.and_then(|it| it.tip).map(|it| it.to_string())),
+        parts::ref_count.eq(proof.map(|it| it.ref_count)),
+        parts::default_branch.eq(proof.and_then(|it| it.default_branch.as_deref())),
+        parts::not_level.eq(not_level),
+        parts::next_look_at.eq(Some(time::text(now))),
     )
 }
 

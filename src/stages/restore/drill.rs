@@ -12,11 +12,13 @@ use rand::seq::SliceRandom as _;
 
 use super::folder::{self, Filled};
 use super::plan::{self, Catalog, Repository};
-use super::{Tools, depot};
+use super::{Tools, Wanted, depot, project};
 use crate::domain::ids::MirrorId;
+use crate::domain::kept::KEPT;
 use crate::domain::lfs::Pointer;
 use crate::domain::mirror::NotLevel;
 use crate::domain::part::PartId;
+use crate::domain::refs::{Oid, RefName};
 use crate::domain::retry::Retry;
 use crate::git::{Answer, LfsEndpoint, MOST_AT_ONCE, ObjectError, Operation, Standing};
 use crate::stages::failure::Failure;
@@ -82,6 +84,7 @@ async fn look(tools: &Tools, mirror: &Mirror, bounds: &Bounds) -> Result<Drill, 
     })?;
     let mut look = Look { tools, made: made.path(), done: Drill::default(), problems: Vec::new() };
     let code = look.repository("code", &wanted.code, wanted.catalog.as_ref(), &mirror.not_level).await?;
+    look.starkeeps_refs(mirror, &wanted).await?;
     if let Some(pages) = &wanted.wiki {
         let of = PartId::wiki(mirror.id);
         let not_level = tools.store.read(move |c| parts::find(c, of)).await?.map(|it| it.not_level);
@@ -132,6 +135,7 @@ impl Look<'_> {
         self.done.bytes += filled.moved.bytes;
         self.problems.extend(checked.amiss.into_iter().map(|it| format!("{name}: {it}")));
         self.problems.extend(filled.no_catalog.as_ref().map(|why| format!("catalog: {why}")));
+        self.problems.extend(filled.moved.refused.iter().map(|(at, why)| format!("{name}: {at}: {why}")));
         if filled.repository.refs().await? != filled.refs {
             self.problems.push(format!("{name}: the refs that were restored are not those that were wanted"));
         }
@@ -139,6 +143,31 @@ impl Look<'_> {
             self.problems.push(format!("{name}: the refs are not those of the proof {}", wanted.digest));
         }
         Ok(Some(filled))
+    }
+
+    /// Kept refs and the catalog's ref, which no comparison with GitHub shows, must still stand. What moved by our
+    /// own doing while this looked is none of its business.
+    async fn starkeeps_refs(&mut self, mirror: &Mirror, wanted: &Wanted) -> Result<(), Failure> {
+        let mut gone = self.not_standing(wanted).await?;
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let now = plan::wanted(&self.tools.store, mirror, None).await?;
+        let still = starkeeps(&now);
+        gone.retain(|it| still.contains(it));
+        let told = gone.into_iter().map(|(path, name, oid)| format!("{path}: {name} does not stand at {oid}"));
+        self.problems.extend(told.take(TOLD));
+        Ok(())
+    }
+
+    async fn not_standing(&self, wanted: &Wanted) -> Result<BTreeSet<Placed>, Failure> {
+        let mut expected = starkeeps(wanted);
+        for path in std::iter::once(&wanted.code.path).chain(wanted.wiki.iter().map(|it| &it.path)) {
+            let name = wanted.catalog.as_ref().map_or(KEPT, |it| it.name.as_str());
+            let standing = project(self.tools, path)?.ls_refs(&[KEPT, name]).await?.refs;
+            expected.retain(|(at, name, oid)| at != path || standing.get(name) != Some(oid));
+        }
+        Ok(expected)
     }
 
     /// Reads LFS objects that should be there, in an order of chance, up to a number of bytes.
@@ -191,6 +220,17 @@ impl Look<'_> {
         }
         Ok(())
     }
+}
+
+/// A project, a ref in it, and where that stands.
+type Placed = (String, RefName, Oid);
+
+/// The refs that are starkeep's own.
+fn starkeeps(wanted: &Wanted) -> BTreeSet<Placed> {
+    let repositories = std::iter::once(&wanted.code).chain(&wanted.wiki);
+    let kept = repositories.flat_map(|it| it.kept.iter().map(|(name, oid)| (it.path.clone(), name.clone(), *oid)));
+    let catalog = wanted.catalog.iter().map(|it| (wanted.code.path.clone(), it.name.clone(), it.commit));
+    kept.chain(catalog).collect()
 }
 
 fn failure(error: &ObjectError) -> Failure {

@@ -23,6 +23,9 @@ const NOTE: &str = "starkeep-restore.json";
 /// The folder in a bare repository that holds its LFS objects.
 const LFS: &str = "lfs";
 
+/// Tips that OneDev may lack: it names them one at a time.
+pub(super) const MOST_GONE: usize = 100;
+
 /// What a restored repository says of itself.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Note {
@@ -119,40 +122,59 @@ pub async fn fill(
     // Reading the list also tells which protocol the project speaks.
     project.ls_refs(&["refs/heads/"]).await?;
     let mut refs = wanted.all();
-    let mut bytes = take(&repository, &project, refs.values().copied()).await?;
+    let (mut bytes, gone) = take(&repository, &project, refs.values().copied()).await?;
+    let refused = without(&mut refs, &gone);
     let mut no_catalog = None;
     if let Some(Catalog { name, commit }) = catalog {
-        match take(&repository, &project, std::iter::once(*commit)).await {
-            Ok(more) => {
-                bytes += more;
-                refs.insert(name.clone(), *commit);
-            }
-            Err(failure) if failure.code == "upstream_moved" => {
-                no_catalog = Some(format!("OneDev does not have its commit {commit}"));
-            }
-            Err(failure) => return Err(failure),
+        let (more, gone) = take(&repository, &project, std::iter::once(*commit)).await?;
+        bytes += more;
+        if gone.is_empty() {
+            refs.insert(name.clone(), *commit);
+        } else {
+            no_catalog = Some(format!("OneDev does not have its commit {commit}"));
         }
     }
     repository.set_refs(refs.clone()).await?;
     if let Some(head) = &wanted.head {
         repository.set_head(head.clone()).await?;
     }
-    let moved = Moved { refs: wanted.refs.len(), kept: wanted.kept.len(), bytes, refused: Vec::new() };
+    let there = |its: &RefMap| its.keys().filter(|it| refs.contains_key(*it)).count();
+    let moved = Moved { refs: there(&wanted.refs), kept: there(&wanted.kept), bytes, refused };
     Ok(Filled { repository, refs, moved, no_catalog })
 }
 
-/// Takes everything that some objects need; gives the bytes.
+/// Takes everything that some objects need; gives the bytes, and those of them that OneDev does not have.
 async fn take(
     repository: &LocalRepository,
     project: &Upstream,
     tips: impl Iterator<Item = Oid>,
-) -> Result<u64, Failure> {
-    let tips: BTreeSet<Oid> = tips.collect();
-    if tips.is_empty() {
-        return Ok(0);
+) -> Result<(u64, BTreeSet<Oid>), Failure> {
+    let (mut tips, mut gone): (BTreeSet<Oid>, _) = (tips.collect(), BTreeSet::new());
+    let options = FetchOptions { thin: false, ..FetchOptions::RELAY };
+    while !tips.is_empty() {
+        let wants: Vec<Oid> = tips.iter().copied().collect();
+        match project.fetch(&wants, &[], options).await {
+            Ok(pack) => return Ok((repository.take(pack).await?, gone)),
+            Err(error) => match error.lacking().filter(|it| gone.len() < MOST_GONE && tips.remove(it)) {
+                Some(oid) => gone.insert(oid),
+                None => return Err(error.into()),
+            },
+        };
     }
-    let (tips, options) = (Vec::from_iter(tips), FetchOptions { thin: false, ..FetchOptions::RELAY });
-    Ok(repository.take(project.fetch(&tips, &[], options).await?).await?)
+    Ok((0, gone))
+}
+
+/// Takes the refs away whose objects are not to be had; names them.
+pub(super) fn without(refs: &mut RefMap, gone: &BTreeSet<Oid>) -> Vec<(String, String)> {
+    let mut lost = Vec::new();
+    refs.retain(|name, oid| {
+        let is_gone = gone.contains(oid);
+        if is_gone {
+            lost.push((name.to_string(), format!("OneDev does not have its object {oid}")));
+        }
+        !is_gone
+    });
+    lost
 }
 
 fn room(work: &Workshop, name: &str) -> Result<PathBuf, Failure> {

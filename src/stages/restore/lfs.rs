@@ -18,6 +18,9 @@ const AT_ONCE: usize = 8;
 /// Tries of one object, where what went wrong may pass.
 const TRIES: usize = 3;
 
+/// A server that knows no address for LFS.
+const NO_LFS: &str = "the other server has no LFS for this repository: switch it on there";
+
 /// What became of the LFS objects.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Objects {
@@ -115,7 +118,8 @@ pub(super) async fn onto_server(
         let answers = match to.ask(Operation::Upload, some).await {
             Ok(answers) => answers,
             Err(error) => {
-                let why = error.to_string();
+                let none = matches!(error, ObjectError::Missing { .. });
+                let why = if none { NO_LFS.to_owned() } else { error.to_string() };
                 let rest = all.iter().skip(index * MOST_AT_ONCE);
                 rest.for_each(|it| done.note(*it, Err(why.clone())));
                 break;

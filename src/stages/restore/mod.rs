@@ -64,7 +64,7 @@ pub struct Moved {
     pub kept: usize,
     /// Bytes of packs out of OneDev.
     pub bytes: u64,
-    /// Refs that the other server refused, with its reason.
+    /// Refs that are not there: the other server refused them, or OneDev lacks their objects.
     pub refused: Vec<(String, String)>,
 }
 

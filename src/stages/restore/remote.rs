@@ -7,13 +7,14 @@ use secrecy::SecretString;
 use tokio::sync::Semaphore;
 use url::Url;
 
+use super::folder::{MOST_GONE, without};
 use super::plan::Repository;
 use super::{Moved, Objects, Restored, Tools, Wanted, depot, lfs, project};
 use crate::domain::plan::is_troublesome;
 use crate::domain::refs::{Oid, RefMap, RefName};
 use crate::domain::retry::Retry;
 use crate::git::{
-    self, Address, Command, Findings, LfsEndpoint, Order, Progress, Push, PushReport, Relay, Side, Target,
+    self, Address, Command, Findings, LfsEndpoint, Order, Prepared, Progress, Push, PushReport, Relay, Side, Target,
     TransferOptions, Upstream,
 };
 use crate::stages::failure::Failure;
@@ -114,13 +115,6 @@ impl<'a> Way<'a> {
     /// Carries some refs over, with all that they need. `of` is the repository that these refs are the whole of.
     async fn carry(&self, all: &RefMap, of: Option<&Repository>) -> Result<(Moved, Objects), Failure> {
         let progress = Arc::new(Progress::new(&self.tools.metrics));
-        let pushes = pushes(all, &self.standing, of.and_then(|it| it.head.as_ref()));
-        let new: Vec<Oid> = pushes.iter().flatten().map(|it| it.new).collect();
-        let order = Order {
-            wants: git::wants(&new, &self.standing),
-            haves: git::haves(&[], &self.standing, all),
-            pushes: pushes.into_iter().map(Push::plain).collect(),
-        };
         let relay = Relay {
             upstream: &self.from,
             target: &self.target,
@@ -129,22 +123,48 @@ impl<'a> Way<'a> {
             progress: Arc::clone(&progress),
             options: TransferOptions { scan: true, ..TransferOptions::default() },
         };
-        let mut prepared = relay.prepare(&order).await?;
-        let found =
-            match prepared.take_findings().await.filter(|_| all.keys().all(|it| !self.standing.contains_key(it))) {
-                Some(found) => git::settle(&self.from, &order.wants, &order.haves, found).await?,
-                None => self.search(all).await?,
-            };
+        let Ready { all, order, mut prepared, mut refused } =
+            self.prepare(&relay, all.clone(), of.and_then(|it| it.head.as_ref())).await?;
+        let anew = all.keys().all(|it| !self.standing.contains_key(it));
+        let found = match prepared.take_findings().await.filter(|_| anew) {
+            Some(found) => git::settle(&self.from, &order.wants, &order.haves, found).await?,
+            None => self.search(&all).await?,
+        };
         let mut objects = lfs::onto_server(&self.from_lfs, &found.pointers, &self.to_lfs, &progress).await?;
         objects.unsearched = !found.is_complete();
         let done = relay.deliver(&order, prepared).await?;
-        let refused: Vec<_> = done.reports.iter().flat_map(PushReport::refused).map(told).collect();
+        refused.extend(done.reports.iter().flat_map(PushReport::refused).map(told));
         if let Some(unpack) = done.reports.iter().find_map(|it| it.unpack_failed.as_ref()) {
             let why = format!("the server did not unpack it: {unpack}");
             return Err(Failure::new("restore_refused", why, Retry::Never));
         }
-        let (refs, kept) = of.map_or((0, 0), |it| (it.refs.len(), it.kept.len()));
+        let there = |its: &RefMap| its.keys().filter(|it| all.contains_key(*it)).count();
+        let (refs, kept) = of.map_or((0, 0), |it| (there(&it.refs), there(&it.kept)));
         Ok((Moved { refs, kept, bytes: done.received, refused }, objects))
+    }
+
+    /// The pack, without what OneDev does not have.
+    async fn prepare(&self, relay: &Relay<'_>, mut all: RefMap, head: Option<&RefName>) -> Result<Ready, Failure> {
+        let mut refused = Vec::new();
+        loop {
+            let pushes = pushes(&all, &self.standing, head);
+            let new: Vec<Oid> = pushes.iter().flatten().map(|it| it.new).collect();
+            let order = Order {
+                wants: git::wants(&new, &self.standing),
+                haves: git::haves(&[], &self.standing, &all),
+                pushes: pushes.into_iter().map(Push::plain).collect(),
+            };
+            let error = match relay.prepare(&order).await {
+                Ok(prepared) => return Ok(Ready { all, order, prepared, refused }),
+                Err(error) => error,
+            };
+            let lacking = error.lacking().filter(|_| refused.len() < MOST_GONE);
+            let gone = lacking.map(|oid| without(&mut all, &[oid].into())).unwrap_or_default();
+            if gone.is_empty() {
+                return Err(error.into());
+            }
+            refused.extend(gone);
+        }
     }
 
     /// An earlier run brought refs, and maybe not all objects: every pointer is looked for.
@@ -155,6 +175,14 @@ impl<'a> Way<'a> {
         }
         Ok(git::scan_all(&self.from, &tips, &[]).await?)
     }
+}
+
+/// What can be carried over, and what not.
+struct Ready {
+    all: RefMap,
+    order: Order,
+    prepared: Prepared,
+    refused: Vec<(String, String)>,
 }
 
 fn told((name, why): (&RefName, &git::Refusal)) -> (String, String) {

@@ -238,6 +238,39 @@ pub fn stand(
     Ok(())
 }
 
+/// A catalog that was read back out of OneDev.
+#[derive(Debug, Clone)]
+pub struct ReadBack {
+    /// The ref that holds it.
+    pub name: RefName,
+    /// The commit that stands there, and its tree.
+    pub tip: (Oid, Oid),
+    /// Since when.
+    pub at: DateTime<Utc>,
+    /// Commits so far, as far as that is known.
+    pub commits: u64,
+    /// When everything was last listed at GitHub; how far each list was read is written down beside it.
+    pub swept_at: Option<DateTime<Utc>>,
+}
+
+/// Writes down that all of a catalog was read back: what is known of it is what stands in OneDev.
+///
+/// # Errors
+/// Those of the database.
+pub fn read_back(c: &mut Connection, mirror: MirrorId, it: &ReadBack) -> Result<(), StoreError> {
+    super::commits::note(c, mirror, it.tip.0, it.at)?;
+    stand(c, mirror, Some((it.tip.0, Some(it.tip.1))), None)?;
+    diesel::update(catalogs::table.find(mirror.to_string()))
+        .set((
+            catalogs::ref_name.eq(Some(it.name.to_string())),
+            catalogs::commits.eq(i64::try_from(it.commits).unwrap_or(i64::MAX)),
+            catalogs::changed_at.eq(Some(time::text(it.at))),
+            catalogs::swept_at.eq(time::some_text(it.swept_at)),
+        ))
+        .execute(&mut c.db)?;
+    Ok(())
+}
+
 /// Nothing of ours is known to stand in OneDev any more: everything is to be written anew.
 ///
 /// # Errors

@@ -1,11 +1,14 @@
 //! Which objects should be in OneDev.
 
+use std::collections::BTreeMap;
+
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 
-use super::{LfsObject, Row, given, keys};
+use super::{LfsObject, POINTER, Row, arrived, begin, found, given, keys};
 use crate::domain::ids::MirrorId;
 use crate::domain::lfs::{ObjectState, Pointer};
+use crate::domain::marker::MOST_OBJECTS;
 use crate::store::connection::Connection;
 use crate::store::error::StoreError;
 use crate::store::schema::lfs_objects;
@@ -61,4 +64,37 @@ struct Known {
     oid: String,
     #[diesel(sql_type = BigInt)]
     size: i64,
+}
+
+/// All objects that files of a mirror name, by id; `None` if there are more than a marker lists.
+///
+/// # Errors
+/// Those of the database.
+pub fn listed(c: &mut Connection, mirror: MirrorId) -> Result<Option<Vec<(Pointer, ObjectState)>>, StoreError> {
+    let most = MOST_OBJECTS + 1;
+    let rows: Vec<Row> = lfs_objects::table
+        .filter(lfs_objects::mirror_id.eq(mirror.to_string()))
+        .filter(lfs_objects::origin.eq(POINTER))
+        .order((lfs_objects::oid.asc(), lfs_objects::size.asc()))
+        .limit(i64::try_from(most).unwrap_or(i64::MAX))
+        .select(Row::as_select())
+        .load(&mut c.db)?;
+    if rows.len() == most {
+        return Ok(None);
+    }
+    let read = |row: Row| LfsObject::try_from(row).map(|it| (it.pointer, it.state));
+    rows.into_iter().map(read).collect::<Result<_, _>>().map(Some)
+}
+
+/// Writes down objects as a marker lists them: what is neither there nor doubtful is wanted, at once.
+///
+/// # Errors
+/// Those of the database.
+pub(crate) fn tell(c: &mut Connection, mirror: MirrorId, objects: &[(Pointer, ObjectState)]) -> Result<(), StoreError> {
+    let of = |state: ObjectState| -> Vec<Pointer> {
+        objects.iter().filter(|(_, it)| *it == state).map(|(it, _)| *it).collect()
+    };
+    found(c, mirror, objects.iter().map(|(it, _)| it), &BTreeMap::new())?;
+    begin(c, mirror, &of(ObjectState::Uploading))?;
+    arrived(c, mirror, &of(ObjectState::There))
 }

@@ -48,7 +48,7 @@ impl World {
         mirror.not_level.iter().map(|it| (it.name.to_string(), it.reason.clone())).collect()
     }
 
-    async fn states(&self, id: GithubId) -> Vec<ObjectState> {
+    pub async fn states(&self, id: GithubId) -> Vec<ObjectState> {
         let mirror = self.mirror(id).await.id;
         let page = self.store().read(move |c| lfs::list(c, mirror, &Window::default())).await.unwrap();
         page.items.iter().map(|it| it.state).collect()

@@ -1,6 +1,7 @@
 //! One file for each thing that happens to mirrors.
 
 mod adopt;
+mod adopt_whole;
 mod alias;
 mod brake;
 mod cached;

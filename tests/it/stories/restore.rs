@@ -129,7 +129,7 @@ async fn a_mirror_is_restored_onto_another_server_and_a_second_run_changes_nothi
     let reference = format!("file:{}", credential.display());
     let arguments = ["restore", "octo/odd", "--to", &url, "--credential", &reference];
     let (code, out, err) = run(&world, &arguments);
-    assert!(code == Some(1) && err.contains("v1.0+build.5 was refused"), "OneDev refuses one name: {out}{err}");
+    assert!(code == Some(1) && err.contains("v1.0+build.5 is not there"), "OneDev refuses one name: {out}{err}");
     let (there, here) = (world.onedev().repo_dir("rescued").unwrap(), world.github().repo_dir(id).unwrap());
     let without = |folder: &Path| listed(folder, "refs/tags/v1.0+build.5");
     assert_eq!(without(&there), without(&here));

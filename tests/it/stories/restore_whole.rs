@@ -19,7 +19,7 @@ use crate::process::starkeep;
 use crate::world::{World, on_both};
 
 /// Every LFS object that stands below a restored repository, by its id.
-fn objects(folder: &Path) -> BTreeSet<String> {
+pub fn objects(folder: &Path) -> BTreeSet<String> {
     let (mut open, mut found) = (vec![folder.join("lfs")], BTreeSet::new());
     while let Some(folder) = open.pop() {
         for entry in std::fs::read_dir(folder).into_iter().flatten() {
@@ -37,11 +37,11 @@ fn objects(folder: &Path) -> BTreeSet<String> {
     found
 }
 
-fn oids(contents: &[&[u8]]) -> BTreeSet<String> {
+pub fn oids(contents: &[&[u8]]) -> BTreeSet<String> {
     contents.iter().map(|it| Pointer::of(it).oid.to_string()).collect()
 }
 
-fn tip(folder: &Path, name: &str) -> String {
+pub fn tip(folder: &Path, name: &str) -> String {
     git(folder, &["rev-parse", name]).trim().to_owned()
 }
 
@@ -75,7 +75,7 @@ impl World {
     }
 
     /// A copy of upstream's wiki as it is now.
-    fn copy_of_wiki(&self, id: GithubId, name: &str) -> PathBuf {
+    pub fn copy_of_wiki(&self, id: GithubId, name: &str) -> PathBuf {
         let copy = self.folder.path().join(name);
         let from = self.github().wiki_dir(id).unwrap();
         git(self.folder.path(), &["clone", "-q", "--mirror", from.to_str().unwrap(), copy.to_str().unwrap()]);
@@ -102,7 +102,7 @@ impl World {
     }
 
     /// Everything is changed upstream and half of it deleted; the mirror follows. Gives the new LFS object.
-    async fn upheaval(&self, id: GithubId) -> Vec<u8> {
+    pub async fn upheaval(&self, id: GithubId) -> Vec<u8> {
         let github = self.github();
         let new = noise(4, 5_000);
         github.force_branch(id, "main").unwrap();
@@ -184,6 +184,39 @@ async fn an_object_that_onedev_lost_is_named_and_the_next_run_brings_that_one_al
 }
 }
 
+on_both! {
+async fn a_tip_that_onedev_lost_is_named_and_the_rest_comes_back(world: World) {
+    let mut world = world.with_all();
+    let (id, _) = world.populated_one().await;
+    world.upheaval(id).await;
+    let (kept, path) = (world.kept(id).await, world.path(id).await);
+    let lost = kept.iter().find(|it| it.name.as_str() == "refs/heads/going").unwrap().clone();
+    let folder = world.onedev().repo_dir(&path).unwrap();
+    git(&folder, &["update-ref", "-d", lost.kept_ref.as_str()]);
+    let (code, out, _) = run(&world, &["drill"]);
+    assert!(code == Some(1) && out.contains(&format!("{} does not stand", lost.kept_ref)), "{out}");
+    git(&folder, &["reflog", "expire", "--expire=now", "--all"]);
+    git(&folder, &["gc", "--quiet", "--prune=now"]);
+
+    let refs = |told: &Value| (told["refs"].as_u64().unwrap(), told["kept"].as_u64().unwrap());
+    let (code, told, err) = world.restore(&["--to", "it.git"]);
+    assert_eq!((code, told["refused"].as_array().map(Vec::len), refs(&told)), (Some(1), Some(1), (6, 2)), "{told}{err}");
+    assert!(err.contains(lost.kept_ref.as_str()) && err.contains(&lost.oid.to_string()), "{err}");
+    assert_fsck(&world.folder.path().join("it.git"));
+    world.onedev().create_project("rescued").unwrap();
+    world.onedev().create_project("rescued.wiki").unwrap();
+    let credential = world.folder.path().join("credential");
+    std::fs::write(&credential, world.config.onedev.token.as_ref().unwrap().expose_secret()).unwrap();
+    let (to, reference) =
+        (format!("{}/rescued.git", world.onedev().url().trim_end_matches('/')), format!("file:{}", credential.display()));
+    let (code, told, err) = world.restore(&["--to", &to, "--credential", &reference]);
+    // And the name that OneDev refuses.
+    assert_eq!((code, told["refused"].as_array().map(Vec::len), refs(&told)), (Some(1), Some(2), (6, 2)), "{told}{err}");
+    assert_eq!(told["lost"], Value::Array(Vec::new()), "{told}");
+    world.end().await;
+}
+}
+
 #[actix::test]
 async fn a_restore_that_was_killed_goes_on_with_the_objects_that_it_had() {
     let mut world = super::tools::world().with_all();
@@ -248,6 +281,32 @@ async fn objects_wiki_and_catalog_go_onto_another_server_too() {
     assert!(world.onedev().lfs_object("rescued", Pointer::of(&contents[0]).oid).unwrap().is_some());
     let (there, here) = (world.onedev().repo_dir("rescued/wiki").unwrap(), world.github().wiki_dir(id).unwrap());
     assert_eq!(listed(&there, "refs/starkeep/"), listed(&here, "refs/starkeep/"));
+    world.end().await;
+}
+
+#[actix::test]
+async fn objects_go_onto_a_server_that_wants_their_uploads_verified() {
+    let mut world = super::tools::world().with_all();
+    let (_, contents) = world.populated_one().await;
+    let other = world.github().create_repository("rescued", "odd").unwrap();
+    let credential = world.folder.path().join("credential");
+    std::fs::write(&credential, world.github().token()).unwrap();
+    let (to, reference) = (
+        format!("{}/rescued/odd.git", world.github().git_url().trim_end_matches('/')),
+        format!("file:{}", credential.display()),
+    );
+    let (code, told, err) = world.restore(&["--to", &to, "--credential", &reference]);
+    // A wiki there begins with a page that somebody writes.
+    assert_eq!(
+        (code, told["lost"][0]["what"].as_str(), &told["refused"]),
+        (Some(1), Some("wiki"), &Value::Array(Vec::new())),
+        "{told}{err}"
+    );
+    assert_eq!((&told["lfs"]["objects"], &told["lfs"]["missing_count"]), (&3.into(), &0.into()), "{told}");
+    for content in &contents {
+        let have = world.github().lfs_object(other, Pointer::of(content).oid).unwrap();
+        assert!(have.as_ref() == Some(content));
+    }
     world.end().await;
 }
 
