@@ -97,6 +97,12 @@ mod tests {
              INSERT INTO states (mirror_id, part, at, digest, last_change) VALUES ('m', 'wiki', 't', 'digest', 2);
              UPDATE drills SET lfs_objects = 2, lfs_bytes = 7, lfs_unread = 1;",
         ),
+        (
+            "0011_lfs_reach",
+            "UPDATE lfs_objects SET reachable = FALSE;
+             UPDATE lfs_scans SET doubted = FALSE, searched_at = 't', \
+                 elsewhere = 'at another server lfs.example.org';",
+        ),
     ];
 
     const SQLITE_COLUMNS: &str = "SELECT t.name || '.' || c.name || CASE c.\"notnull\" WHEN 1 THEN '' ELSE '?' END AS text \

@@ -88,6 +88,8 @@ pub fn insert(c: &mut Connection, it: &Whole, now: DateTime<Utc>) -> Result<bool
     lfs::tell(c, id, &it.lists.objects)?;
     if let Some(whole) = it.searched {
         lfs::set_whole(c, id, whole)?;
+        // The marker does not say which objects nobody needs any more.
+        lfs::reach::doubt(c, id)?;
     }
     if it.catalog.is_some() {
         // It is read back first; a run that is cut off leaves that to the catalog's own look.

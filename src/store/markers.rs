@@ -170,7 +170,7 @@ pub fn gather(
         return Ok(None);
     }
     let objects = lfs::listed(c, id)?;
-    let lfs_searched = if objects.is_some() { lfs::is_whole(c, id)? } else { None };
+    let lfs_searched = if objects.is_some() { lfs::reach::find(c, id)?.map(|it| it.whole) } else { None };
     let (put, wiki) = (tips::load(c, id)?.0, tips::load(c, PartId::wiki(id))?.0);
     let lists = Lists { put, wiki, objects: objects.unwrap_or_default() };
     let marker = Marker {

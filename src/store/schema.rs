@@ -378,6 +378,7 @@ diesel::table! {
         reason -> Nullable<Text>,
         attempts -> Integer,
         next_try_at -> Nullable<Text>,
+        reachable -> Bool,
     }
 }
 
@@ -393,6 +394,9 @@ diesel::table! {
     lfs_scans (mirror_id) {
         mirror_id -> Text,
         whole -> Bool,
+        doubted -> Bool,
+        searched_at -> Nullable<Text>,
+        elsewhere -> Nullable<Text>,
     }
 }
 

@@ -264,7 +264,9 @@ impl Cache {
         let work = self.work(&guard, move |it| pack::build(it, &wants, &haves, &tell, &called_off));
         let (pieces, scan) = needs.scan.then(Scan::begin).unzip();
         let (objects, spooled) = tokio::join!(work, spool.hold_pieces(told, pieces));
-        Ok(Built { objects: objects?, spooled: spooled?, scan })
+        // A spool that fails calls the making off: its own word is the cause.
+        let spooled = spooled?;
+        Ok(Built { objects: objects?, spooled, scan })
     }
 
     /// Whether `old` is reachable from `new`; [`Ancestry::Unknown`] if the copy does not hold both.

@@ -295,7 +295,7 @@ impl Scanner {
             && let Some(oid) = blob_id(content)
         {
             bases.insert(oid, content.to_vec());
-            self.suspects.insert(at, Suspect::Known(content.to_vec()));
+            self.suspects.insert_known(at, Some(oid), content);
             return;
         }
         let meant = content.starts_with(POINTER_START);
@@ -303,7 +303,7 @@ impl Scanner {
             self.findings.look(content);
         }
         if meant || memchr::memmem::find(content, ANCHOR).is_some() {
-            self.suspects.insert(at, Suspect::Known(content.to_vec()));
+            self.suspects.insert_known(at, blob_id(content), content);
         }
     }
 
@@ -318,7 +318,13 @@ impl Scanner {
             return;
         };
         if object.code == 7 {
-            self.on_foreign_base(object, &delta);
+            // libgit2 names bases by id in its own packs too.
+            let base = self.suspects.content_of(Oid::from_bytes(object.base_id)).filter(|_| delta.is_small());
+            match base.map(|it| delta.apply(it)) {
+                Some(Some(content)) => self.small_file(object.start, &content),
+                Some(None) => self.findings.incomplete = true,
+                None => self.on_foreign_base(object, &delta),
+            }
             return;
         }
         match self.suspects.get(object.base) {
@@ -340,7 +346,7 @@ impl Scanner {
         }
     }
 
-    /// A thin pack's delta: its base is at the target.
+    /// A delta whose base is at the target (a thin pack), or stands elsewhere in the pack.
     fn on_foreign_base(&mut self, object: &Object, delta: &Delta<'_>) {
         if delta.may_be_pointer() {
             // A base as long as this is no pointer, and no delta makes one of it but by inserting all.
