@@ -55,6 +55,7 @@ enum Place {
 }
 
 fn place(to: &str, wiki: Option<&str>) -> anyhow::Result<Place> {
+    anyhow::ensure!(wiki.is_none_or(|it| it != to), "--wiki-to must name another place than --to");
     Ok(match (address(to)?, wiki.map(address).transpose()?) {
         (Err(folder), None) => {
             let wiki = wiki_folder(&folder);

@@ -190,13 +190,7 @@ pub fn gather(
         upstream: described(&mirror),
         not_level: mirror.not_level.clone(),
         kept: kept_of(c, id)?,
-        proof: match &mirror.proof {
-            Some(proof) => {
-                let tip = (mirror.default_branch.clone(), mirror.head, mirror.ref_count);
-                Some(proved(c, id.into(), proof, tip)?)
-            }
-            None => None,
-        },
+        proof: proof_of(c, &mirror)?,
         wiki: wiki_of(c, id)?,
         catalog: catalog_of(c, id)?,
         lfs_searched,
@@ -267,6 +261,12 @@ fn described(mirror: &Mirror) -> Option<Described> {
         description: it.description.clone(),
         pushed_at: it.pushed_at,
     })
+}
+
+fn proof_of(c: &mut Connection, mirror: &Mirror) -> Result<Option<Proved>, StoreError> {
+    let Some(proof) = &mirror.proof else { return Ok(None) };
+    let tip = (mirror.default_branch.clone(), mirror.head, mirror.ref_count);
+    proved(c, mirror.id.into(), proof, tip).map(Some)
 }
 
 /// The wiki, once there was a copy of one.

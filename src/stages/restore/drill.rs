@@ -198,25 +198,38 @@ impl Look<'_> {
                     self.done.lfs_unread += 1;
                 }
             }
-            let checks = read.into_iter().map(|it| async move { (it, from.check(it).await) });
-            let mut checks = stream::iter(checks).buffer_unordered(AT_ONCE);
-            while let Some((object, standing)) = checks.next().await {
-                self.done.lfs_objects += 1;
-                self.done.lfs_bytes += object.size;
-                let what = match standing {
-                    Ok(Standing::Good) => continue,
-                    Ok(Standing::Absent) => "OneDev has it no more",
-                    Ok(Standing::Bad) => "its bytes are not those of its name",
-                    Ok(Standing::OtherSize(_)) => "it is not as long as its pointer says",
-                    Err(error) => return Err(failure(&error)),
-                };
-                amiss.push(format!("LFS object {}: {what}", object.oid));
-            }
+            self.read_back(from, read, &mut amiss).await?;
         }
         let more = amiss.len().saturating_sub(TOLD);
         self.problems.extend(amiss.into_iter().take(TOLD));
         if more > 0 {
             self.problems.push(format!("and {more} further LFS objects"));
+        }
+        Ok(())
+    }
+}
+
+impl Look<'_> {
+    /// Reads some LFS objects and hashes them.
+    async fn read_back(
+        &mut self,
+        from: &LfsEndpoint,
+        some: Vec<Pointer>,
+        amiss: &mut Vec<String>,
+    ) -> Result<(), Failure> {
+        let checks = some.into_iter().map(|it| async move { (it, from.check(it).await) });
+        let mut checks = stream::iter(checks).buffer_unordered(AT_ONCE);
+        while let Some((object, standing)) = checks.next().await {
+            self.done.lfs_objects += 1;
+            self.done.lfs_bytes += object.size;
+            let what = match standing {
+                Ok(Standing::Good) => continue,
+                Ok(Standing::Absent) => "OneDev has it no more",
+                Ok(Standing::Bad) => "its bytes are not those of its name",
+                Ok(Standing::OtherSize(_)) => "it is not as long as its pointer says",
+                Err(error) => return Err(failure(&error)),
+            };
+            amiss.push(format!("LFS object {}: {what}", object.oid));
         }
         Ok(())
     }

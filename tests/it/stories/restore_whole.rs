@@ -324,6 +324,8 @@ fn no_credential_goes_in_clear_over_a_network() {
     }
     let (code, _, err) = world.restore(&["--to", "x.git", "--wiki-to", "https://git.example.org/me/x.git"]);
     assert!(code == Some(1) && err.contains("both be folders"), "{err}");
+    let (code, _, err) = world.restore(&["--to", "x.git", "--wiki-to", "x.git"]);
+    assert!(code == Some(1) && err.contains("another place"), "{err}");
 }
 
 on_both! {
