@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 
 use crate::domain::marker::{KeptSince, Lists, MarkedWiki, Marker, Origin, Star};
@@ -12,13 +12,16 @@ use crate::domain::refs::{Oid, RefMap, RefName};
 use crate::domain::repository::Repository;
 
 use super::audit::{self, NewEntry};
-use super::catalog::commits;
+use super::catalog::{self, commits};
 use super::connection::Connection;
 use super::error::StoreError;
 use super::history::{self, Told};
 use super::mirrors::{self, Project};
 use super::schema::{mirror_names, mirrors as table};
 use super::{kept, lfs, markers, parts, stars, time, tips, watched};
+
+/// Reading a catalog back takes less.
+const READ_BACK: TimeDelta = TimeDelta::hours(1);
 
 /// A mirror as its project tells of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -87,6 +90,10 @@ pub fn insert(c: &mut Connection, it: &Whole, now: DateTime<Utc>) -> Result<bool
         lfs::set_whole(c, id, whole)?;
         // The marker does not say which objects nobody needs any more.
         lfs::reach::doubt(c, id)?;
+    }
+    if it.catalog.is_some() {
+        // It is read back first; a run that is cut off leaves that to the catalog's own look.
+        catalog::ensure(c, id, now + READ_BACK)?;
     }
     for (at, commit) in &it.catalogs {
         commits::note(c, id, *commit, *at)?;

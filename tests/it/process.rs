@@ -29,6 +29,9 @@ pub fn starkeep(config: &Config, folder: &std::path::Path) -> Command {
     set("GITHUB__API_URL", config.github.api_url.to_string());
     set("GITHUB__GIT_URL", config.github.git_url.to_string());
     set("GITHUB__WEBHOOK_SECRET", secret(&config.github.webhook_secret));
+    if config.github.webhook_secret_old.is_some() {
+        set("GITHUB__WEBHOOK_SECRET_OLD", secret(&config.github.webhook_secret_old));
+    }
     if config.github.token.is_some() {
         set("GITHUB__TOKEN", secret(&config.github.token));
     }

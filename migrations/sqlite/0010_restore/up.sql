@@ -5,6 +5,10 @@ CREATE INDEX ref_changes_by_mirror ON ref_changes (mirror_id, part, id);
 ALTER TABLE states ADD COLUMN part TEXT NOT NULL DEFAULT 'code';
 DROP INDEX states_by_mirror;
 CREATE INDEX states_by_mirror ON states (mirror_id, part, at);
+-- Wikis that were mirrored before: no move of theirs is known yet, so they stand as they were proven.
+INSERT INTO states (mirror_id, part, at, digest, head, last_change)
+    SELECT mirror_id, part, verified_at, proof_digest, 'refs/heads/' || default_branch, 0 FROM parts
+    WHERE proof_digest IS NOT NULL AND verified_at IS NOT NULL;
 
 -- Which commit of the catalog stands in OneDev since when.
 CREATE TABLE catalog_commits (

@@ -56,7 +56,6 @@ pub(super) async fn read_back(tools: &Tools, it: Standing<'_>) -> Result<(), Fai
     repository.take(from.fetch(&[it.commit], &[], options).await?).await?;
     let (root, made_at) = repository.tree_of(it.commit).await?;
     let mirror = it.mirror;
-    tools.store.write(move |c| table::ensure(c, mirror, Utc::now())).await?;
     let mut read = Read { tools, mirror, pages: it.pages, repository: &repository, latest: BTreeMap::new() };
     read.root(root).await?;
     let latest = read.latest;

@@ -21,6 +21,7 @@ use crate::onedev::Project;
 use crate::stages::failure::Failure;
 use crate::stages::restore::Tools;
 use crate::store::adopted::{self, Whole};
+use crate::store::catalog as table;
 use crate::store::mirrors;
 
 use catalog::Standing;
@@ -146,9 +147,12 @@ async fn read_catalog(tools: &Tools, rules: &Rules, whole: &Whole) {
         marked: whole.marker.catalog.as_ref(),
         pages: &rules.pages,
     };
+    let (path, mirror) = (&whole.project.path, standing.mirror);
     if let Err(failure) = catalog::read_back(tools, standing).await {
-        let path = &whole.project.path;
         tracing::warn!(code = failure.code, path, "its catalog was not read back: {}", failure.message);
+    }
+    if let Err(error) = tools.store.write(move |c| table::hasten(c, mirror, Utc::now())).await {
+        tracing::warn!(code = error.code(), path, "its next look is an hour away: {error}");
     }
 }
 

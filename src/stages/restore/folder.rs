@@ -103,7 +103,7 @@ pub async fn restore(
         wiki: pages.map(|it| it.moved),
         catalog: wanted.catalog.is_some() && code.no_catalog.is_none(),
         objects,
-        lost: code.no_catalog.map(|why| ("catalog", why)).into_iter().collect(),
+        lost: wanted.lost.iter().cloned().chain(code.no_catalog.map(|why| ("catalog", why))).collect(),
     })
 }
 

@@ -24,6 +24,8 @@ pub struct Wanted {
     pub wiki: Option<Repository>,
     /// What git does not carry, if it was kept by then.
     pub catalog: Option<Catalog>,
+    /// What was there and is not known any more, and why.
+    pub lost: Vec<(&'static str, String)>,
 }
 
 /// A state of one repository.
@@ -60,6 +62,11 @@ pub struct Catalog {
     /// The commit.
     pub commit: Oid,
 }
+
+/// A wiki, or why it is lost.
+type MaybeWiki = (Option<Repository>, Vec<(&'static str, String)>);
+
+const UNREMEMBERED: &str = "no proven state of it at that time is remembered";
 
 /// What was found in the database.
 enum Found {
@@ -106,18 +113,22 @@ fn find(c: &mut Connection, mirror: &Mirror, at: Option<DateTime<Utc>>) -> Resul
     let Some(code) = known.state(c, at)? else {
         return Ok(Found::TooEarly(history::first_state(c, mirror.id)?.map(|it| it.at)));
     };
-    let wiki = wiki(c, mirror, at)?;
+    let (wiki, lost) = wiki(c, mirror, at)?;
     let catalog = catalog(c, mirror, at)?.filter(|it| !code.refs.contains_key(&it.name));
-    Ok(Found::Wanted(Box::new(Wanted { code, wiki, catalog })))
+    Ok(Found::Wanted(Box::new(Wanted { code, wiki, catalog, lost })))
 }
 
-/// A wiki that had not been proven by then was not there.
-fn wiki(c: &mut Connection, mirror: &Mirror, at: Option<DateTime<Utc>>) -> Result<Option<Repository>, StoreError> {
-    let of = PartId::wiki(mirror.id);
-    let Some(part) = parts::find(c, of)? else { return Ok(None) };
-    let (Some(project), Some(proof)) = (&part.project, &part.proof) else { return Ok(None) };
+/// A wiki that had not been proven by then was not there; one that had and of which that state is not remembered
+/// is lost.
+fn wiki(c: &mut Connection, mirror: &Mirror, at: Option<DateTime<Utc>>) -> Result<MaybeWiki, StoreError> {
+    let (of, none) = (PartId::wiki(mirror.id), (None, Vec::new()));
+    let Some(part) = parts::find(c, of)? else { return Ok(none) };
+    let (Some(project), Some(proof)) = (&part.project, &part.proof) else { return Ok(none) };
     let head = part.default_branch.as_deref();
-    Known { of, path: &project.path, proof, head, not_level: &part.not_level }.state(c, at)
+    let wiki = Known { of, path: &project.path, proof, head, not_level: &part.not_level }.state(c, at)?;
+    let was_there = part.first_proof_at.zip(at).is_some_and(|(first, at)| first <= at);
+    let lost = (wiki.is_none() && was_there).then(|| ("wiki", UNREMEMBERED.to_owned()));
+    Ok((wiki, lost.into_iter().collect()))
 }
 
 fn catalog(c: &mut Connection, mirror: &Mirror, at: Option<DateTime<Utc>>) -> Result<Option<Catalog>, StoreError> {

@@ -54,7 +54,7 @@ pub async fn restore(
     to: &Destination,
     wiki: &Destination,
 ) -> Result<Restored, Failure> {
-    let mut done = Restored::default();
+    let mut done = Restored { lost: wanted.lost.clone(), ..Restored::default() };
     let mut all = wanted.code.all();
     all.extend(wanted.catalog.iter().map(|it| (it.name.clone(), it.commit)));
     let way = Way::open(tools, &wanted.code.path, to, &all).await?;

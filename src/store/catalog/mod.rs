@@ -14,6 +14,6 @@ mod state;
 pub mod todo;
 
 pub use self::state::{
-    Catalog, ReadBack, Trouble, close_round, due, ensure, find, forget, forget_published, intend, open_round,
+    Catalog, ReadBack, Trouble, close_round, due, ensure, find, forget, forget_published, hasten, intend, open_round,
     read_back, record_error, settle_error, stand,
 };

@@ -271,6 +271,16 @@ pub fn read_back(c: &mut Connection, mirror: MirrorId, it: &ReadBack) -> Result<
     Ok(())
 }
 
+/// The next round is due at once.
+///
+/// # Errors
+/// Those of the database.
+pub fn hasten(c: &mut Connection, mirror: MirrorId, now: DateTime<Utc>) -> Result<(), StoreError> {
+    let row = catalogs::table.find(mirror.to_string());
+    diesel::update(row).set(catalogs::next_at.eq(Some(time::text(now)))).execute(&mut c.db)?;
+    Ok(())
+}
+
 /// Nothing of ours is known to stand in OneDev any more: everything is to be written anew.
 ///
 /// # Errors
