@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_of_its_own_and_other_settings_say_nothing() {
+    fn upstreams_own_place_and_other_settings_say_nothing() {
         for text in [
             "",
             "[lfs]\n\tfetchexclude = *\n\tlocksverify = true\n",
