@@ -35,6 +35,12 @@ pub struct Metrics {
     pub drills: IntCounterVec,
     /// What GitHub last said is left, by resource.
     pub github_rate_limit_remaining: IntGaugeVec,
+    /// Requests to GitHub that waited, by the reason.
+    pub github_held_requests: IntCounterVec,
+    /// Looks at users' stars, by what they found.
+    pub star_polls: IntCounterVec,
+    /// Age of the oldest good look at a watched user's stars, refreshed when scraped.
+    pub star_poll_age: Gauge,
     /// Requests that starkeep made, by service (`github`, `onedev`) and status code.
     pub upstream_requests: IntCounterVec,
     /// Restarts of actors by actor.
@@ -81,11 +87,11 @@ impl Metrics {
             &["kind"],
         )?;
         registry.register(Box::new(job_oldest.clone()))?;
-        let oldest_verification = Gauge::new(
-            "starkeep_oldest_verification_seconds",
-            "Age of the oldest proof of a mirror that should be level.",
-        )?;
-        registry.register(Box::new(oldest_verification.clone()))?;
+        let plain = |name: &str, help: &str| -> Result<Gauge, prometheus::Error> {
+            let it = Gauge::new(name, help)?;
+            registry.register(Box::new(it.clone()))?;
+            Ok(it)
+        };
         let kept_refs = IntCounter::new("starkeep_kept_refs_total", "Kept refs made.")?;
         registry.register(Box::new(kept_refs.clone()))?;
         #[cfg(target_os = "linux")]
@@ -107,13 +113,26 @@ impl Metrics {
                 &["direction"],
             )?,
             mirrors: gauge("starkeep_mirrors", "Mirrors by status.", &["status"])?,
-            oldest_verification,
+            oldest_verification: plain(
+                "starkeep_oldest_verification_seconds",
+                "Age of the oldest proof of a mirror that should be level.",
+            )?,
             kept_refs,
             drills: counter("starkeep_drills_total", "Restore drills.", &["outcome"])?,
             github_rate_limit_remaining: gauge(
                 "starkeep_github_rate_limit_remaining",
                 "Requests left as GitHub last said.",
                 &["resource"],
+            )?,
+            github_held_requests: counter(
+                "starkeep_github_held_requests_total",
+                "Requests to GitHub that had to wait: for a pause, for their turn, or for the next hour.",
+                &["reason"],
+            )?,
+            star_polls: counter("starkeep_star_polls_total", "Looks at users' stars, by outcome.", &["outcome"])?,
+            star_poll_age: plain(
+                "starkeep_star_poll_age_seconds",
+                "Age of the oldest good look at a watched user's stars.",
             )?,
             upstream_requests: counter(
                 "starkeep_upstream_requests_total",
