@@ -11,9 +11,12 @@ use crate::support::stage::{self, Stage};
 use crate::support::{git, long, raw, rounds};
 
 const LIMIT: Duration = Duration::from_secs(1_800);
-/// Any pack is fast enough; none is.
-const STREAMED: &str = "1KiB";
-const SPOOLED: &str = "off";
+/// Any pack is fast enough to be streamed.
+const STREAMED: &str = "stream_above = \"1KiB\"";
+const SPOOLED: &str = "stream_above = \"off\"";
+/// No LFS pointers are looked for: git does not look for any either.
+const STREAMED_ALONE: &str = "stream_above = \"1KiB\"\nlfs = false";
+const SPOOLED_ALONE: &str = "stream_above = \"off\"\nlfs = false";
 
 pub(crate) fn run() -> anyhow::Result<()> {
     measure(LARGE, rounds(3))?;
@@ -53,16 +56,19 @@ fn measure(shape: Shape, rounds: usize) -> anyhow::Result<()> {
     let stage = Stage::set()?;
     let id = stage.upstream(shape.name, &repository)?;
     let (mut plain, mut streamed, mut spooled) = (Way::default(), Way::default(), Way::default());
+    let (mut streamed_alone, mut spooled_alone) = (Way::default(), Way::default());
     let (mut receive, mut at_once) = (Samples::default(), Samples::default());
     let (mut download, mut pack) = (Samples::default(), 0);
     for _ in 0..rounds {
         by_git(&stage, shape.name, &mut plain)?;
         by_starkeep(&stage, shape.name, STREAMED, &mut streamed)?;
+        by_starkeep(&stage, shape.name, STREAMED_ALONE, &mut streamed_alone)?;
         let (time, bytes) = by_hand(&stage, &repository, true)?;
         receive.add_time(time);
         pack = bytes;
         at_once.add_time(by_hand(&stage, &repository, false)?.0);
         by_starkeep(&stage, shape.name, SPOOLED, &mut spooled)?;
+        by_starkeep(&stage, shape.name, SPOOLED_ALONE, &mut spooled_alone)?;
         download.add_time(raw::download(&stage.upstream_url(shape.name), &repository)?.0);
     }
     let refs = stage.simulator.github().refs(id)?;
@@ -70,6 +76,8 @@ fn measure(shape: Shape, rounds: usize) -> anyhow::Result<()> {
     plain.print("git clone --mirror and git push --mirror");
     streamed.print("starkeep mirror, streamed");
     spooled.print("starkeep mirror, spooled");
+    streamed_alone.print("starkeep mirror, streamed, sync.lfs = false");
+    spooled_alone.print("starkeep mirror, spooled, sync.lfs = false");
     line("receive-pack, fed from a file, the default branch alone first", &receive.seconds());
     line("receive-pack, fed from a file, all refs at once", &at_once.seconds());
     line("the pack alone, thrown away", &download.seconds());
@@ -80,7 +88,13 @@ fn measure(shape: Shape, rounds: usize) -> anyhow::Result<()> {
     line("streamed / receive-pack, all refs at once", &times(streamed.wall.median() / at_once.median()));
     let both = receive.median() + download.median();
     at_most("spooled / (download + receive-pack)", spooled.wall.median() / both, 1.10, times);
-    for (name, way) in [("streamed", &streamed), ("spooled", &spooled)] {
+    let all = [
+        ("streamed", &streamed),
+        ("spooled", &spooled),
+        ("streamed, sync.lfs = false", &streamed_alone),
+        ("spooled, sync.lfs = false", &spooled_alone),
+    ];
+    for (name, way) in all {
         at_most(&format!("CPU of the client, {name} / git"), way.cpu.median() / plain.cpu.median(), 0.05, times);
         at_most(&format!("memory, {name}"), way.memory.max(), 64e6, megabytes);
     }
@@ -98,9 +112,9 @@ fn by_git(stage: &Stage, name: &str, way: &mut Way) -> anyhow::Result<()> {
     stage.clear("plain/first")
 }
 
-fn by_starkeep(stage: &Stage, name: &str, stream_above: &str, way: &mut Way) -> anyhow::Result<()> {
+fn by_starkeep(stage: &Stage, name: &str, sync: &str, way: &mut Way) -> anyhow::Result<()> {
     let folder = child::scratch()?;
-    let cost = stage::mirror(stage, name, folder.path(), stream_above)?;
+    let cost = stage::mirror(stage, name, folder.path(), sync)?;
     way.add(cost, cost.unnamed);
     stage.clear(&stage::mirrored_path(name))
 }

@@ -70,7 +70,7 @@ impl Way {
 
 fn by_starkeep(stage: &Stage, way: &mut Way) -> anyhow::Result<()> {
     let folder = child::scratch()?;
-    let cost = stage::mirror(stage, NAME, folder.path(), "off")?;
+    let cost = stage::mirror(stage, NAME, folder.path(), "stream_above = \"off\"")?;
     way.add(cost, cost.unnamed);
     stage.clear(&stage::mirrored_path(NAME))
 }

@@ -32,14 +32,13 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let (mut wall, mut cpu, mut memory) = (Samples::default(), Samples::default(), Samples::default());
     for _ in 0..rounds(3) {
         let folder = child::scratch()?;
-        let cost = stage::mirror(&stage, "many", folder.path(), "20MiB")?;
+        let cost = stage::mirror(&stage, "many", folder.path(), "stream_above = \"20MiB\"")?;
         wall.add_time(cost.wall);
         cpu.add(cost.cpu);
         memory.add(cost.memory as f64);
-        let path = stage::mirrored_path("many");
-        let there = stage.simulator.onedev().refs(&path)?.len();
-        anyhow::ensure!(there == count + 1, "only {there} refs arrived");
-        stage.clear(&path)?;
+        let there = stage.mirrored_refs("many")?.len();
+        anyhow::ensure!(there == count + 1, "{there} refs arrived");
+        stage.clear(&stage::mirrored_path("many"))?;
     }
     line("starkeep mirror", &format!("{}  CPU {}", wall.seconds(), seconds(cpu.median())));
     at_most("time", wall.median(), 10.0, seconds);

@@ -45,8 +45,7 @@ async fn measure() -> anyhow::Result<()> {
         if round % 2 == 1 {
             ours.add_time(service.synced(&delivery).await?);
         }
-        let path = stage::mirrored_path("busy");
-        let there = stage.simulator.onedev().refs(&path)?;
+        let there = stage.mirrored_refs("busy")?;
         anyhow::ensure!(there == stage.simulator.github().refs(id)?, "the two sides differ");
     }
     line("refs", &stage.simulator.github().refs(id)?.len().to_string());

@@ -117,7 +117,7 @@ impl App {
             drills: orchestrator::Drills {
                 restore: archive::tools(&config, &store, &metrics)?,
                 every: config.drill.interval.map(|it| (it, config.drill.sample)),
-                scratch: config.sync.spool_dir.clone(),
+                bounds: archive::bounds(&config),
             },
             polling: Polling {
                 users: config.stars.users.clone(),

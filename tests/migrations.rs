@@ -91,6 +91,19 @@ mod tests {
         ),
         ("0009_transports", "UPDATE upstreams SET network_id = 8;"),
         (
+            "0010_restore",
+            "INSERT INTO catalog_commits (mirror_id, at, oid) VALUES ('m', 't', 'oid');
+             INSERT INTO ref_changes (mirror_id, part, ref, new, at) VALUES ('m', 'wiki', 'refs/heads/main', 'oid', 't');
+             INSERT INTO states (mirror_id, part, at, digest, last_change) VALUES ('m', 'wiki', 't', 'digest', 2);
+             UPDATE drills SET lfs_objects = 2, lfs_bytes = 7, lfs_unread = 1;",
+        ),
+        (
+            "0011_lfs_reach",
+            "UPDATE lfs_objects SET reachable = FALSE;
+             UPDATE lfs_scans SET doubted = FALSE, searched_at = 't', \
+                 elsewhere = 'at another server lfs.example.org';",
+        ),
+        (
             "0012_polling",
             "INSERT INTO star_polls (login, account_id, next_at, total) VALUES ('octocat', 5, 't', 1);
              INSERT INTO starred (account_id, github_id, starred_at, added_at, scan) VALUES (5, 1, 't', 't', 1);

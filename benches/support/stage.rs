@@ -6,6 +6,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use starkeep::config::Config;
 use starkeep::domain::ids::GithubId;
+use starkeep::domain::refs::RefMap;
 use starkeep::simulator::{Simulator, SimulatorOptions};
 
 use super::child::{self, Cost};
@@ -64,6 +65,16 @@ impl Stage {
         Ok(())
     }
 
+    /// The refs of a mirror of this stage, without starkeep's own.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub(crate) fn mirrored_refs(&self, name: &str) -> anyhow::Result<RefMap> {
+        let mut refs = self.simulator.onedev().refs(&mirrored_path(name))?;
+        refs.retain(|name, _| !name.as_str().starts_with("refs/starkeep/"));
+        Ok(refs)
+    }
+
     /// The credential for OneDev's git.
     pub(crate) fn authorization(&self) -> String {
         format!("Bearer {}", self.options.onedev_token)
@@ -82,6 +93,9 @@ impl Stage {
         config.onedev.url = Some(self.simulator.onedev().url().parse()?);
         config.onedev.token = Some(SecretString::from(self.options.onedev_token.clone()));
         config.stars.users = vec![FAN.to_owned()];
+        // What a benchmark does not measure stays out of its numbers.
+        config.sync.metadata = false;
+        config.sync.wiki = false;
         config.server.bind.set_port(0);
         config.server.webhook_rate_per_minute = 0;
         Ok(config)
@@ -94,7 +108,7 @@ impl Stage {
     pub(crate) fn config_file(&self, folder: &Path, database: &str, more: &str) -> anyhow::Result<PathBuf> {
         let (github, onedev) = (self.simulator.github(), self.simulator.onedev());
         // What a benchmark does not measure stays out of its numbers.
-        let off = if more.contains("metadata") { "" } else { "metadata = false\n" };
+        let off = if more.contains("metadata") { "wiki = false\n" } else { "wiki = false\nmetadata = false\n" };
         let more = if more.contains("[sync]") { format!("{more}{off}") } else { format!("[sync]\n{off}{more}") };
         let text = format!(
             "[server]\nbind = \"127.0.0.1:0\"\nwebhook_rate_per_minute = 0\n\
@@ -116,14 +130,15 @@ impl Stage {
     }
 }
 
-/// `starkeep mirror OWNER/NAME` on an empty database, in a folder that its spool is in too.
+/// `starkeep mirror OWNER/NAME` on an empty database, in a folder that its spool is in too. `sync` is more of
+/// that section.
 ///
 /// # Errors
 /// When the mirror is not healthy at the end.
 ///
 /// `STARKEEP_BENCH_HOLD=1` stops before it and prints the configuration, for a profiler.
-pub(crate) fn mirror(stage: &Stage, name: &str, folder: &Path, stream_above: &str) -> anyhow::Result<Cost> {
-    let more = format!("[sync]\nspool_dir = \"{}\"\nstream_above = \"{stream_above}\"\n", folder.display());
+pub(crate) fn mirror(stage: &Stage, name: &str, folder: &Path, sync: &str) -> anyhow::Result<Cost> {
+    let more = format!("[sync]\nspool_dir = \"{}\"\n{sync}\n", folder.display());
     let config = stage.config_file(folder, &sqlite(folder), &more)?;
     if std::env::var_os("STARKEEP_BENCH_HOLD").is_some() {
         println!("starkeep --config {} mirror {OWNER}/{name}: ends with the input", config.display());

@@ -1,6 +1,7 @@
 //! Adoption, restoring and drills for the command line: the adapters without the actors.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use rand::seq::IndexedRandom as _;
@@ -8,26 +9,32 @@ use rand::seq::IndexedRandom as _;
 use super::{App, AppOptions, open_store};
 use crate::config::Config;
 use crate::domain::ids::MirrorId;
+use crate::domain::job::JobKind;
 use crate::domain::mirror::Status;
+use crate::domain::outcome::Comparison;
+use crate::domain::part::PartId;
 use crate::git;
 use crate::github::GithubClient;
 use crate::onedev::OnedevClient;
 use crate::stages::adopt::{self, Rules};
-use crate::stages::restore::{self, Restored, Wanted, drill, folder, plan, remote};
+use crate::stages::restore::drill::Bounds;
+use crate::stages::restore::{self, drill, folder, plan, remote};
 use crate::store::drills::{self, Drill};
 use crate::store::mirrors::{self, Mirror, Proven};
-use crate::store::{Store, jobs};
+use crate::store::{Store, jobs, parts};
 use crate::telemetry::metrics::Metrics;
 
 pub use crate::stages::adopt::{Adopted, Line};
-pub use crate::stages::restore::remote::Destination;
+pub use crate::stages::restore::folder::wiki_of as wiki_folder;
+pub use crate::stages::restore::remote::{Destination, wiki_of as wiki_address};
+pub use crate::stages::restore::{Moved, Restored, Wanted};
 
 /// What reads OneDev for a person, beside a service that may run on the same database.
 pub struct Archive {
     /// State.
     pub store: Store,
     tools: restore::Tools,
-    scratch: Option<PathBuf>,
+    bounds: Bounds,
 }
 
 impl Archive {
@@ -38,7 +45,7 @@ impl Archive {
     pub async fn open(config: &Config) -> anyhow::Result<Self> {
         let store = open_store(config).await?;
         let tools = tools(config, &store, &Metrics::new()?)?;
-        Ok(Self { store, tools, scratch: config.sync.spool_dir.clone() })
+        Ok(Self { store, tools, bounds: bounds(config) })
     }
 
     /// What a mirror held when it was last proven, or at a time.
@@ -49,20 +56,26 @@ impl Archive {
         Ok(plan::wanted(&self.store, mirror, at).await?)
     }
 
-    /// Restores into a folder.
+    /// Restores into a folder, and a wiki into another.
     ///
     /// # Errors
-    /// When the folder holds something else, or OneDev cannot be read.
-    pub async fn to_folder(&self, mirror: &Mirror, wanted: &Wanted, to: &Path) -> anyhow::Result<Restored> {
-        Ok(folder::restore(&self.tools, mirror.github_id, wanted, to).await?)
+    /// When a folder holds something else, or OneDev cannot be read.
+    pub async fn to_folder(
+        &self,
+        mirror: &Mirror,
+        wanted: &Wanted,
+        to: &Path,
+        wiki: &Path,
+    ) -> anyhow::Result<Restored> {
+        Ok(folder::restore(&self.tools, mirror.github_id, wanted, to, wiki).await?)
     }
 
-    /// Restores onto a git server.
+    /// Restores onto a git server, a wiki to an address of its own.
     ///
     /// # Errors
     /// When the repository there is not empty, or one of the servers fails.
-    pub async fn to_remote(&self, wanted: &Wanted, to: Destination) -> anyhow::Result<Restored> {
-        Ok(remote::restore(&self.tools, wanted, to).await?)
+    pub async fn to_remote(&self, wanted: &Wanted, to: &Destination, wiki: &Destination) -> anyhow::Result<Restored> {
+        Ok(remote::restore(&self.tools, wanted, to, wiki).await?)
     }
 
     /// Restores a mirror on trial.
@@ -70,7 +83,7 @@ impl Archive {
     /// # Errors
     /// When OneDev cannot be read, or the temporary folder not be written.
     pub async fn drill(&self, mirror: &Mirror) -> anyhow::Result<Drill> {
-        Ok(drill::drill(&self.tools, mirror, self.scratch.clone()).await?)
+        Ok(drill::drill(&self.tools, mirror, &self.bounds).await?)
     }
 
     /// Some mirrors by chance, of those that can be restored.
@@ -84,6 +97,11 @@ impl Archive {
             self.store.read(move |c| chosen.iter().map(|it| mirrors::find(c, *it)).collect::<Result<Vec<_>, _>>());
         Ok(found.await?.into_iter().flatten().collect())
     }
+}
+
+/// How much a drill does, and where.
+pub(super) fn bounds(config: &Config) -> Bounds {
+    Bounds { scratch: config.sync.spool_dir.clone(), lfs_bytes: config.drill.lfs_bytes }
 }
 
 /// What restoring works with.
@@ -104,9 +122,13 @@ pub(super) fn tools(config: &Config, store: &Store, metrics: &Metrics) -> anyhow
 /// When OneDev or the database cannot be used.
 pub async fn adopt(config: &Config, dry_run: bool) -> anyhow::Result<Vec<Line>> {
     let metrics = Metrics::new()?;
+    let github = GithubClient::new(&config.github, &metrics)?;
     let rules = Rules {
-        instance: GithubClient::new(&config.github, &metrics)?.instance(),
+        instance: github.instance(),
         keep_overwritten: config.sync.keep_overwritten,
+        wiki: config.sync.wiki,
+        catalog: config.sync.metadata.then(|| config.sync.metadata_ref.clone()),
+        pages: github.pages(),
         dry_run,
     };
     let store = open_store(config).await?;
@@ -128,10 +150,14 @@ async fn verify(config: &Config, lines: &[Line]) -> anyhow::Result<()> {
     for name in made {
         let wanted = name.clone();
         let Some(mirror) = app.store.read(move |c| mirrors::by_name(c, &wanted)).await? else { continue };
-        if mirror.status == Status::Pending
-            && let Err(error) = app.prove(&mirror, config).await
-        {
+        if mirror.status != Status::Pending {
+            continue;
+        }
+        if let Err(error) = app.prove(&mirror, config).await {
             tracing::warn!(%name, "it could not be verified; the next sync will look: {error:#}");
+        }
+        if let Err(error) = app.prove_wiki(&mirror, config).await {
+            tracing::warn!(%name, "its wiki could not be verified; its next look does it: {error:#}");
         }
     }
     app.shut_down().await;
@@ -145,27 +171,43 @@ impl App {
         if !found.is_level() {
             return Ok(());
         }
-        let now = Utc::now();
-        let proven = Proven {
-            digest: found.digest.clone(),
-            onedev_digest: Some(found.digest),
-            head: found.head,
-            ref_count: i64::try_from(found.ref_count).unwrap_or(i64::MAX),
-            default_branch: found.upstream_head.as_ref().and_then(|it| it.branch()).map(str::to_owned),
-            upstream_head: found.upstream_head,
-            status: if found.not_level.is_empty() { Status::Healthy } else { Status::Partial },
-            not_level: found.not_level,
-            changed: false,
-            verified_at: now,
-            next_sync_at: Some(now + config.sync.interval),
-        };
-        let id = mirror.id;
+        let (id, now) = (mirror.id, Utc::now());
+        let proven = proven(found, now, config.sync.interval);
         self.store
             .write(move |c| {
                 mirrors::record_proof(c, id, &proven)?;
-                jobs::cancel_queued(c, id, crate::domain::job::JobKind::Sync, now).map(drop)
+                jobs::cancel_queued(c, id, JobKind::Sync, now).map(drop)
             })
             .await?;
         Ok(())
+    }
+
+    /// The same for its wiki, where there is a copy of one.
+    async fn prove_wiki(&self, mirror: &Mirror, config: &Config) -> anyhow::Result<()> {
+        let Some(found) = self.compare_wiki(mirror).await? else { return Ok(()) };
+        if !found.is_level() {
+            return Ok(());
+        }
+        let (of, now) = (PartId::wiki(mirror.id), Utc::now());
+        let proven = proven(found, now, config.sync.wiki_interval);
+        self.store.write(move |c| parts::record_proof(c, of, &proven)).await?;
+        Ok(())
+    }
+}
+
+/// What a comparison that found both sides level proves.
+fn proven(found: Comparison, now: DateTime<Utc>, interval: Duration) -> Proven {
+    Proven {
+        digest: found.digest.clone(),
+        onedev_digest: Some(found.digest),
+        head: found.head,
+        ref_count: i64::try_from(found.ref_count).unwrap_or(i64::MAX),
+        default_branch: found.upstream_head.as_ref().and_then(|it| it.branch()).map(str::to_owned),
+        upstream_head: found.upstream_head,
+        status: if found.not_level.is_empty() { Status::Healthy } else { Status::Partial },
+        not_level: found.not_level,
+        changed: false,
+        verified_at: now,
+        next_sync_at: Some(now + interval),
     }
 }

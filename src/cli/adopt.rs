@@ -23,6 +23,7 @@ fn as_json(line: &Line) -> Value {
     let (outcome, repository, why) = match &line.outcome {
         Adopted::Made(name) => ("adopted", Some(name), None),
         Adopted::Known(name) => ("known", Some(name), None),
+        Adopted::Wiki(name) => ("wiki", Some(name), None),
         Adopted::Second(name, other) => ("second", Some(name), Some(format!("{other} was proven later"))),
         Adopted::Unmarked => ("unmarked", None, None),
         Adopted::Unreadable(why) => ("unreadable", None, Some(why.clone())),
@@ -36,6 +37,7 @@ fn as_text(line: &Line, dry_run: bool) -> String {
         Adopted::Made(name) if dry_run => format!("{path}: would be the mirror of {name} again"),
         Adopted::Made(name) => format!("{path}: is the mirror of {name} again"),
         Adopted::Known(name) => format!("{path}: {name} is a mirror already; left alone"),
+        Adopted::Wiki(name) => format!("{path}: holds the wiki of {name}"),
         Adopted::Second(name, other) => {
             format!("{path}: left alone; {other} is the mirror of {name} that was proven later")
         }

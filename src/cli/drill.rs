@@ -34,6 +34,7 @@ fn as_json(mirror: &Mirror, found: &anyhow::Result<Drill>) -> Value {
             "refs": it.refs,
             "objects": it.objects,
             "bytes": it.bytes,
+            "lfs": { "objects": it.lfs_objects, "bytes": it.lfs_bytes, "unread": it.lfs_unread },
             "duration_ms": it.millis,
             "problem": it.problem,
         }),
@@ -44,8 +45,13 @@ fn as_json(mirror: &Mirror, found: &anyhow::Result<Drill>) -> Value {
 fn as_text(mirror: &Mirror, found: &anyhow::Result<Drill>) -> String {
     let name = &mirror.name;
     match found {
-        Ok(Drill { outcome: Outcome::Ok, refs, objects, millis, .. }) => {
-            format!("{name}: whole, {refs} refs, {objects} objects, {millis} ms")
+        Ok(Drill { outcome: Outcome::Ok, refs, objects, lfs_objects, lfs_unread, millis, .. }) => {
+            let lfs = match (lfs_objects, lfs_unread) {
+                (0, 0) => String::new(),
+                (read, 0) => format!(", {read} LFS objects"),
+                (read, unread) => format!(", {read} of {} LFS objects (drill.lfs_bytes)", read + unread),
+            };
+            format!("{name}: whole, {refs} refs, {objects} objects{lfs}, {millis} ms")
         }
         Ok(it) => format!("{name}: NOT WHOLE: {}", it.problem.as_deref().unwrap_or("nobody knows why")),
         Err(error) => format!("{name}: could not be drilled: {error}"),

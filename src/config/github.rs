@@ -26,6 +26,8 @@ pub struct Github {
     pub app_private_key: Option<SecretString>,
     /// Shared secret of the webhook; without one the endpoint answers 503.
     pub webhook_secret: Option<SecretString>,
+    /// The secret before it: believed too, while the one at GitHub is being changed.
+    pub webhook_secret_old: Option<SecretString>,
     /// Accept plain http beyond loopback.
     pub insecure_http: bool,
 }
@@ -41,6 +43,7 @@ impl Default for Github {
             app_id: None,
             app_private_key: None,
             webhook_secret: None,
+            webhook_secret_old: None,
             insecure_http: false,
         }
     }
@@ -49,7 +52,17 @@ impl Default for Github {
 impl Section for Github {
     fn read(values: &mut Values<'_>) -> Self {
         let mut it = Self::default();
-        let Self { api_url, git_url, ssh, token, app_id, app_private_key, webhook_secret, insecure_http } = &mut it;
+        let Self {
+            api_url,
+            git_url,
+            ssh,
+            token,
+            app_id,
+            app_private_key,
+            webhook_secret,
+            webhook_secret_old,
+            insecure_http,
+        } = &mut it;
         values.set("github.api_url", api_url, address);
         values.set("github.git_url", git_url, git_address);
         values.set_secret("github.ssh_key", &mut ssh.key);
@@ -59,12 +72,13 @@ impl Section for Github {
         values.set_option("github.app_id", app_id, number);
         values.set_secret("github.app_private_key", app_private_key);
         values.set_secret("github.webhook_secret", webhook_secret);
+        values.set_secret("github.webhook_secret_old", webhook_secret_old);
         values.set("github.insecure_http", insecure_http, flag);
         it
     }
 
     fn problems(&self) -> Vec<Problem> {
-        let Self { api_url, git_url, ssh, token, app_id, app_private_key, webhook_secret: _, insecure_http } = self;
+        let Self { api_url, git_url, ssh, token, app_id, app_private_key, insecure_http, .. } = self;
         let mut problems = Vec::new();
         problems.extend(plain_http("github.api_url", Some(api_url), *insecure_http));
         problems.extend(plain_http("github.git_url", Some(git_url), *insecure_http));
@@ -72,6 +86,13 @@ impl Section for Github {
         problems.extend(header_problem("github.token", token.as_ref()));
         problems.extend(app_id.and_then(|id| counting("github.app_id", id, 1, i64::MAX.unsigned_abs())));
         problems.extend(app_problem(*app_id, app_private_key.as_ref()));
+        if self.webhook_secret.is_none() && self.webhook_secret_old.is_some() {
+            problems.push(Problem::new(
+                "github.webhook_secret_old",
+                "is set while `github.webhook_secret` is not",
+                "set the new secret as `github.webhook_secret`, or leave both out",
+            ));
+        }
         problems
     }
 }
@@ -101,6 +122,17 @@ mod tests {
     use super::*;
 
     const KEY: &str = "-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----\n";
+
+    #[test]
+    fn an_old_webhook_secret_goes_with_a_new_one() {
+        let with = |new: Option<&str>| Github {
+            webhook_secret: new.map(SecretString::from),
+            webhook_secret_old: Some(SecretString::from("old")),
+            ..Github::default()
+        };
+        assert!(with(Some("new")).problems().is_empty());
+        assert_eq!(with(None).problems()[0].key, "github.webhook_secret_old");
+    }
 
     #[test]
     fn an_app_is_its_id_and_its_key() {

@@ -128,6 +128,11 @@ impl Item {
         RefName::new(&self.0).ok()
     }
 
+    /// Whether it is a pointer file that cannot be read.
+    pub fn is_spoilt_pointer(&self) -> bool {
+        self.0.starts_with(POINTER)
+    }
+
     /// Whether it is about LFS.
     pub fn is_lfs(&self) -> bool {
         self.0.starts_with(OBJECT) || self.0.starts_with(POINTER)

@@ -11,6 +11,7 @@ pub mod ids;
 pub mod job;
 pub mod kept;
 pub mod lfs;
+pub mod lfs_config;
 pub mod marker;
 pub mod mirror;
 pub mod naming;

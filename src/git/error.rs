@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::domain::refs::Oid;
 use crate::domain::retry::Retry;
 
 /// The two ends of a transfer.
@@ -12,6 +13,8 @@ pub enum Side {
     Upstream,
     /// The server that is pushed to.
     Target,
+    /// A server of somebody's choice, onto which a mirror is restored.
+    Elsewhere,
 }
 
 impl std::fmt::Display for Side {
@@ -19,6 +22,7 @@ impl std::fmt::Display for Side {
         f.write_str(match self {
             Self::Upstream => "upstream",
             Self::Target => "OneDev",
+            Self::Elsewhere => "the other server",
         })
     }
 }
@@ -245,6 +249,7 @@ fn pins(side: Side) -> &'static str {
     match side {
         Side::Upstream => "github.ssh_host_keys",
         Side::Target => "onedev.ssh_host_keys",
+        Side::Elsewhere => "known_hosts",
     }
 }
 
@@ -319,6 +324,12 @@ impl WireError {
         }
     }
 
+    /// The object that the other side does not have, where it names one.
+    pub fn lacking(&self) -> Option<Oid> {
+        let Self::UpstreamMoved { message } = self else { return None };
+        message.rsplit_once("not our ref ")?.1.split_whitespace().next()?.parse().ok()
+    }
+
     /// A short, stable word: `upstream_not_found`, `onedev_stalled`, `spool_failed`.
     pub fn code(&self) -> &'static str {
         let (upstream, target) = match self {
@@ -368,6 +379,14 @@ mod tests {
         assert_eq!((booting.code(), booting.retry()), ("onedev_booting", Retry::After(BOOTING)));
         let forever = WireError::RateLimited { side: Side::Target, after: Some(Duration::from_secs(1 << 40)) };
         assert_eq!(forever.retry(), Retry::After(Duration::from_secs(3600)));
+    }
+
+    #[test]
+    fn an_object_that_is_not_to_be_had_is_named() {
+        let oid = Oid::from_bytes([0xab; 20]);
+        let gone = WireError::UpstreamMoved { message: format!("upload-pack: not our ref {oid}") };
+        assert_eq!(gone.lacking(), Some(oid));
+        assert_eq!(WireError::UpstreamMoved { message: "not our ref abc".to_owned() }.lacking(), None);
     }
 
     #[test]

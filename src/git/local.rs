@@ -4,17 +4,18 @@
 //! Packs come from [`super::upstream`] and are indexed by libgit2, which computes the name of every object.
 //! Everything blocks and so runs off the runtime's threads.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use git2::{ObjectType, Repository, RepositoryInitOptions};
 use tokio::sync::mpsc;
 
 use super::error::WireError;
-use super::objects::oid;
 use super::pack::Pack;
+use crate::domain::lfs::{POINTER_LIMIT, Pointer};
 use crate::domain::refs::{Oid, RefMap, RefName};
 
 /// Pieces of a pack between the network and the index.
@@ -115,12 +116,42 @@ impl LocalRepository {
         self.blocking(move |folder| versions(&Repository::open_bare(folder)?, tip, files, most)).await
     }
 
+    /// The tree of a commit, and the commit's time.
+    ///
+    /// # Errors
+    /// [`WireError::Spool`].
+    pub async fn tree_of(&self, commit: Oid) -> Result<(Oid, DateTime<Utc>), WireError> {
+        self.blocking(move |folder| {
+            let repository = Repository::open_bare(folder)?;
+            let commit = repository.find_commit(git2::Oid::from_str(&commit.to_string())?)?;
+            let at = DateTime::from_timestamp(commit.time().seconds(), 0).unwrap_or_default();
+            Ok((oid(commit.tree_id()), at))
+        })
+        .await
+    }
+
+    /// What is in a tree, with the contents of its files; with `deep` in the trees below it too.
+    ///
+    /// # Errors
+    /// [`WireError::Spool`].
+    pub async fn entries(&self, tree: Oid, deep: bool) -> Result<Vec<TreeEntry>, WireError> {
+        self.blocking(move |folder| entries(&Repository::open_bare(folder)?, tree, deep)).await
+    }
+
     /// Reads every object that the refs need and checks that it is what its name says.
     ///
     /// # Errors
     /// [`WireError::Spool`] when the repository itself cannot be opened.
     pub async fn check(&self) -> Result<Checked, WireError> {
         self.blocking(|folder| check(&Repository::open_bare(folder)?)).await
+    }
+
+    /// The LFS objects that small files of any object here name, each once.
+    ///
+    /// # Errors
+    /// [`WireError::Spool`].
+    pub async fn pointers(&self) -> Result<BTreeSet<Pointer>, WireError> {
+        self.blocking(|folder| pointers(&Repository::open_bare(folder)?)).await
     }
 
     /// Every ref, HEAD aside.
@@ -167,6 +198,22 @@ pub struct Version {
     pub files: Vec<Option<Vec<u8>>>,
 }
 
+/// libgit2's object id as ours.
+fn oid(oid: git2::Oid) -> Oid {
+    oid.as_bytes().first_chunk().map_or(Oid::ZERO, |it| Oid::from_bytes(*it))
+}
+
+/// Something in a tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TreeEntry {
+    /// Where, below the tree that was asked for.
+    pub path: String,
+    /// Which object.
+    pub oid: Oid,
+    /// What is in it; `None` for a tree.
+    pub content: Option<Vec<u8>>,
+}
+
 async fn feed(pack: &mut Pack, pieces: &mpsc::Sender<Option<Bytes>>) -> Result<(), WireError> {
     loop {
         let piece = pack.next().await?;
@@ -207,6 +254,51 @@ fn versions(repository: &Repository, tip: Oid, files: &[&str], most: usize) -> R
         next = commit.parent_id(0).ok();
     }
     Ok(out)
+}
+
+fn entries(repository: &Repository, tree: Oid, deep: bool) -> Result<Vec<TreeEntry>, git2::Error> {
+    let (mut out, mut open) = (Vec::new(), vec![(String::new(), git2::Oid::from_str(&tree.to_string())?)]);
+    while let Some((above, tree)) = open.pop() {
+        for entry in repository.find_tree(tree)?.iter() {
+            // Names of ours are UTF-8; what somebody else put there is not read.
+            let Ok(name) = entry.name() else { continue };
+            let path = format!("{above}{name}");
+            let content = match entry.kind() {
+                Some(ObjectType::Tree) => {
+                    if deep {
+                        open.push((format!("{path}/"), entry.id()));
+                    }
+                    None
+                }
+                Some(ObjectType::Blob) => Some(repository.find_blob(entry.id())?.content().to_vec()),
+                _ => continue,
+            };
+            out.push(TreeEntry { path, oid: oid(entry.id()), content });
+        }
+    }
+    Ok(out)
+}
+
+fn pointers(repository: &Repository) -> Result<BTreeSet<Pointer>, git2::Error> {
+    let odb = repository.odb()?;
+    let (mut found, mut wrong) = (BTreeSet::new(), None);
+    let mut look = |id: &git2::Oid| -> Result<(), git2::Error> {
+        let (size, kind) = odb.read_header(*id)?;
+        if kind == ObjectType::Blob
+            && size < POINTER_LIMIT
+            && let Ok(pointer) = Pointer::parse(odb.read(*id)?.data())
+            && !pointer.is_empty()
+        {
+            found.insert(pointer);
+        }
+        Ok(())
+    };
+    odb.foreach(|id| {
+        wrong = look(id).err();
+        wrong.is_none()
+    })
+    .or_else(|error| if error.code() == git2::ErrorCode::User { Ok(()) } else { Err(error) })?;
+    wrong.map_or(Ok(found), Err)
 }
 
 /// What is still to be looked at.

@@ -36,7 +36,6 @@ mod haves;
 mod lfs;
 mod listing;
 mod local;
-mod objects;
 mod pack;
 mod packer;
 mod pktline;
@@ -66,11 +65,11 @@ pub use error::{Side, WireError};
 pub use fetch::FetchOptions;
 pub use haves::{MAX_HAVES, haves, wants};
 pub use lfs::{
-    Answer, Claim, Claims, Download, LfsEndpoint, Link, MOST_AT_ONCE, ObjectError, Operation, Source, Standing, measure,
+    Answer, Claim, Claims, Download, LfsEndpoint, Link, MOST_AT_ONCE, ObjectError, ObjectFolder, Operation, Source,
+    Standing, measure,
 };
 pub use listing::{Advertisement, ReceiveAdvertisement, Version};
-pub use local::{Checked, LocalRepository, Version as FileVersion};
-pub use objects::{Minted, NewCommit, mint};
+pub use local::{Checked, LocalRepository, TreeEntry, Version as FileVersion};
 pub use pack::Pack;
 pub use packer::{MadePack, Packer};
 pub use progress::{Phase, Progress, Snapshot};

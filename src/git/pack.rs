@@ -3,13 +3,11 @@
 //! Bytes come from the side-band of a fetch; they go to the spool, straight into a push, or to the
 //! walker of [`super::census`]. The checksum at the end is not verified here: the target does so.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
 use bytes::{Bytes, BytesMut};
 
 use super::body::Body;
 use super::error::WireError;
-use super::scan::Scanner;
+use super::scan::Pieces;
 use super::sideband::{SideBand, Step};
 
 /// `PACK`, version, count of objects.
@@ -38,11 +36,8 @@ pub struct Pack {
     objects: u32,
     bytes: u64,
     ended: bool,
-    scan: Option<Scan>,
+    scan: Option<Pieces>,
 }
-
-/// A scan of a pack as it passes, shared with whoever asks for what it found.
-pub(crate) type Scan = Arc<Mutex<Scanner>>;
 
 impl Pack {
     /// Waits for the head of the pack and checks it.
@@ -63,8 +58,8 @@ impl Pack {
         Ok(it)
     }
 
-    /// Every byte that is handed on passes this scan too.
-    pub(crate) fn scan_with(&mut self, scan: Scan) {
+    /// Every piece that is handed on goes to this scan too.
+    pub(crate) fn scan_with(&mut self, scan: Pieces) {
         self.scan = Some(scan);
     }
 
@@ -94,8 +89,9 @@ impl Pack {
             None => self.receive().await?,
         };
         self.bytes += piece.as_ref().map_or(0, |it| it.len() as u64);
-        if let (Some(piece), Some(scan)) = (&piece, &self.scan) {
-            scan.lock().unwrap_or_else(PoisonError::into_inner).feed(piece);
+        match (&piece, &self.scan) {
+            (Some(piece), Some(scan)) => drop(scan.send(piece.clone()).await),
+            _ => self.scan = None,
         }
         if piece.is_none() && self.bytes < (HEADER + TRAILER) as u64 {
             return Err(self.truncated());

@@ -240,6 +240,10 @@ mod tests {
             let found = commit.tree().unwrap();
             assert_eq!(found.get_name("b").unwrap().id().to_string(), blob.to_string());
             assert_eq!(repository.find_blob(found.get_name("b").unwrap().id()).unwrap().content(), text);
+            repository.reference("refs/heads/main", commit.id(), false, "").unwrap();
+            let mut fsck = std::process::Command::new("git");
+            let fsck = fsck.arg("-C").arg(repository.path()).args(["fsck", "--strict"]).status().unwrap();
+            assert!(fsck.success());
         }
     }
 

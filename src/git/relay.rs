@@ -4,7 +4,7 @@
 //! pack that the target indexes. Either everything arrives and the target moves its refs, or none
 //! of the objects count: a pack that breaks off is thrown away by the target with its quarantine.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -13,10 +13,9 @@ use super::command::{Push, batches};
 use super::error::{Side, WireError};
 use super::feed::Feed;
 use super::fetch::FetchOptions;
-use super::pack::Scan;
 use super::progress::{Phase, Progress};
 use super::report::{PushReport, RefOutcome, Refusal};
-use super::scan::{Findings, Scanner};
+use super::scan::{Findings, Scan};
 use super::spool::{Spool, StreamRule, Taken, Taking};
 use super::target::Target;
 use super::upstream::Upstream;
@@ -75,18 +74,17 @@ pub struct Prepared {
 impl Prepared {
     /// The LFS pointers in the pack. `None` if it was not scanned, or is streamed: then they are known
     /// when it has been delivered.
-    pub fn take_findings(&mut self) -> Option<Findings> {
-        if self.ready.live { None } else { self.scan.take().as_ref().map(findings) }
+    pub async fn take_findings(&mut self) -> Option<Findings> {
+        if self.ready.live {
+            return None;
+        }
+        Some(self.scan.take()?.findings().await)
     }
 
     /// Whether the pack is streamed: what is in it is not known yet.
     pub fn is_streamed(&self) -> bool {
         self.ready.live
     }
-}
-
-fn findings(scan: &Scan) -> Findings {
-    scan.lock().unwrap_or_else(PoisonError::into_inner).finish()
 }
 
 /// The two ends of a transfer and what it uses on the way.
@@ -180,7 +178,11 @@ impl Relay<'_> {
         }
         self.progress.enter(Phase::Done);
         done.received = self.progress.snapshot().received - before;
-        done.found = scan.as_ref().map(findings);
+        // A pack that did not come to its end still has the scan waiting.
+        drop(ready);
+        if let Some(scan) = scan {
+            done.found = Some(scan.findings().await);
+        }
         Ok(done)
     }
 
@@ -250,9 +252,10 @@ impl Relay<'_> {
         self.progress.promised(pack.objects());
         done.objects = pack.objects();
         // A pack that is fetched once more is scanned once more.
-        *scan = self.options.scan.then(|| Arc::new(Mutex::new(Scanner::passing())));
-        if let Some(scan) = &*scan {
-            pack.scan_with(Arc::clone(scan));
+        if self.options.scan {
+            let (pieces, begun) = Scan::begin();
+            pack.scan_with(pieces);
+            *scan = Some(begun);
         }
         let stream = stream_above.map(|above| StreamRule { above, permits: Arc::clone(&self.permits) });
         let taking = Taking { stream, max_bytes: self.options.max_bytes };

@@ -6,8 +6,8 @@
 //! [`super::feed`] reads them out again.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -16,8 +16,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use super::error::{Side, WireError};
 use super::feed::Feed;
 use super::file::{Blob, FileWriter};
-use super::pack::{Pack, Scan};
+use super::pack::Pack;
 use super::progress::Progress;
+use super::scan::Pieces;
 
 /// Packs in memory are kept in blocks of this size, so that no small slice holds a big buffer.
 const BLOCK: usize = 64 * 1024;
@@ -170,11 +171,11 @@ impl Spool {
     pub(crate) async fn hold_pieces(
         &self,
         mut pieces: mpsc::Receiver<Bytes>,
-        scan: Option<&Scan>,
+        scan: Option<Pieces>,
     ) -> Result<Spooled, WireError> {
         let mut held = self.hold();
         let mut memory = Blocks::default();
-        while let Some(piece) = next(&mut pieces, scan).await {
+        while let Some(piece) = next(&mut pieces, scan.as_ref()).await {
             if held.grow(piece.len() as u64) {
                 memory.push(&piece);
                 continue;
@@ -184,7 +185,7 @@ impl Spool {
             blocks.push(piece);
             writer.write(blocks).await?;
             drop(held);
-            while let Some(piece) = next(&mut pieces, scan).await {
+            while let Some(piece) = next(&mut pieces, scan.as_ref()).await {
                 writer.push(piece).await?;
             }
             return writer.finish().await.map(Spooled::File);
@@ -193,10 +194,10 @@ impl Spool {
     }
 }
 
-async fn next(pieces: &mut mpsc::Receiver<Bytes>, scan: Option<&Scan>) -> Option<Bytes> {
+async fn next(pieces: &mut mpsc::Receiver<Bytes>, scan: Option<&Pieces>) -> Option<Bytes> {
     let piece = pieces.recv().await?;
     if let Some(scan) = scan {
-        scan.lock().unwrap_or_else(PoisonError::into_inner).feed(&piece);
+        drop(scan.send(piece.clone()).await);
     }
     Some(piece)
 }

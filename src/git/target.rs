@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use url::Url;
 
 use super::capabilities::Capabilities;
@@ -73,19 +72,6 @@ impl Target {
     /// See [`WireError`]; refs that are refused are no error but part of the report.
     pub async fn push(&self, push: &Push, progress: &Arc<Progress>) -> Result<PushReport, WireError> {
         self.push_pack(push, Feed::empty(), progress).await
-    }
-
-    /// Commands and a pack that lies in memory, with the objects that the target lacks.
-    ///
-    /// # Errors
-    /// As [`Self::push`].
-    pub async fn push_objects(
-        &self,
-        push: &Push,
-        pack: Bytes,
-        progress: &Arc<Progress>,
-    ) -> Result<PushReport, WireError> {
-        self.push_pack(push, Feed::whole(pack), progress).await
     }
 
     /// Commands, and a pack that starkeep made with all objects they need.

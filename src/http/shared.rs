@@ -25,7 +25,8 @@ pub(super) struct Shared {
     pub(super) store: Store,
     pub(super) stages: Stages,
     pub(super) metrics: Metrics,
-    pub(super) webhook_secret: Option<SecretString>,
+    /// The present one, and the one before while it is being changed.
+    pub(super) webhook_secrets: Vec<SecretString>,
     pub(super) max_webhook_bytes: u64,
     pub(super) trusted_proxies: Vec<IpAddr>,
     pub(super) webhook_gate: Gate,
@@ -59,7 +60,7 @@ impl Shared {
             store,
             stages,
             metrics,
-            webhook_secret: github.webhook_secret,
+            webhook_secrets: github.webhook_secret.into_iter().chain(github.webhook_secret_old).collect(),
         }
     }
 }

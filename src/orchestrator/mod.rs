@@ -76,8 +76,8 @@ pub struct Drills {
     pub restore: restore::Tools,
     /// How often, and how many mirrors; `None` is never.
     pub every: Option<(std::time::Duration, usize)>,
-    /// Where they are restored to; the system's temporary folder without it.
-    pub scratch: Option<std::path::PathBuf>,
+    /// Where, and how much of each.
+    pub bounds: restore::drill::Bounds,
 }
 
 /// What the orchestrator works with.

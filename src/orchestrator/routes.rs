@@ -156,11 +156,11 @@ pub(super) async fn mark(tools: &Tools, ticket: &Ticket) -> Result<Outcome, Fail
 
 /// The mirror is restored on trial; what is found is written down there.
 pub(super) async fn drill(tools: &Tools, ticket: &Ticket, mirror: Mirror) -> Result<Outcome, Failure> {
-    let Drills { restore, scratch, .. } = &tools.drills;
+    let Drills { restore, bounds, .. } = &tools.drills;
     tokio::select! {
         biased;
         () = ticket.cancel.cancelled() => Err(Failure::called_off()),
-        found = restore::drill::drill(restore, &mirror, scratch.clone()) => {
+        found = restore::drill::drill(restore, &mirror, bounds) => {
             if let Some(problem) = found?.problem {
                 tracing::error!(mirror = %mirror.name, "a restore drill failed: {problem}");
             }

@@ -157,6 +157,17 @@ pub(crate) fn commit(
     ours(repository.commit(None, &who, &who, &format!("Change {path}\n"), &tree, &parents)?)
 }
 
+/// Makes a commit that takes one file away, that no ref holds yet.
+pub(crate) fn commit_without(folder: &Path, parent: Oid, path: &str, at: i64) -> Result<Oid, SimulatorError> {
+    let repository = Repository::open_bare(folder)?;
+    let parent = repository.find_commit(theirs(parent)?)?;
+    let base = parent.tree()?;
+    base.get_path(Path::new(path))?;
+    let tree = repository.find_tree(TreeUpdateBuilder::new().remove(path).create_updated(&repository, &base)?)?;
+    let who = signature(at)?;
+    ours(repository.commit(None, &who, &who, &format!("Delete {path}\n"), &tree, &[&parent])?)
+}
+
 /// Who makes every commit and tag of the simulation.
 pub(crate) fn signature(at: i64) -> Result<Signature<'static>, SimulatorError> {
     Ok(Signature::new("Simulated", "simulated@example.org", &Time::new(at, 0))?)

@@ -50,6 +50,8 @@ pub struct Brought {
     pub objects: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Objects that upstream says it does not have, or does not give.
+    pub refused: u64,
 }
 
 /// An object and where it is to be written.
@@ -79,6 +81,7 @@ impl Depot {
                     let some = some?;
                     brought.objects += some.objects;
                     brought.bytes += some.bytes;
+                    brought.refused += some.refused;
                 }
                 Err(_) => {
                     tracing::info!(objects = brought.objects, "the time for LFS objects is up; the next sync goes on");
@@ -296,6 +299,7 @@ impl Depot {
                     arrived.push(object.pointer);
                 }
                 Err((state, error)) => {
+                    brought.refused += u64::from(error.is_refusal_of_upstream());
                     let pause = lfs::pause(error.retry(), object.attempts + 1, rand::random());
                     tracing::info!(oid = %object.pointer.oid, code = error.code(), "an LFS object is not there: {error}");
                     failed.push((object.pointer, state, error.to_string(), Utc::now() + pause));

@@ -30,7 +30,7 @@ const LEAST_PAUSE: TimeDelta = TimeDelta::seconds(5);
 /// The project is told after so long which refs starkeep made or deleted: several syncs together.
 const NAMES_TOLD: chrono::Duration = chrono::Duration::minutes(10);
 /// And after so long where refs moved: one marker a day.
-const MOVES_TOLD: chrono::Duration = chrono::Duration::days(1);
+const MOVES_TOLD: chrono::Duration = markers::MOVES_TOLD;
 
 /// What the stage works with.
 pub struct Tools {
@@ -187,6 +187,9 @@ impl Pen {
             mirrors::record_unchanged(c, mirror, next, self.now)?;
             if synced.retry_at.is_some() || synced.stats.changed() {
                 mirrors::set_not_level(c, mirror, &synced.not_level, self.now)?;
+            }
+            if synced.stats.changed() {
+                markers::later(c, mirror, self.now + MOVES_TOLD)?;
             }
         }
         // Only now, since a kept ref goes only while upstream is there.

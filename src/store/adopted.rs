@@ -1,20 +1,27 @@
 //! Writing down a mirror that was read back out of its project, all of it in one transaction.
 
-use chrono::{DateTime, Utc};
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 
-use crate::domain::marker::{Marker, Origin, Star};
+use crate::domain::marker::{KeptSince, Lists, MarkedWiki, Marker, Origin, Star};
 use crate::domain::mirror::Status;
-use crate::domain::refs::{Oid, RefMap};
+use crate::domain::part::{PartId, PartState};
+use crate::domain::refs::{Oid, RefMap, RefName};
 use crate::domain::repository::Repository;
 
 use super::audit::{self, NewEntry};
+use super::catalog::{self, commits};
 use super::connection::Connection;
 use super::error::StoreError;
 use super::history::{self, Told};
 use super::mirrors::{self, Project};
 use super::schema::{mirror_names, mirrors as table};
-use super::{kept, markers, stars, time, tips, watched};
+use super::{kept, lfs, markers, parts, stars, time, tips, watched};
+
+/// Reading a catalog back takes less.
+const READ_BACK: TimeDelta = TimeDelta::hours(1);
 
 /// A mirror as its project tells of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,14 +30,37 @@ pub struct Whole {
     pub marker: Marker,
     /// The project.
     pub project: Project,
-    /// Where starkeep put each ref.
-    pub put: RefMap,
-    /// Proven states, the oldest first.
+    /// Where starkeep put each ref of code and wiki, and the LFS objects.
+    pub lists: Lists,
+    /// Proven states of the code, the oldest first.
     pub past: Vec<Told>,
+    /// The wiki, if there is a copy of one.
+    pub wiki: Option<WholeWiki>,
+    /// Wikis are mirrored: where there is no copy of one, upstream had none.
+    pub wants_wiki: bool,
+    /// Everything that was mirrored was searched for LFS pointers.
+    pub searched: Option<bool>,
+    /// The ref that holds the catalog, and the commit that stands there.
+    pub catalog: Option<(RefName, Oid)>,
+    /// Since when which commit of the catalog stood, as far as that is known.
+    pub catalogs: BTreeMap<DateTime<Utc>, Oid>,
     /// The marker's commit.
     pub tip: Oid,
     /// What the marker says: see [`Marker::content`].
     pub content: String,
+}
+
+/// A mirror's wiki, read back.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WholeWiki {
+    /// The facts, caught up with what stands in the project.
+    pub marked: MarkedWiki,
+    /// The project.
+    pub project: Project,
+    /// Where starkeep put each ref.
+    pub put: RefMap,
+    /// Proven states, the oldest first.
+    pub past: Vec<Told>,
 }
 
 /// Writes a mirror down. Says whether it was not known before; one that is known is left alone.
@@ -53,15 +83,54 @@ pub fn insert(c: &mut Connection, it: &Whole, now: DateTime<Utc>) -> Result<bool
     if let Some(described) = described(marker) {
         mirrors::set_description(c, id, &described, DateTime::UNIX_EPOCH)?;
     }
-    let dated: Vec<_> = marker.kept.iter().map(|it| (it.kept.clone(), it.at)).collect();
-    kept::insert_dated(c, id, &dated)?;
-    tips::replace_all(c, id, &it.put)?;
-    history::tell(c, id, &it.past, &it.put, now)?;
+    refs(c, id.into(), (&marker.kept, &it.lists.put, &it.past), now)?;
+    wiki(c, it, now)?;
+    lfs::tell(c, id, &it.lists.objects)?;
+    if let Some(whole) = it.searched {
+        lfs::set_whole(c, id, whole)?;
+        // The marker does not say which objects nobody needs any more.
+        lfs::reach::doubt(c, id)?;
+    }
+    if it.catalog.is_some() {
+        // It is read back first; a run that is cut off leaves that to the catalog's own look.
+        catalog::ensure(c, id, now + READ_BACK)?;
+    }
+    for (at, commit) in &it.catalogs {
+        commits::note(c, id, *commit, *at)?;
+    }
     markers::written(c, id, it.tip, &it.content, now)?;
     let detail = serde_json::json!({ "mirror": id, "path": it.project.path, "marker": it.tip });
     let entry = NewEntry { detail, ..NewEntry::of("cli", "mirror.adopt", &marker.github.repository.to_string()) };
     audit::append(c, &entry, now)?;
     Ok(true)
+}
+
+/// Where the refs of a part stand, stood, and which were kept.
+fn refs(
+    c: &mut Connection,
+    of: PartId,
+    (kept, put, past): (&[KeptSince], &RefMap, &[Told]),
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let dated: Vec<_> = kept.iter().map(|it| (it.kept.clone(), it.at)).collect();
+    kept::insert_dated(c, of, &dated)?;
+    tips::replace_all(c, of, put)?;
+    history::tell(c, of, past, put, now)
+}
+
+fn wiki(c: &mut Connection, it: &Whole, now: DateTime<Utc>) -> Result<(), StoreError> {
+    let of = PartId::wiki(it.marker.mirror);
+    let Some(WholeWiki { marked, project, put, past }) = &it.wiki else {
+        if it.wants_wiki && it.marker.first_proof_at.is_some() {
+            parts::begin(c, of, now)?;
+            parts::looked(c, of, PartState::Absent, Some(now), now)?;
+        }
+        return Ok(());
+    };
+    parts::begin(c, of, now)?;
+    parts::set_project(c, of, project, marked.made_project, now)?;
+    parts::tell(c, of, marked, now)?;
+    refs(c, of, (&marked.kept, put, past), now)
 }
 
 fn insert_row(c: &mut Connection, it: &Whole, now: DateTime<Utc>) -> Result<(), StoreError> {

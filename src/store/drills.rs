@@ -47,6 +47,12 @@ pub struct Drill {
     pub objects: u64,
     /// Bytes of packs.
     pub bytes: u64,
+    /// LFS objects read and hashed.
+    pub lfs_objects: u64,
+    /// Their bytes.
+    pub lfs_bytes: u64,
+    /// LFS objects of which OneDev was only asked whether it has them, or not even that: the drill's bound.
+    pub lfs_unread: u64,
     /// How long it took.
     pub millis: u64,
     /// What is amiss.
@@ -75,6 +81,9 @@ pub fn insert(c: &mut Connection, mirror: MirrorId, it: &Drill, now: DateTime<Ut
             drills::objects.eq(number(it.objects)),
             drills::bytes.eq(number(it.bytes)),
             drills::millis.eq(number(it.millis)),
+            drills::lfs_objects.eq(number(it.lfs_objects)),
+            drills::lfs_bytes.eq(number(it.lfs_bytes)),
+            drills::lfs_unread.eq(number(it.lfs_unread)),
             drills::problem.eq(it.problem.as_deref().map(clipped)),
         ))
         .execute(&mut c.db)?;

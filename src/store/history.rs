@@ -1,15 +1,17 @@
-//! Where every ref stood at each time that was proven: what `restore --at` goes by.
+//! Where every ref of a mirror's parts stood at each time that was proven: what `restore --at` goes by.
 //!
 //! [`super::tips`] writes a row for each ref that moves by our doing, in the transaction that settles it,
 //! from the first proof on. A proof that finds another state than the one before leaves a row that says after
 //! which of these changes it was. What stands now, with the later changes taken back, is that state.
+
+use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use diesel::dsl::{exists, max, min, select};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 
-use crate::domain::ids::MirrorId;
+use crate::domain::part::PartId;
 use crate::domain::refs::{Oid, RefMap, RefName};
 
 use super::connection::Connection;
@@ -17,7 +19,7 @@ use super::error::StoreError;
 use super::schema::{ref_changes, states};
 use super::{mirrors, time, tips};
 
-/// Changes of one mirror that are remembered; older states than they reach cannot be restored by time.
+/// Changes of one part of a mirror that are remembered; older states than they reach cannot be restored by time.
 const MOST_CHANGES: i64 = 100_000;
 /// States forgotten at once, so that the transaction stays short.
 const FORGOTTEN: i64 = 1_000;
@@ -42,6 +44,20 @@ fn state((at, digest, head, last_change): Row) -> Result<State, StoreError> {
     Ok(State { at: time::read(&at)?, digest, head, last_change })
 }
 
+/// The changes of one part.
+#[diesel::dsl::auto_type(no_type_alias)]
+fn changes_of<'a>(of: PartId) -> _ {
+    let (mirror, part): (String, &'a str) = (of.mirror.to_string(), of.part.as_str());
+    ref_changes::table.filter(ref_changes::mirror_id.eq(mirror)).filter(ref_changes::part.eq(part))
+}
+
+/// The states of one part.
+#[diesel::dsl::auto_type(no_type_alias)]
+fn states_of<'a>(of: PartId) -> _ {
+    let (mirror, part): (String, &'a str) = (of.mirror.to_string(), of.part.as_str());
+    states::table.filter(states::mirror_id.eq(mirror)).filter(states::part.eq(part))
+}
+
 /// Writes down a proven state, unless it is the one of the last proof. A state beyond the bound of what is
 /// remembered goes.
 ///
@@ -49,30 +65,30 @@ fn state((at, digest, head, last_change): Row) -> Result<State, StoreError> {
 /// Those of the database.
 pub fn note_state(
     c: &mut Connection,
-    mirror: MirrorId,
+    of: impl Into<PartId>,
     digest: &str,
     head: Option<&RefName>,
     at: DateTime<Utc>,
 ) -> Result<(), StoreError> {
-    let id = mirror.to_string();
-    let last: Option<String> = states::table
-        .filter(states::mirror_id.eq(&id))
-        .order(states::id.desc())
-        .select(states::digest)
-        .first(&mut c.db)
-        .optional()?;
+    let of = of.into();
+    let last: Option<String> =
+        states_of(of).order(states::id.desc()).select(states::digest).first(&mut c.db).optional()?;
     if last.as_deref() == Some(digest) {
         return Ok(());
     }
-    let change: Option<i64> =
-        ref_changes::table.filter(ref_changes::mirror_id.eq(&id)).select(max(ref_changes::id)).first(&mut c.db)?;
-    insert_state(c, mirror, digest, head, at, change.unwrap_or(0))?;
-    bound(c, &id)
+    let change = last_change(c, of)?;
+    insert_state(c, of, digest, head, at, change)?;
+    bound(c, of)
+}
+
+fn last_change(c: &mut Connection, of: PartId) -> Result<i64, StoreError> {
+    let last: Option<i64> = changes_of(of).select(max(ref_changes::id)).first(&mut c.db)?;
+    Ok(last.unwrap_or(0))
 }
 
 fn insert_state(
     c: &mut Connection,
-    mirror: MirrorId,
+    of: PartId,
     digest: &str,
     head: Option<&RefName>,
     at: DateTime<Utc>,
@@ -80,7 +96,8 @@ fn insert_state(
 ) -> Result<(), StoreError> {
     diesel::insert_into(states::table)
         .values((
-            states::mirror_id.eq(mirror.to_string()),
+            states::mirror_id.eq(of.mirror.to_string()),
+            states::part.eq(of.part.as_str()),
             states::at.eq(time::text(at)),
             states::digest.eq(digest),
             states::head.eq(head.map(RefName::as_str)),
@@ -90,28 +107,24 @@ fn insert_state(
     Ok(())
 }
 
-/// Forgets what lies before the last [`MOST_CHANGES`] changes of a mirror.
-fn bound(c: &mut Connection, id: &str) -> Result<(), StoreError> {
-    let beyond: Option<i64> = ref_changes::table
-        .filter(ref_changes::mirror_id.eq(id))
+/// Forgets what lies before the last [`MOST_CHANGES`] changes.
+fn bound(c: &mut Connection, of: PartId) -> Result<(), StoreError> {
+    let beyond: Option<i64> = changes_of(of)
         .order(ref_changes::id.desc())
         .offset(MOST_CHANGES)
         .select(ref_changes::id)
         .first(&mut c.db)
         .optional()?;
     let Some(beyond) = beyond else { return Ok(()) };
-    let its = states::table.filter(states::mirror_id.eq(id)).filter(states::last_change.lt(beyond));
-    diesel::delete(its).execute(&mut c.db)?;
-    forget_changes(c, id)
+    diesel::delete(states_of(of).filter(states::last_change.lt(beyond))).execute(&mut c.db)?;
+    forget_changes(c, of)
 }
 
 /// Changes before the oldest state that is left tell nothing any more.
-fn forget_changes(c: &mut Connection, id: &str) -> Result<(), StoreError> {
-    let oldest: Option<i64> =
-        states::table.filter(states::mirror_id.eq(id)).select(min(states::last_change)).first(&mut c.db)?;
+fn forget_changes(c: &mut Connection, of: PartId) -> Result<(), StoreError> {
+    let oldest: Option<i64> = states_of(of).select(min(states::last_change)).first(&mut c.db)?;
     let Some(oldest) = oldest else { return Ok(()) };
-    let its = ref_changes::table.filter(ref_changes::mirror_id.eq(id)).filter(ref_changes::id.le(oldest));
-    diesel::delete(its).execute(&mut c.db)?;
+    diesel::delete(changes_of(of).filter(ref_changes::id.le(oldest))).execute(&mut c.db)?;
     Ok(())
 }
 
@@ -119,9 +132,8 @@ fn forget_changes(c: &mut Connection, id: &str) -> Result<(), StoreError> {
 ///
 /// # Errors
 /// Those of the database.
-pub fn state_at(c: &mut Connection, mirror: MirrorId, at: DateTime<Utc>) -> Result<Option<State>, StoreError> {
-    let row: Option<Row> = states::table
-        .filter(states::mirror_id.eq(mirror.to_string()))
+pub fn state_at(c: &mut Connection, of: impl Into<PartId>, at: DateTime<Utc>) -> Result<Option<State>, StoreError> {
+    let row: Option<Row> = states_of(of.into())
         .filter(states::at.le(time::text(at)))
         .order((states::at.desc(), states::id.desc()))
         .select((states::at, states::digest, states::head, states::last_change))
@@ -134,9 +146,8 @@ pub fn state_at(c: &mut Connection, mirror: MirrorId, at: DateTime<Utc>) -> Resu
 ///
 /// # Errors
 /// Those of the database.
-pub fn first_state(c: &mut Connection, mirror: MirrorId) -> Result<Option<State>, StoreError> {
-    let row: Option<Row> = states::table
-        .filter(states::mirror_id.eq(mirror.to_string()))
+pub fn first_state(c: &mut Connection, of: impl Into<PartId>) -> Result<Option<State>, StoreError> {
+    let row: Option<Row> = states_of(of.into())
         .order((states::at.asc(), states::id.asc()))
         .select((states::at, states::digest, states::head, states::last_change))
         .first(&mut c.db)
@@ -148,10 +159,10 @@ pub fn first_state(c: &mut Connection, mirror: MirrorId) -> Result<Option<State>
 ///
 /// # Errors
 /// Those of the database.
-pub fn refs_at(c: &mut Connection, mirror: MirrorId, state: &State) -> Result<RefMap, StoreError> {
-    let (mut refs, _) = tips::load(c, mirror)?;
-    let later: Vec<(String, Option<String>)> = ref_changes::table
-        .filter(ref_changes::mirror_id.eq(mirror.to_string()))
+pub fn refs_at(c: &mut Connection, of: impl Into<PartId>, state: &State) -> Result<RefMap, StoreError> {
+    let of = of.into();
+    let (mut refs, _) = tips::load(c, of)?;
+    let later: Vec<(String, Option<String>)> = changes_of(of)
         .filter(ref_changes::id.gt(state.last_change))
         .order(ref_changes::id.desc())
         .select((ref_changes::name, ref_changes::old))
@@ -185,23 +196,21 @@ pub struct Told {
 /// Those of the database.
 pub fn tell(
     c: &mut Connection,
-    mirror: MirrorId,
+    of: impl Into<PartId>,
     past: &[Told],
     now: &RefMap,
     at: DateTime<Utc>,
 ) -> Result<(), StoreError> {
+    let of = of.into();
     for (index, told) in past.iter().enumerate() {
-        let before: i64 = ref_changes::table
-            .filter(ref_changes::mirror_id.eq(mirror.to_string()))
-            .select(max(ref_changes::id))
-            .first::<Option<i64>>(&mut c.db)?
-            .unwrap_or(0);
-        insert_state(c, mirror, &told.digest, told.head.as_ref(), told.at, before)?;
+        let before = last_change(c, of)?;
+        insert_state(c, of, &told.digest, told.head.as_ref(), told.at, before)?;
         let (next, then) = past.get(index + 1).map_or((now, at), |it| (&it.refs, it.at));
         for (name, old, new) in changes(&told.refs, next) {
             diesel::insert_into(ref_changes::table)
                 .values((
-                    ref_changes::mirror_id.eq(mirror.to_string()),
+                    ref_changes::mirror_id.eq(of.mirror.to_string()),
+                    ref_changes::part.eq(of.part.as_str()),
                     ref_changes::name.eq(name.as_str()),
                     ref_changes::old.eq(old.map(|it| it.to_string())),
                     ref_changes::new.eq(new.map(|it| it.to_string())),
@@ -222,14 +231,14 @@ fn changes<'a>(one: &'a RefMap, other: &'a RefMap) -> impl Iterator<Item = (&'a 
     gone.chain(moved)
 }
 
-/// Forgets what was known of a mirror's states: its project is another one.
+/// Forgets what was known of a part's states: its project is another one.
 ///
 /// # Errors
 /// Those of the database.
-pub(super) fn forget(c: &mut Connection, mirror: MirrorId) -> Result<(), StoreError> {
-    let id = mirror.to_string();
-    diesel::delete(states::table.filter(states::mirror_id.eq(&id))).execute(&mut c.db)?;
-    diesel::delete(ref_changes::table.filter(ref_changes::mirror_id.eq(&id))).execute(&mut c.db)?;
+pub(super) fn forget(c: &mut Connection, of: impl Into<PartId>) -> Result<(), StoreError> {
+    let of = of.into();
+    diesel::delete(states_of(of)).execute(&mut c.db)?;
+    diesel::delete(changes_of(of)).execute(&mut c.db)?;
     Ok(())
 }
 
@@ -246,13 +255,12 @@ pub fn prune(c: &mut Connection, before: DateTime<Utc>) -> Result<usize, StoreEr
     }
     let sql = "DELETE FROM states WHERE id IN (SELECT old.id FROM states AS old WHERE old.at < $1 \
                AND EXISTS (SELECT 1 FROM states AS newer WHERE newer.mirror_id = old.mirror_id \
-                           AND newer.at < $1 AND newer.id > old.id) \
-               ORDER BY old.at LIMIT $2) RETURNING mirror_id";
+                           AND newer.part = old.part AND newer.at < $1 AND newer.id > old.id) \
+               ORDER BY old.at LIMIT $2) RETURNING mirror_id, part";
     let gone: Vec<Whose> = diesel::sql_query(sql).bind::<Text, _>(at).bind::<BigInt, _>(FORGOTTEN).load(&mut c.db)?;
-    let mut whose: Vec<&str> = gone.iter().map(|it| it.mirror_id.as_str()).collect();
-    whose.sort_unstable();
-    whose.dedup();
-    whose.into_iter().try_for_each(|id| forget_changes(c, id))?;
+    let whose = gone.iter().map(|it| Ok(PartId { mirror: mirrors::mirror_id(&it.mirror_id)?, part: it.part.parse()? }));
+    let whose: BTreeSet<PartId> = whose.collect::<Result<_, StoreError>>()?;
+    whose.into_iter().try_for_each(|of| forget_changes(c, of))?;
     Ok(gone.len())
 }
 
@@ -260,4 +268,6 @@ pub fn prune(c: &mut Connection, before: DateTime<Utc>) -> Result<usize, StoreEr
 struct Whose {
     #[diesel(sql_type = Text)]
     mirror_id: String,
+    #[diesel(sql_type = Text)]
+    part: String,
 }

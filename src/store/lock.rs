@@ -40,6 +40,16 @@ impl ServeLock {
     }
 }
 
+impl Drop for ServeLock {
+    /// A process that was just forked off holds the file open until it runs its own program: closing it
+    /// here would not yet give the lock back.
+    fn drop(&mut self) {
+        if let Some(Err(error)) = self.file.as_ref().map(File::unlock) {
+            tracing::debug!(%error, "the lock goes with the process");
+        }
+    }
+}
+
 /// The same lock file for one database by whatever path it was reached.
 fn beside(database: &Path) -> PathBuf {
     let real = database.canonicalize().unwrap_or_else(|_| database.to_owned());

@@ -4,7 +4,7 @@
 //! A change that a lost database could not learn anew queues a `mark` job at once; what only moved waits
 //! for up to a day and joins others, so that no sync pays for it.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{Nullable, Text};
 use uuid::Uuid;
@@ -12,17 +12,24 @@ use uuid::Uuid;
 use crate::domain::ids::{AccountId, CorrelationId, MirrorId};
 use crate::domain::job::{JobKind, Priority};
 use crate::domain::kept::KeptRef;
-use crate::domain::marker::{Described, Former, KeptSince, Marker, Origin, Proved, Settings, Star, Trouble, VERSION};
+use crate::domain::marker::{
+    Described, Former, KeptSince, Lists, MarkedCatalog, MarkedWiki, Marker, Origin, Proved, Settings, Star, Trouble,
+    VERSION,
+};
 use crate::domain::mirror::Status;
-use crate::domain::refs::{Oid, RefMap, RefName};
+use crate::domain::part::{PartId, PartState};
+use crate::domain::refs::{Oid, RefName};
 
 use super::connection::Connection;
 use super::error::StoreError;
 use super::jobs::{self, NewJob};
-use super::mirrors::{self, Mirror};
+use super::mirrors::{self, Mirror, Proof};
 use super::prepared::Prepare as _;
 use super::schema::{markers, stars, states};
-use super::{kept, time, tips, watched};
+use super::{catalog, kept, lfs, parts, time, tips, watched};
+
+/// A project is told after so long where refs moved, and that its catalog has a new commit: one marker a day.
+pub const MOVES_TOLD: TimeDelta = TimeDelta::days(1);
 
 /// The last marker of a mirror.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,8 +47,8 @@ pub struct Gathered {
     pub mirror: Mirror,
     /// What its project is to say.
     pub marker: Marker,
-    /// Where each ref was put.
-    pub put: RefMap,
+    /// What is to stand beside it.
+    pub lists: Lists,
     /// What it says by now.
     pub known: Known,
 }
@@ -162,7 +169,10 @@ pub fn gather(
     if mirror.first_proof_at.is_none() || mirror.project.is_none() {
         return Ok(None);
     }
-    let (put, _) = tips::load(c, id)?;
+    let objects = lfs::listed(c, id)?;
+    let lfs_searched = if objects.is_some() { lfs::reach::find(c, id)?.map(|it| it.whole) } else { None };
+    let (put, wiki) = (tips::load(c, id)?.0, tips::load(c, PartId::wiki(id))?.0);
+    let lists = Lists { put, wiki, objects: objects.unwrap_or_default() };
     let marker = Marker {
         version: VERSION,
         mirror: id,
@@ -180,13 +190,22 @@ pub fn gather(
         upstream: described(&mirror),
         not_level: mirror.not_level.clone(),
         kept: kept_of(c, id)?,
-        proof: proved(c, &mirror)?,
+        proof: match &mirror.proof {
+            Some(proof) => {
+                let tip = (mirror.default_branch.clone(), mirror.head, mirror.ref_count);
+                Some(proved(c, id.into(), proof, tip)?)
+            }
+            None => None,
+        },
+        wiki: wiki_of(c, id)?,
+        catalog: catalog_of(c, id)?,
+        lfs_searched,
     };
     let row: Option<(Option<String>, Option<String>)> =
         markers::table.find(id.to_string()).select((markers::marker, markers::facts)).first(&mut c.db).optional()?;
     let (commit, content) = row.unwrap_or_default();
     let known = Known { commit: commit.map(|it| mirrors::oid(&it)).transpose()?, content };
-    Ok(Some(Gathered { mirror, marker, put, known }))
+    Ok(Some(Gathered { mirror, marker, lists, known }))
 }
 
 /// What passes is not written: whoever adopts the project looks for himself.
@@ -226,8 +245,8 @@ fn stars_of(c: &mut Connection, id: MirrorId) -> Result<Vec<Star>, StoreError> {
         .collect()
 }
 
-fn kept_of(c: &mut Connection, id: MirrorId) -> Result<Vec<KeptSince>, StoreError> {
-    let all = kept::all(c, id)?;
+fn kept_of(c: &mut Connection, of: impl Into<PartId>) -> Result<Vec<KeptSince>, StoreError> {
+    let all = kept::all(c, of)?;
     Ok(all
         .into_iter()
         .map(|it| KeptSince {
@@ -250,21 +269,57 @@ fn described(mirror: &Mirror) -> Option<Described> {
     })
 }
 
-fn proved(c: &mut Connection, mirror: &Mirror) -> Result<Option<Proved>, StoreError> {
-    let Some(proof) = &mirror.proof else { return Ok(None) };
+/// The wiki, once there was a copy of one.
+fn wiki_of(c: &mut Connection, id: MirrorId) -> Result<Option<MarkedWiki>, StoreError> {
+    let of = PartId::wiki(id);
+    let Some(part) = parts::find(c, of)?.filter(|it| it.first_proof_at.is_some()) else { return Ok(None) };
+    let Some(project) = part.project else { return Ok(None) };
+    let state = match part.state {
+        PartState::Pending | PartState::Error => PartState::Healthy,
+        other => other,
+    };
+    let proof = match &part.proof {
+        Some(proof) => Some(proved(c, of, proof, (part.default_branch, part.head, part.ref_count))?),
+        None => None,
+    };
+    Ok(Some(MarkedWiki {
+        path: project.path,
+        state,
+        made_project: part.made_project,
+        first_proof_at: part.first_proof_at,
+        not_level: part.not_level,
+        kept: kept_of(c, of)?,
+        proof,
+    }))
+}
+
+fn catalog_of(c: &mut Connection, id: MirrorId) -> Result<Option<MarkedCatalog>, StoreError> {
+    let Some(known) = catalog::find(c, id)? else { return Ok(None) };
+    let (Some(name), Some(commit), Some(at)) = (known.ref_name, known.tip, known.changed_at) else { return Ok(None) };
+    Ok(Some(MarkedCatalog { name, commit, at, commits: known.commits, swept_at: known.swept_at }))
+}
+
+/// A proof, with the default branch, the commit of HEAD and the number of refs that it found.
+fn proved(
+    c: &mut Connection,
+    of: PartId,
+    proof: &Proof,
+    (default_branch, tip, ref_count): (Option<String>, Option<Oid>, Option<i64>),
+) -> Result<Proved, StoreError> {
     let head: Option<Option<String>> = states::table
-        .filter(states::mirror_id.eq(mirror.id.to_string()))
+        .filter(states::mirror_id.eq(of.mirror.to_string()))
+        .filter(states::part.eq(of.part.as_str()))
         .filter(states::digest.eq(&proof.digest))
         .order(states::id.desc())
         .select(states::head)
         .first(&mut c.db)
         .optional()?;
-    Ok(Some(Proved {
+    Ok(Proved {
         digest: proof.digest.clone(),
         verified_at: proof.verified_at,
         head: head.flatten().and_then(|it| RefName::new(&it).ok()),
-        default_branch: mirror.default_branch.clone(),
-        tip: mirror.head,
-        ref_count: mirror.ref_count.unwrap_or_default(),
-    }))
+        default_branch,
+        tip,
+        ref_count: ref_count.unwrap_or_default(),
+    })
 }

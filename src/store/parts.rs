@@ -10,6 +10,7 @@ use diesel::sql_types::Text;
 
 use crate::domain::ids::{MirrorId, ProjectId};
 use crate::domain::job::{JobKind, JobState};
+use crate::domain::marker::MarkedWiki;
 use crate::domain::mirror::{NotLevel, Status};
 use crate::domain::part::{Part, PartId, PartState};
 use crate::domain::refs::Oid;
@@ -18,7 +19,7 @@ use super::connection::Connection;
 use super::error::StoreError;
 use super::mirrors::{Failure, Project, Proof, Proven, mirror_id, oid};
 use super::schema::{jobs, mirrors, parts, tips};
-use super::{clipped, time};
+use super::{clipped, history, time};
 
 /// A part as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -241,6 +242,7 @@ pub fn set_project(
 pub fn forget_project(c: &mut Connection, id: PartId, now: DateTime<Utc>) -> Result<bool, StoreError> {
     let its = tips::table.filter(tips::mirror_id.eq(id.mirror.to_string())).filter(tips::part.eq(id.part.as_str()));
     diesel::delete(its).execute(&mut c.db)?;
+    history::forget(c, id)?;
     update!(
         c,
         id,
@@ -257,6 +259,31 @@ pub fn forget_project(c: &mut Connection, id: PartId, now: DateTime<Utc>) -> Res
     )
 }
 
+/// Writes down what a marker tells of a part. What is to be seen anew waits for that.
+///
+/// # Errors
+/// Those of the database.
+pub(super) fn tell(c: &mut Connection, id: PartId, it: &MarkedWiki, now: DateTime<Utc>) -> Result<bool, StoreError> {
+    let not_level = serde_json::to_string(&it.not_level).map_err(|e| StoreError::Refused(e.to_string()))?;
+    let state = if it.state == PartState::Gone { PartState::Gone } else { PartState::Pending };
+    let proof = it.proof.as_ref();
+    update!(
+        c,
+        id,
+        now,
+        [],
+        parts::state.eq(state.as_str()),
+        parts::first_proof_at.eq(time::some_text(it.first_proof_at)),
+        parts::proof_digest.eq(proof.map(|it| it.digest.as_str())),
+        parts::verified_at.eq(proof.map(|it| time::text(it.verified_at))),
+        parts::head.eq(proof.and_then(|it| it.tip).map(|it| it.to_string())),
+        parts::ref_count.eq(proof.map(|it| it.ref_count)),
+        parts::default_branch.eq(proof.and_then(|it| it.default_branch.as_deref())),
+        parts::not_level.eq(not_level),
+        parts::next_look_at.eq(Some(time::text(now))),
+    )
+}
+
 /// Records that both sides were read and what was found.
 ///
 /// # Errors
@@ -266,6 +293,7 @@ pub fn record_proof(c: &mut Connection, id: PartId, it: &Proven) -> Result<bool,
     let not_level = serde_json::to_string(&it.not_level).map_err(|e| StoreError::Refused(e.to_string()))?;
     let state = if it.not_level.is_empty() { PartState::Healthy } else { PartState::Partial };
     update!(c, id, at, [parts::first_proof_at.is_null()], parts::first_proof_at.eq(Some(time::text(at))))?;
+    history::note_state(c, id, &it.digest, it.upstream_head.as_ref(), at)?;
     update!(
         c,
         id,

@@ -103,6 +103,7 @@ diesel::table! {
     ref_changes (id) {
         id -> BigInt,
         mirror_id -> Text,
+        part -> Text,
         #[sql_name = "ref"]
         name -> Text,
         old -> Nullable<Text>,
@@ -115,6 +116,7 @@ diesel::table! {
     states (id) {
         id -> BigInt,
         mirror_id -> Text,
+        part -> Text,
         at -> Text,
         digest -> Text,
         head -> Nullable<Text>,
@@ -133,6 +135,9 @@ diesel::table! {
         bytes -> BigInt,
         millis -> BigInt,
         problem -> Nullable<Text>,
+        lfs_objects -> BigInt,
+        lfs_bytes -> BigInt,
+        lfs_unread -> BigInt,
     }
 }
 
@@ -325,6 +330,14 @@ diesel::table! {
 }
 
 diesel::table! {
+    catalog_commits (mirror_id, at) {
+        mirror_id -> Text,
+        at -> Text,
+        oid -> Text,
+    }
+}
+
+diesel::table! {
     catalog_entries (mirror_id, folder, name) {
         mirror_id -> Text,
         folder -> Text,
@@ -365,6 +378,7 @@ diesel::table! {
         reason -> Nullable<Text>,
         attempts -> Integer,
         next_try_at -> Nullable<Text>,
+        reachable -> Bool,
     }
 }
 
@@ -380,6 +394,9 @@ diesel::table! {
     lfs_scans (mirror_id) {
         mirror_id -> Text,
         whole -> Bool,
+        doubted -> Bool,
+        searched_at -> Nullable<Text>,
+        elsewhere -> Nullable<Text>,
     }
 }
 

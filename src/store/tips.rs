@@ -65,7 +65,7 @@ pub fn intend(c: &mut Connection, of: impl Into<PartId>, meant: &[(RefName, Opti
     })
 }
 
-/// Says where refs stand now by our doing, `None` for gone; their intents are settled by it. From a mirror's
+/// Says where refs stand now by our doing, `None` for gone; their intents are settled by it. From a part's
 /// first proof on what moves by that is written to its history.
 ///
 /// # Errors
@@ -77,9 +77,7 @@ pub fn settle(
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
     let of = of.into();
-    if of.part == Part::Code {
-        log(c, of, put, now)?;
-    }
+    log(c, of, put, now)?;
     let stand = put.iter().filter_map(|(name, it)| it.map(|it| (name, it)));
     each(c, of, stand, |rows| {
         format!(
@@ -122,16 +120,18 @@ pub fn replace_all(c: &mut Connection, of: impl Into<PartId>, put: &RefMap) -> R
     })
 }
 
-/// Before refs are settled: those that move go to the history of a mirror that was proven before.
+/// Before refs are settled: those that move go to the history of a part that was proven before.
 fn log(c: &mut Connection, of: PartId, put: &[(RefName, Option<Oid>)], now: DateTime<Utc>) -> Result<(), StoreError> {
     let zero = Oid::ZERO;
     let statement = format!(
-        "WITH moved AS ({}) INSERT INTO ref_changes (mirror_id, ref, old, new, at) \
-         SELECT moved.mirror, moved.name, tips.put, NULLIF(moved.oid, '{zero}'), $4 FROM moved \
+        "WITH moved AS ({}) INSERT INTO ref_changes (mirror_id, part, ref, old, new, at) \
+         SELECT moved.mirror, moved.part, moved.name, tips.put, NULLIF(moved.oid, '{zero}'), $4 FROM moved \
          LEFT JOIN tips ON tips.mirror_id = moved.mirror AND tips.part = moved.part AND tips.ref = moved.name \
-         WHERE EXISTS (SELECT 1 FROM mirrors WHERE id = $1 AND first_proof_at IS NOT NULL) \
+         WHERE (EXISTS (SELECT 1 FROM mirrors WHERE id = $1 AND $2 = '{}' AND first_proof_at IS NOT NULL) \
+         OR EXISTS (SELECT 1 FROM parts WHERE mirror_id = $1 AND part = $2 AND first_proof_at IS NOT NULL)) \
          AND COALESCE(tips.put, '{zero}') <> moved.oid",
-        rows_of(c)
+        rows_of(c),
+        Part::Code,
     );
     let pairs: Vec<(&RefName, Oid)> = put.iter().map(|(name, it)| (name, it.unwrap_or(zero))).collect();
     for some in pairs.chunks(AT_ONCE) {

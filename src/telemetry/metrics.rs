@@ -68,20 +68,6 @@ impl Metrics {
         };
         let build = gauge("starkeep_build_info", "Always 1; the version is a label.", &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        let webhook_duration = Histogram::with_opts(
-            HistogramOpts::new("starkeep_webhook_duration_seconds", "Time from a webhook's arrival to its answer.")
-                .buckets(vec![0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0]),
-        )?;
-        registry.register(Box::new(webhook_duration.clone()))?;
-        let sync_duration = HistogramVec::new(
-            HistogramOpts::new(
-                "starkeep_sync_duration_seconds",
-                "Time of a sync; size is the pack: small < 100 MB, medium < 1 GB, large.",
-            )
-            .buckets(vec![0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0]),
-            &["size"],
-        )?;
-        registry.register(Box::new(sync_duration.clone()))?;
         let job_oldest = prometheus::GaugeVec::new(
             Opts::new("starkeep_job_oldest_seconds", "Age of the oldest queued job that is due."),
             &["kind"],
@@ -102,11 +88,11 @@ impl Metrics {
                 "Webhook deliveries.",
                 &["event", "outcome"],
             )?,
-            webhook_duration,
+            webhook_duration: webhook_duration(&registry)?,
             jobs: gauge("starkeep_jobs", "Jobs by kind and state.", &["kind", "state"])?,
             job_oldest,
             syncs: counter("starkeep_syncs_total", "Syncs by outcome.", &["outcome", "engine"])?,
-            sync_duration,
+            sync_duration: sync_duration(&registry)?,
             transferred_bytes: counter(
                 "starkeep_transferred_bytes_total",
                 "Bytes of packs: in from GitHub, out to OneDev.",
@@ -144,4 +130,24 @@ impl Metrics {
             registry,
         })
     }
+}
+
+fn webhook_duration(registry: &Registry) -> Result<Histogram, prometheus::Error> {
+    let options =
+        HistogramOpts::new("starkeep_webhook_duration_seconds", "Time from a webhook's arrival to its answer.")
+            .buckets(vec![0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0]);
+    let it = Histogram::with_opts(options)?;
+    registry.register(Box::new(it.clone()))?;
+    Ok(it)
+}
+
+fn sync_duration(registry: &Registry) -> Result<HistogramVec, prometheus::Error> {
+    let options = HistogramOpts::new(
+        "starkeep_sync_duration_seconds",
+        "Time of a sync; size is the pack: small < 100 MB, medium < 1 GB, large.",
+    )
+    .buckets(vec![0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0]);
+    let it = HistogramVec::new(options, &["size"])?;
+    registry.register(Box::new(it.clone()))?;
+    Ok(it)
 }

@@ -34,23 +34,27 @@ impl SignatureError {
     }
 }
 
-/// Whether `header` signs exactly these bytes with this secret. The comparison takes the same time
-/// wherever the difference is.
+/// Whether `header` signs exactly these bytes with one of these secrets. The comparison takes the same time
+/// wherever the difference is, and all secrets are tried whichever of them it is.
 ///
 /// # Errors
 /// [`SignatureError`]; an empty header counts as missing.
-pub fn verify(secret: &SecretString, body: &[u8], header: &str) -> Result<(), SignatureError> {
+pub fn verify(secrets: &[SecretString], body: &[u8], header: &str) -> Result<(), SignatureError> {
     if header.is_empty() {
         return Err(SignatureError::Missing);
     }
     let digits = header.strip_prefix("sha256=").ok_or(SignatureError::Malformed)?;
     let mut claimed = [0; 32];
     hex::decode_to_slice(digits, &mut claimed).map_err(|_| SignatureError::Malformed)?;
+    let believed = secrets.iter().filter(|it| is_signed(it, body, &claimed)).count();
+    if believed > 0 { Ok(()) } else { Err(SignatureError::Mismatch) }
+}
+
+fn is_signed(secret: &SecretString, body: &[u8], claimed: &[u8; 32]) -> bool {
     // HMAC takes keys of any length, so this cannot fail; if it did, nothing would be let in.
-    let mut mac =
-        Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes()).map_err(|_| SignatureError::Mismatch)?;
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes()) else { return false };
     mac.update(body);
-    mac.verify_slice(&claimed).map_err(|_| SignatureError::Mismatch)
+    mac.verify_slice(claimed).is_ok()
 }
 
 #[cfg(test)]
@@ -68,16 +72,26 @@ mod tests {
     #[test]
     fn githubs_published_example_is_believed() {
         // https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries
-        let secret = SecretString::from("It's a Secret to Everybody");
+        let secret = [SecretString::from("It's a Secret to Everybody")];
         let header = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
         assert_eq!(verify(&secret, b"Hello, World!", header), Ok(()));
         assert_eq!(verify(&secret, b"Hello, World?", header), Err(SignatureError::Mismatch));
-        assert_eq!(verify(&SecretString::from("other"), b"Hello, World!", header), Err(SignatureError::Mismatch));
+        assert_eq!(verify(&[SecretString::from("other")], b"Hello, World!", header), Err(SignatureError::Mismatch));
+    }
+
+    #[test]
+    fn while_the_secret_is_changed_both_are_believed_and_no_third_one() {
+        let both = ["new", "old"].map(SecretString::from);
+        for secret in ["new", "old"] {
+            assert_eq!(verify(&both, b"{}", &sign(secret, b"{}")), Ok(()));
+        }
+        assert_eq!(verify(&both, b"{}", &sign("older", b"{}")), Err(SignatureError::Mismatch));
+        assert_eq!(verify(&[], b"{}", &sign("new", b"{}")), Err(SignatureError::Mismatch));
     }
 
     #[test]
     fn another_form_is_told_from_another_secret() {
-        let secret = SecretString::from("s");
+        let secret = [SecretString::from("s")];
         let good = sign("s", b"x");
         for malformed in [
             "sha256=",
@@ -100,7 +114,7 @@ mod tests {
         #[test]
         fn what_is_signed_is_believed_and_nothing_else(secret in "\\PC+", body: Vec<u8>, flip: usize) {
             let header = sign(&secret, &body);
-            let secret = SecretString::from(secret);
+            let secret = [SecretString::from(secret)];
             prop_assert_eq!(verify(&secret, &body, &header), Ok(()));
             let mut other = body;
             if other.is_empty() { other.push(0) } else { let at = flip % other.len(); other[at] ^= 1 }
@@ -109,7 +123,7 @@ mod tests {
 
         #[test]
         fn any_header_is_taken(header in "(sha256=)?\\PC*", body: Vec<u8>) {
-            prop_assert!(verify(&SecretString::from("s"), &body, &header).is_err());
+            prop_assert!(verify(&[SecretString::from("s")], &body, &header).is_err());
         }
     }
 }

@@ -29,6 +29,9 @@ pub fn starkeep(config: &Config, folder: &std::path::Path) -> Command {
     set("GITHUB__API_URL", config.github.api_url.to_string());
     set("GITHUB__GIT_URL", config.github.git_url.to_string());
     set("GITHUB__WEBHOOK_SECRET", secret(&config.github.webhook_secret));
+    if config.github.webhook_secret_old.is_some() {
+        set("GITHUB__WEBHOOK_SECRET_OLD", secret(&config.github.webhook_secret_old));
+    }
     if config.github.token.is_some() {
         set("GITHUB__TOKEN", secret(&config.github.token));
     }
@@ -47,6 +50,7 @@ pub fn starkeep(config: &Config, folder: &std::path::Path) -> Command {
         set("SYNC__ENGINE", config.sync.engine.name().to_owned());
         set("SYNC__CACHE_DIR", folder.display().to_string());
     }
+    set("DRILL__LFS_BYTES", config.drill.lfs_bytes.to_string());
     set("SYNC__METADATA", config.sync.metadata.to_string());
     set("RETRY__BASE", format!("{}ms", config.retry.base.as_millis()));
     set("RETRY__CAP", format!("{}ms", config.retry.cap.as_millis()));

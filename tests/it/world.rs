@@ -126,6 +126,11 @@ impl World {
         self.folder.path().join("cache")
     }
 
+    /// The story is told over the cached engine.
+    pub fn is_cached(&self) -> bool {
+        self.config.sync.engine == Engine::Cached
+    }
+
     pub fn github(&self) -> &GithubSimulator {
         self.simulator.github()
     }

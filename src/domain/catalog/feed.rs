@@ -71,6 +71,11 @@ impl Feed {
         }
     }
 
+    /// Whether a look goes on from the last change that is known.
+    pub fn is_by_change(self) -> bool {
+        matches!(self.order(), Order::ByTime | Order::LatestFirst)
+    }
+
     /// How GitHub lets it be read.
     pub fn order(self) -> Order {
         match self {

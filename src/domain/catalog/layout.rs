@@ -9,7 +9,7 @@
 //! ```
 //! A hundred threads share a folder, so that one change writes no huge folder anew.
 
-use super::item::Kind;
+use super::item::{Kind, Unit};
 
 /// Threads of one folder.
 const SHARD: i64 = 100;
@@ -55,6 +55,44 @@ pub fn in_thread(kind: Kind, id: i64) -> (Option<&'static str>, String) {
     }
 }
 
+/// What a file of the tree is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// One item, and the thread that it belongs to, where there is one.
+    Item(Kind, Option<i64>),
+    /// All labels.
+    Labels,
+    /// A pointer to a file that hangs on something.
+    File(Unit),
+}
+
+/// Reads a path; `None` for pages and whatever else has no place in the catalog's state.
+pub fn place(path: &str) -> Option<Place> {
+    let segments: Vec<&str> = path.split('/').collect();
+    let item = |kind, thread: &str| Some(Place::Item(kind, Some(thread.parse().ok()?)));
+    match segments.as_slice() {
+        ["repository.json"] => Some(Place::Item(Kind::Repository, None)),
+        ["labels.json"] => Some(Place::Labels),
+        ["milestones", file] => is_json(file).then_some(Place::Item(Kind::Milestone, None)),
+        ["releases", _, "release.json"] => Some(Place::Item(Kind::Release, None)),
+        ["releases", folder, "assets", _] => Some(Place::File(Unit::Release(folder.rsplit_once('-')?.1.parse().ok()?))),
+        ["issues" | "pulls", _, thread, "issue.json"] => item(Kind::Issue, thread),
+        ["pulls", _, thread, "pull.json"] => item(Kind::Pull, thread),
+        ["issues" | "pulls", _, thread, "attachments", _] => Some(Place::File(Unit::Thread(thread.parse().ok()?))),
+        ["issues" | "pulls", _, thread, folder, file] if is_json(file) => match *folder {
+            "comments" => item(Kind::Comment, thread),
+            "reviews" => item(Kind::Review, thread),
+            "review-comments" => item(Kind::ReviewComment, thread),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn is_json(file: &str) -> bool {
+    file.ends_with(".json")
+}
+
 /// A path's folder and name; the root's folder is the empty text.
 pub fn split(path: &str) -> (&str, &str) {
     path.rsplit_once('/').unwrap_or(("", path))
@@ -77,7 +115,33 @@ mod tests {
         assert_eq!(at(1_234_567, false), "issues/1234500-1234599/1234567");
     }
 
+    #[test]
+    fn a_path_tells_what_stands_there() {
+        let (folder, name) = thread(123, true);
+        let at = |kind, id| {
+            let (below, file) = in_thread(kind, id);
+            let below = below.map_or_else(String::new, |it| format!("{it}/"));
+            place(&format!("{folder}/{name}/{below}{file}"))
+        };
+        for kind in [Kind::Issue, Kind::Pull, Kind::Comment, Kind::Review, Kind::ReviewComment] {
+            assert_eq!(at(kind, 7), Some(Place::Item(kind, Some(123))));
+        }
+        let release = format!("releases/{}", release(9, "v-1"));
+        assert_eq!(place(&format!("{release}/release.json")), Some(Place::Item(Kind::Release, None)));
+        assert_eq!(place(&format!("{release}/assets/a.zip")), Some(Place::File(Unit::Release(9))));
+        assert_eq!(place(&format!("{folder}/{name}/attachments/x")), Some(Place::File(Unit::Thread(123))));
+        assert_eq!(place(&format!("milestones/{}", milestone(3))), Some(Place::Item(Kind::Milestone, None)));
+        for other in ["README.md", ".gitattributes", &format!("{folder}/{name}/pull.md"), "issues/a/b/c/d/e", ""] {
+            assert_eq!(place(other), None, "{other}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn any_path_is_survived(path in "(issues|pulls|releases|/|[0-9a-z.-]){0,12}") {
+            let _ = place(&path);
+        }
+
         #[test]
         fn a_releases_folder_is_a_legal_name_whatever_its_tag(tag in any::<String>(), id in 1_i64..) {
             let name = release(id, &tag);

@@ -1,4 +1,4 @@
-//! Git objects as bytes: their names, and how trees and commits are written down.
+//! Git objects as bytes: their names, and how trees and commits are written down. For markers too.
 
 use chrono::{DateTime, Utc};
 use sha1::{Digest as _, Sha1};

@@ -23,7 +23,7 @@ mod tests;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
@@ -32,9 +32,8 @@ use self::lock::Guard;
 use super::ancestry::Ancestry;
 use super::error::WireError;
 use super::fetch::FetchOptions;
-use super::pack::Scan;
 use super::progress::{Phase, Progress};
-use super::scan::Scanner;
+use super::scan::Scan;
 use super::spool::{Spool, Spooled};
 use super::upstream::Upstream;
 use crate::domain::ids::GithubId;
@@ -263,9 +262,11 @@ impl Cache {
         let (tell, told) = tokio::sync::mpsc::channel(8);
         let (wants, haves) = (needs.wants.to_vec(), needs.haves.to_vec());
         let work = self.work(&guard, move |it| pack::build(it, &wants, &haves, &tell, &called_off));
-        let scan = needs.scan.then(|| Arc::new(Mutex::new(Scanner::passing())));
-        let (objects, spooled) = tokio::join!(work, spool.hold_pieces(told, scan.as_ref()));
-        Ok(Built { objects: objects?, spooled: spooled?, scan })
+        let (pieces, scan) = needs.scan.then(Scan::begin).unzip();
+        let (objects, spooled) = tokio::join!(work, spool.hold_pieces(told, pieces));
+        // A spool that fails calls the making off: its own word is the cause.
+        let spooled = spooled?;
+        Ok(Built { objects: objects?, spooled, scan })
     }
 
     /// Whether `old` is reachable from `new`; [`Ancestry::Unknown`] if the copy does not hold both.

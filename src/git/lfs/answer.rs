@@ -61,6 +61,8 @@ struct Actions {
     download: Option<Action>,
     #[serde(default)]
     upload: Option<Action>,
+    #[serde(default)]
+    verify: Option<Action>,
 }
 
 #[derive(Deserialize)]
@@ -100,12 +102,12 @@ impl Asked<'_> {
             let words = self.redactor.line(message.as_bytes(), 300);
             return Answer::Refused(ObjectError::of_status(self.side, code, None, &words, pointer.size));
         }
-        let action = actions.and_then(|it| match self.operation {
-            Operation::Download => it.download,
-            Operation::Upload => it.upload,
+        let (action, verify) = actions.map_or((None, None), |it| match self.operation {
+            Operation::Download => (it.download, None),
+            Operation::Upload => (it.upload, it.verify),
         });
         match (action, self.operation) {
-            (Some(action), _) => match Link::of(&action, self.side, self.base) {
+            (Some(action), _) => match self.link(&action, verify.as_ref()) {
                 Ok(link) => Answer::Link(link),
                 Err(error) => Answer::Refused(error.into()),
             },
@@ -114,6 +116,13 @@ impl Asked<'_> {
                 Answer::Refused(ObjectError::of_status(self.side, 404, None, "it named no address", pointer.size))
             }
         }
+    }
+}
+
+impl Asked<'_> {
+    fn link(&self, action: &Action, verify: Option<&Action>) -> Result<Link, WireError> {
+        let verify = verify.map(|it| Link::of(it, self.side, self.base)).transpose()?;
+        Ok(Link::of(action, self.side, self.base)?.verified_at(verify))
     }
 }
 

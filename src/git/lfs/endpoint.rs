@@ -18,7 +18,7 @@ use super::answer::{Answer, Asked, Operation, Question};
 use super::claims::{Claim, Claims};
 use super::download::Download;
 use super::error::ObjectError;
-use super::link::{Link, has_credential, is_same_server};
+use super::link::{Link, ONEDEVS, has_credential, is_same_server};
 use super::upload::{self, Source, Watch};
 use crate::domain::lfs::{LfsOid, Pointer};
 use crate::git::body::causes;
@@ -222,7 +222,20 @@ impl LfsEndpoint {
         let request = self.with_credential(request, &link.href, &headers);
         let result = self.watched(self.written(request, object), &watch).await;
         // What the target says about a body that broke off is not the cause of it.
-        watch.cause().map_or(result, Err)
+        watch.cause().map_or(result, Err)?;
+        match link.verify {
+            Some(verify) => self.verify(object, *verify).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Tells a server that wants to know it that an upload has ended: it counts only then.
+    async fn verify(&self, object: Pointer, link: Link) -> Result<(), ObjectError> {
+        let body = serde_json::to_vec(&object)
+            .map_err(|error| WireError::BadRequest { detail: format!("a pointer cannot be written: {error}") })?;
+        let request = self.http.post(link.href.clone()).header(ACCEPT, MEDIA_TYPE).header(CONTENT_TYPE, MEDIA_TYPE);
+        let request = self.with_credential(request.body(body), &link.href, &link.headers);
+        self.written(request, object).await
     }
 
     async fn written(&self, request: RequestBuilder, object: Pointer) -> Result<(), ObjectError> {
@@ -256,7 +269,7 @@ impl LfsEndpoint {
     /// Where the target keeps an object, for one whose upload must be repeated though the batch call
     /// takes it for present.
     pub fn known_address(&self, oid: LfsOid) -> Link {
-        Link::to(self.below(&format!("lfs/objects/{oid}"), Some("lfs-objects=true")))
+        Link::to(self.below(&format!("lfs/objects/{oid}"), Some(ONEDEVS)))
     }
 
     /// Reads an object back and hashes it.

@@ -128,6 +128,17 @@ impl ObjectError {
         }
     }
 
+    /// Whether upstream does not have the object, or does not give it: it may be kept at another server.
+    pub fn is_refusal_of_upstream(&self) -> bool {
+        match self {
+            Self::Missing { side, .. } | Self::Invalid { side, .. } | Self::Forbidden { side, .. } => {
+                *side == Side::Upstream
+            }
+            Self::Together(error) => error.is_refusal_of_upstream(),
+            _ => false,
+        }
+    }
+
     /// What a status and the words beside it mean for an object of `size` bytes.
     pub(super) fn of_status(side: Side, status: u16, after: Option<Duration>, words: &str, size: u64) -> Self {
         let message = if words.is_empty() { String::new() } else { format!(": {words}") };

@@ -12,6 +12,9 @@ use crate::git::error::{Side, WireError};
 /// A link that ends so soon is renewed rather than used.
 const MARGIN: Duration = Duration::from_secs(5);
 
+/// What tells an address of OneDev's LFS.
+pub(super) const ONEDEVS: &str = "lfs-objects=true";
+
 /// OneDev does not say so, but the token in its links lasts 300 s.
 const TARGET_TOKEN: Duration = Duration::from_secs(240);
 
@@ -20,12 +23,14 @@ const TARGET_TOKEN: Duration = Duration::from_secs(240);
 pub struct Link {
     pub(super) href: Url,
     pub(super) headers: HeaderMap,
+    /// Where the server wants to be told that an upload has ended.
+    pub(super) verify: Option<Box<Self>>,
     until: Option<Instant>,
 }
 
 impl std::fmt::Debug for Link {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { href, headers, until: _ } = self;
+        let Self { href, headers, verify: _, until: _ } = self;
         let at = href.origin().ascii_serialization();
         f.debug_struct("Link").field("at", &at).field("headers", &headers.len()).finish_non_exhaustive()
     }
@@ -44,12 +49,13 @@ pub(super) struct Action {
 }
 
 impl Link {
-    /// The link of an action. The target's addresses are moved to the server that we know: OneDev builds
-    /// them from a setting, which may name a host that cannot be reached from here.
+    /// The link of an action. OneDev's addresses are moved to the server that we know: it builds them from a
+    /// setting, which may name a host that cannot be reached from here.
     pub(super) fn of(action: &Action, side: Side, base: &Url) -> Result<Self, WireError> {
         let bad = |detail: &str| WireError::Protocol { side, detail: detail.to_owned() };
         let mut href = base.join(&action.href).map_err(|_| bad("the address of an LFS object is malformed"))?;
-        if side == Side::Target {
+        // Somebody else's server may be a OneDev too.
+        if side == Side::Target || (side == Side::Elsewhere && href.query() == Some(ONEDEVS)) {
             let found = href;
             href = base.clone();
             href.set_path(found.path());
@@ -64,12 +70,17 @@ impl Link {
         if side == Side::Target && until.is_none() {
             until = Instant::now().checked_add(TARGET_TOKEN);
         }
-        Ok(Self { href, headers: headers(&action.header), until })
+        Ok(Self { href, headers: headers(&action.header), verify: None, until })
+    }
+
+    /// With the address at which the end of the upload is to be told.
+    pub(super) fn verified_at(self, verify: Option<Self>) -> Self {
+        Self { verify: verify.map(Box::new), ..self }
     }
 
     /// An address of our own making.
     pub(super) fn to(href: Url) -> Self {
-        Self { href, headers: HeaderMap::new(), until: None }
+        Self { href, headers: HeaderMap::new(), verify: None, until: None }
     }
 
     /// Whether it has run out, or nearly.

@@ -8,6 +8,7 @@
 //! - [`LfsEndpoint`]: one repository's LFS at one server: the batch call, objects read, written and checked.
 //! - [`Download`]: the bytes of one object, of which the last are handed on only when all were right.
 //!   So a body that goes on into a [`LfsEndpoint::put`] is never finished with wrong bytes.
+//! - [`ObjectFolder`]: objects on disk beside a repository, as git-lfs keeps them.
 //! - [`Claims`]: one upload of an object at a time in this process.
 //! - [`ObjectError`]: why one object could not be moved; the others go on.
 //!
@@ -18,6 +19,7 @@ mod claims;
 mod download;
 mod endpoint;
 mod error;
+mod folder;
 mod link;
 mod upload;
 
@@ -26,5 +28,6 @@ pub use claims::{Claim, Claims};
 pub use download::{Download, measure};
 pub use endpoint::{LfsEndpoint, MOST_AT_ONCE, Standing};
 pub use error::ObjectError;
+pub use folder::ObjectFolder;
 pub use link::Link;
 pub use upload::Source;

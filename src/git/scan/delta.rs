@@ -8,6 +8,10 @@ pub(super) const ANCHOR: &[u8] = b"oid sha256:";
 const LEAST_HEX: usize = 16;
 /// Part of the anchor may come from a base that lacks the whole; shorter parts are chance.
 const LEAST_PART: usize = 4;
+/// The shortest version line of a pointer and its oid line.
+const LEAST_THROUGH_OID: usize = 108;
+/// A pointer with one extension is shorter. Longer ones whose size alone changes are passed over.
+const LONGEST_RESIZED: u64 = 256;
 
 /// One instruction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +80,21 @@ impl<'a> Delta<'a> {
 
     /// Whether it can make a pointer out of a base of which nothing is known.
     pub(super) fn may_be_pointer(&self) -> bool {
-        self.is_small() && self.may_begin_as_pointer(true) && (self.brings_anchor() || self.brings_hash())
+        self.is_small()
+            && self.may_begin_as_pointer(true)
+            && (self.brings_anchor() || self.brings_hash() || self.resizes())
+    }
+
+    /// Whether it may be a pointer to the same object with another size: all but digits at the end is copied.
+    /// The base may be a pointer with a wrong size, and this the one that mends it.
+    fn resizes(&self) -> bool {
+        let copied = match step(self.steps) {
+            Some(Some((Step::Copy { from: 0, length }, _))) => length,
+            _ => 0,
+        };
+        let is_short = self.base < LONGEST_RESIZED && self.result < LONGEST_RESIZED;
+        let digits = |run: &Run| run.bytes.iter().all(|it| it.is_ascii_digit() || *it == b'\n');
+        is_short && copied >= LEAST_THROUGH_OID && self.runs().iter().all(digits)
     }
 
     /// Whether it can make a pointer out of a base without a pointer's text.
@@ -206,6 +224,20 @@ mod tests {
         assert_eq!(delta.apply(&old), Some(new));
         assert!(delta.may_be_pointer() && !delta.may_be_new_pointer());
         assert_eq!(delta.apply(b"other"), None);
+    }
+
+    #[test]
+    fn a_pointer_with_another_size_is_suspected_without_its_base() {
+        let old = Pointer::of(b"old");
+        for size in [5, 30, 4_000_000_000] {
+            let (from, to) = (old.to_bytes(), Pointer { size, ..old }.to_bytes());
+            let bytes = delta(from.len(), to.len(), &[copy(0, 124), insert(&to[124..])]);
+            let delta = Delta::read(&bytes).unwrap();
+            assert_eq!(delta.apply(&from), Some(to));
+            assert!(delta.may_be_pointer() && !delta.may_be_new_pointer());
+        }
+        let cut = delta(200, 150, &[copy(0, 150)]);
+        assert!(Delta::read(&cut).unwrap().may_be_pointer(), "a size that lost its end");
     }
 
     #[test]

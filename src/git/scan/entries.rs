@@ -11,6 +11,10 @@ use crate::domain::lfs::{POINTER_LIMIT, POINTER_START};
 use crate::domain::refs::Oid;
 use crate::git::pack::{HEADER, TRAILER, objects};
 
+/// Before the deflated bytes.
+const WRAPPER: usize = 2;
+/// Behind them. It is not looked at: the target checks the whole pack.
+const CHECKSUM: usize = 4;
 /// Room for inflated bytes: most objects come in one go.
 const SCRATCH: usize = 64 * 1024;
 /// Longer deltas are not looked at: what they make is taken for opaque.
@@ -25,7 +29,11 @@ enum State {
     Size(u32),
     Offset(Option<u64>),
     BaseId(usize),
+    /// So many bytes of the zlib header have come.
+    Wrapper(usize),
     Data,
+    /// So many bytes of the checksum of the content.
+    Checksum(usize),
     Trailer(usize),
     /// It is no pack that can be walked over.
     Lost,
@@ -71,7 +79,7 @@ impl Scanner {
             position: 0,
             left: 0,
             object: Object::default(),
-            inflate: Decompress::new(true),
+            inflate: Decompress::new(false),
             scratch: vec![0; SCRATCH],
             suspects: Suspects::new(suspects),
             findings: Findings::default(),
@@ -140,8 +148,12 @@ impl Scanner {
                 if let Some(place) = self.object.base_id.get_mut(have) {
                     *place = byte;
                 }
-                if have + 1 < self.object.base_id.len() { State::BaseId(have + 1) } else { State::Data }
+                if have + 1 < self.object.base_id.len() { State::BaseId(have + 1) } else { State::Wrapper(0) }
             }
+            State::Wrapper(have) if have + 1 < WRAPPER => State::Wrapper(have + 1),
+            State::Wrapper(_) => State::Data,
+            State::Checksum(have) if have + 1 < CHECKSUM => State::Checksum(have + 1),
+            State::Checksum(_) => self.next_object(),
             State::Trailer(have) if have < TRAILER => State::Trailer(have + 1),
             State::Size(_) | State::Trailer(_) | State::Data | State::Lost => State::Lost,
         };
@@ -175,7 +187,7 @@ impl Scanner {
 
     fn sized(&self) -> State {
         match self.object.code {
-            1..=4 => State::Data,
+            1..=4 => State::Wrapper(0),
             6 => State::Offset(None),
             7 => State::BaseId(0),
             _ => State::Lost,
@@ -196,7 +208,7 @@ impl Scanner {
         match self.object.start.checked_sub(value) {
             Some(base) => {
                 self.object.base = base;
-                State::Data
+                State::Wrapper(0)
             }
             None => State::Lost,
         }
@@ -208,7 +220,7 @@ impl Scanner {
         loop {
             let (read, wrote) = (self.inflate.total_in(), self.inflate.total_out());
             let rest = input.get(used..).unwrap_or_default();
-            let Ok(status) = self.inflate.decompress(rest, &mut self.scratch, FlushDecompress::None) else {
+            let Ok(status) = self.inflate.decompress(rest, &mut self.scratch, FlushDecompress::Finish) else {
                 self.state = State::Lost;
                 return input.len();
             };
@@ -217,7 +229,7 @@ impl Scanner {
             used += read;
             self.produced(wrote);
             if status == Status::StreamEnd {
-                self.inflate.reset(true);
+                self.inflate.reset(false);
                 self.object_ended();
                 return used;
             }
@@ -275,7 +287,7 @@ impl Scanner {
         }
         // Its room is used again for the next.
         self.object.content = object.content;
-        self.state = self.next_object();
+        self.state = State::Checksum(0);
     }
 
     fn small_file(&mut self, at: u64, content: &[u8]) {
@@ -283,7 +295,7 @@ impl Scanner {
             && let Some(oid) = blob_id(content)
         {
             bases.insert(oid, content.to_vec());
-            self.suspects.insert(at, Suspect::Known(content.to_vec()));
+            self.suspects.insert_known(at, Some(oid), content);
             return;
         }
         let meant = content.starts_with(POINTER_START);
@@ -291,7 +303,7 @@ impl Scanner {
             self.findings.look(content);
         }
         if meant || memchr::memmem::find(content, ANCHOR).is_some() {
-            self.suspects.insert(at, Suspect::Known(content.to_vec()));
+            self.suspects.insert_known(at, blob_id(content), content);
         }
     }
 
@@ -306,7 +318,13 @@ impl Scanner {
             return;
         };
         if object.code == 7 {
-            self.on_foreign_base(object, &delta);
+            // libgit2 names bases by id in its own packs too.
+            let base = self.suspects.content_of(Oid::from_bytes(object.base_id)).filter(|_| delta.is_small());
+            match base.map(|it| delta.apply(it)) {
+                Some(Some(content)) => self.small_file(object.start, &content),
+                Some(None) => self.findings.incomplete = true,
+                None => self.on_foreign_base(object, &delta),
+            }
             return;
         }
         match self.suspects.get(object.base) {
@@ -328,7 +346,7 @@ impl Scanner {
         }
     }
 
-    /// A thin pack's delta: its base is at the target.
+    /// A delta whose base is at the target (a thin pack), or stands elsewhere in the pack.
     fn on_foreign_base(&mut self, object: &Object, delta: &Delta<'_>) {
         if delta.may_be_pointer() {
             // A base as long as this is no pointer, and no delta makes one of it but by inserting all.

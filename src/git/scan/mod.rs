@@ -1,6 +1,6 @@
 //! Finds LFS pointer files in a pack while it passes by, in little memory.
 //!
-//! Pieces come from [`super::pack`] as they go on their way; what was found goes to whoever brings the
+//! Pieces come from [`super::pack`] as they go on their way, to a thread of the scan's own; what was found goes to whoever brings the
 //! objects. Every object is inflated, since a pack does not tell where one ends, but nearly nothing is
 //! kept: only contents that are pointers, or could become some by a delta.
 //!
@@ -9,6 +9,7 @@
 //! that are not in the pack (thin packs) are put aside until [`settle()`] has asked for those. Whatever is
 //! left in doubt makes the findings incomplete, and a pack of small files only is asked for instead.
 
+mod beside;
 mod delta;
 mod entries;
 mod findings;
@@ -20,4 +21,4 @@ mod tests;
 pub use findings::Findings;
 pub use settle::{scan_all, settle};
 
-pub(crate) use entries::Scanner;
+pub(crate) use beside::{Pieces, Scan};

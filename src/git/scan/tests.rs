@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::Scanner;
+use super::entries::Scanner;
 use crate::domain::lfs::Pointer;
 
 /// A pack of these files, with deltas among them.
@@ -59,6 +59,42 @@ proptest! {
         let at = at % bytes.len();
         bytes[at] = byte;
         let _ = scanned(&bytes, cut);
+    }
+}
+
+/// A pack whose second file is a delta on the first, which it names by id.
+fn pack_of_two(base: &[u8], file: &[u8], shared: usize) -> Vec<u8> {
+    use std::io::Write as _;
+    let mut bytes = [b"PACK".as_slice(), &2_u32.to_be_bytes(), &2_u32.to_be_bytes()].concat();
+    let mut entry = |code: u8, id: &[u8], content: &[u8]| {
+        assert!(content.len() < 2048);
+        bytes.push(0x80 | (code << 4) | (content.len() & 0xf) as u8);
+        bytes.push((content.len() >> 4) as u8);
+        bytes.extend_from_slice(id);
+        let mut deflate = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+        deflate.write_all(content).unwrap();
+        bytes.extend(deflate.finish().unwrap());
+    };
+    entry(3, &[], base);
+    let sizes = [base.len(), file.len()].map(|it| [(it & 0x7f) as u8 | 0x80, (it >> 7) as u8]).concat();
+    let head = [0x91, 0, u8::try_from(shared).unwrap(), (file.len() - shared) as u8];
+    let steps = [&head, &file[shared..]].concat();
+    let id = git2::Oid::hash_object(git2::ObjectType::Blob, base).unwrap();
+    entry(7, id.as_bytes(), &[sizes, steps].concat());
+    bytes.extend([0; 20]);
+    bytes
+}
+
+#[test]
+fn two_sizes_of_one_object_are_both_found_whichever_is_the_delta() {
+    let right = Pointer::of(&[7; 2_000]);
+    let wrong = Pointer { size: 2_007, ..right };
+    for (base, delta) in [(right, wrong), (wrong, right)] {
+        let found = scanned(&pack_of_two(&base.to_bytes(), &delta.to_bytes(), 124), 50);
+        assert!(found.is_complete());
+        assert_eq!(found.pointers, [right, wrong].into());
+        let found = scanned(&pack(&[base.to_bytes(), delta.to_bytes()]), 50);
+        assert_eq!(found.pointers, [right, wrong].into());
     }
 }
 

@@ -86,6 +86,7 @@ pub(super) async fn lfs(_: Admin, shared: web::Data<Shared>, request: HttpReques
             "reason": it.reason,
             "attempts": it.attempts,
             "next_try_at": it.next_try_at,
+            "reachable": it.reachable,
         })
     }))
 }

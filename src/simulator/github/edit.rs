@@ -86,6 +86,20 @@ impl GithubSimulator {
         Ok(oid)
     }
 
+    /// Commits that a file goes from a branch.
+    ///
+    /// # Errors
+    /// When there is no such branch or file.
+    pub fn remove_file(&self, id: GithubId, branch: &str, path: &str) -> Result<Oid> {
+        let name = format!("refs/heads/{branch}");
+        let folder = self.repo_dir(id)?;
+        let tip = repository::tip(&folder, &name)?.ok_or_else(|| SimulatorError::Unknown(name.clone()))?;
+        let at = lock(&self.shared.state).tick().timestamp();
+        let oid = repository::commit_without(&folder, tip, path, at)?;
+        self.set_ref(id, &name, oid)?;
+        Ok(oid)
+    }
+
     /// Makes a commit on given parents (none: a root) that no ref holds yet. The first parent's
     /// files are its own, with one changed.
     ///

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::auth::{self, Caller};
 use super::catalog;
+use super::contents;
 use super::json;
 use super::rest::{Answer, Call};
 use super::state::{Block, Repo};
@@ -82,11 +83,14 @@ fn stored(call: &Call<'_>, name: &str) -> Answer {
     Answer { status: StatusCode::FOUND, location, ..Answer::ok(Value::Null) }
 }
 
-/// Issues, releases and the like.
+/// Issues, releases and the like; files of the default branch.
 fn beside_git(call: &Call<'_>, repo: &Repo, below: &[&str]) -> Answer {
     let shown = show(call, repo);
     if shown.status != StatusCode::OK {
         return shown;
+    }
+    if let ["contents", path @ ..] = below {
+        return call.state.folder(repo.id).map_or_else(|_| Answer::not_found(), |it| contents::answer(it, path));
     }
     let full = call.state.full_name(repo);
     catalog::endpoints::answer(repo, &full, below, call.request.query_string(), &call.base)

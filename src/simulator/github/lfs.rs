@@ -1,10 +1,12 @@
-//! The simulated GitHub's LFS: the batch call below the repository's address, downloads under another
-//! one with a signature that runs out, and whatever is wrong with single objects.
+//! The simulated GitHub's LFS: the batch call below the repository's address, objects under another one with a
+//! signature that runs out, uploads that count once they are verified, and whatever is wrong with single objects.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use actix_web::http::header::{ACCEPT, CONTENT_TYPE};
 use actix_web::{HttpRequest, HttpResponse};
+use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 
 use super::{GithubSimulator, Shared, git};
@@ -15,10 +17,13 @@ use crate::simulator::SimulatorError;
 use crate::simulator::git_http::{GitCall, Service};
 use crate::simulator::lfs::{self, Question, Wanted};
 use crate::simulator::record::lock;
-use crate::simulator::streams::ByteStream;
+use crate::simulator::streams::{ByteStream, severed};
 
 const BATCH: &str = "/info/lfs/objects/batch";
 const STORE: &str = "/_lfs/";
+const VERIFY: &str = "/_lfs-verify/";
+/// How the name of an object ends until its upload was verified.
+const UNVERIFIED: &str = "unverified";
 
 /// What GitHub knows of LFS beside the objects' bytes.
 #[derive(Debug, Clone)]
@@ -72,6 +77,14 @@ impl GithubSimulator {
         Ok(lfs::store(&self.repo_dir(id)?, &oid.to_string(), content)?)
     }
 
+    /// The bytes of an object that counts.
+    ///
+    /// # Errors
+    /// When there is no such repository.
+    pub fn lfs_object(&self, id: GithubId, oid: LfsOid) -> Result<Option<Vec<u8>>, SimulatorError> {
+        Ok(std::fs::read(lfs::place(&self.repo_dir(id)?, &oid.to_string())).ok())
+    }
+
     /// Answers for an object with an error of this code, until it is mended.
     pub fn refuse_lfs(&self, id: GithubId, oid: LfsOid, code: u16) {
         lock(&self.shared.state).lfs.refusals.insert((id, oid.to_string()), code);
@@ -101,7 +114,13 @@ pub(crate) async fn answer(
 ) -> Result<HttpResponse, ByteStream> {
     let path = request.uri().path();
     if let Some(rest) = path.strip_prefix(STORE) {
-        return Ok(download(shared, request, rest).await);
+        return Ok(match request.method().as_str() {
+            "PUT" => upload(shared, request, rest, body).await,
+            _ => download(shared, request, rest).await,
+        });
+    }
+    if let Some(rest) = path.strip_prefix(VERIFY) {
+        return Ok(verify(shared, request, rest, body).await);
     }
     match path.strip_suffix(BATCH).and_then(|it| it.strip_prefix('/')) {
         Some(repository) => Ok(batch(shared, request, body, repository).await),
@@ -110,8 +129,9 @@ pub(crate) async fn answer(
 }
 
 async fn batch(shared: &Shared, request: &HttpRequest, body: ByteStream, repository: &str) -> HttpResponse {
-    let call = GitCall::Exchange(Service::UploadPack);
-    let found = git::find(&lock(&shared.state), request, repository, call);
+    // Whether somebody may write is found out when his answer is made.
+    let found = |service| git::find(&lock(&shared.state), request, repository, GitCall::Exchange(service));
+    let (writable, found) = (found(Service::ReceivePack).is_ok(), found(Service::UploadPack));
     let (id, folder) = match found {
         Ok(found) => found,
         Err(refusal) => return *refusal,
@@ -126,8 +146,15 @@ async fn batch(shared: &Shared, request: &HttpRequest, body: ByteStream, reposit
     }
     let host = header("host".parse().unwrap_or(ACCEPT)).to_owned();
     let state = lock(&shared.state).lfs.clone();
+    let uploads = question.operation == "upload";
+    if uploads && !writable {
+        return lfs::said(403, "You must have push access to upload objects");
+    }
     let one = |wanted: &Wanted| -> Value {
         let file = lfs::place(&folder, &wanted.oid);
+        if uploads {
+            return upload_of(wanted, file.is_file(), id, &host, &state);
+        }
         if let Some(code) = state.refusals.get(&(id, wanted.oid.clone())) {
             return lfs::refused(wanted, *code, "planned");
         }
@@ -143,6 +170,68 @@ async fn batch(shared: &Shared, request: &HttpRequest, body: ByteStream, reposit
     };
     let objects: Vec<Value> = question.objects.iter().map(one).collect();
     lfs::answer(200, &json!({ "transfer": "basic", "objects": objects }))
+}
+
+fn upload_of(wanted: &Wanted, is_there: bool, id: GithubId, host: &str, state: &LfsState) -> Value {
+    let (generation, oid, size) = (state.generation, &wanted.oid, wanted.size);
+    if is_there {
+        return json!({ "oid": oid, "size": size });
+    }
+    let link = |at: &str| {
+        json!({
+            "href": format!("http://{host}{at}{id}/{oid}?signature={generation}"),
+            "header": { "X-Signed": "yes" },
+            "expires_in": state.expires_in,
+        })
+    };
+    json!({ "oid": oid, "size": size, "actions": { "upload": link(STORE), "verify": link(VERIFY) } })
+}
+
+/// Where an object of a signed request is, and its id.
+fn signed(shared: &Shared, request: &HttpRequest, rest: &str) -> Option<(PathBuf, String)> {
+    let state = lock(&shared.state);
+    let right = format!("signature={}", state.lfs.generation);
+    if request.query_string() != right || !request.headers().contains_key("x-signed") {
+        return None;
+    }
+    let (id, oid) = rest.split_once('/')?;
+    let folder = state.folder(GithubId(id.parse().ok()?)).ok()?;
+    Some((lfs::place(folder, oid), oid.to_owned()))
+}
+
+async fn upload(shared: &Shared, request: &HttpRequest, rest: &str, mut body: ByteStream) -> HttpResponse {
+    let Some((place, oid)) = signed(shared, request, rest) else {
+        return HttpResponse::Forbidden().finish();
+    };
+    let mut all = Vec::new();
+    while let Some(piece) = body.next().await {
+        let Ok(piece) = piece else { return severed() };
+        all.extend_from_slice(&piece);
+    }
+    if Pointer::of(&all).oid.to_string() != oid {
+        return HttpResponse::BadRequest().finish();
+    }
+    let made = place.parent().map_or(Ok(()), std::fs::create_dir_all);
+    match made.and_then(|()| std::fs::write(place.with_extension(UNVERIFIED), all)) {
+        Ok(()) => HttpResponse::Ok().finish(),
+        Err(_) => HttpResponse::InternalServerError().finish(),
+    }
+}
+
+async fn verify(shared: &Shared, request: &HttpRequest, rest: &str, mut body: ByteStream) -> HttpResponse {
+    let mut all = Vec::new();
+    while let Some(Ok(piece)) = body.next().await {
+        all.extend_from_slice(&piece);
+    }
+    let told: Option<Pointer> = serde_json::from_slice(&all).ok();
+    let Some((place, oid)) = signed(shared, request, rest).filter(|_| told.is_some()) else {
+        return HttpResponse::Forbidden().finish();
+    };
+    let whole = told.is_some_and(|it| it.oid.to_string() == oid);
+    match std::fs::rename(place.with_extension(UNVERIFIED), place) {
+        Ok(()) if whole => HttpResponse::Ok().finish(),
+        _ => lfs::said(404, "Object does not exist on the server"),
+    }
 }
 
 async fn download(shared: &Shared, request: &HttpRequest, rest: &str) -> HttpResponse {

@@ -6,6 +6,7 @@
 mod app;
 mod auth;
 mod catalog;
+mod contents;
 mod edit;
 mod endpoints;
 mod git;

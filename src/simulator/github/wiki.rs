@@ -36,6 +36,20 @@ impl GithubSimulator {
         Ok(oid)
     }
 
+    /// Somebody deletes a page.
+    ///
+    /// # Errors
+    /// When there is no wiki, or no such page in it.
+    pub fn delete_page(&self, id: GithubId, page: &str) -> Result<Oid> {
+        let folder = self.wiki_dir(id)?;
+        let name = format!("refs/heads/{BRANCH}");
+        let tip = repository::tip(&folder, &name)?.ok_or_else(|| SimulatorError::Unknown(name.clone()))?;
+        let at = lock(&self.shared.state).tick().timestamp();
+        let oid = repository::commit_without(&folder, tip, &format!("{page}.md"), at)?;
+        repository::set_ref(&folder, &name, oid)?;
+        Ok(oid)
+    }
+
     /// The wiki goes, as when its owner switches it off.
     ///
     /// # Errors

@@ -138,7 +138,16 @@ impl Slice<'_> {
     }
 }
 
-fn pack(kind: Kind, value: Value, thread: Option<i64>, git: &url::Url) -> Result<Packed, Failure> {
+/// Cuts an item down, names and packs it. `git` is the base of GitHub's pages. Blocks.
+///
+/// # Errors
+/// `github_malformed` for what is no item of that kind.
+pub(in crate::stages) fn pack(
+    kind: Kind,
+    value: Value,
+    thread: Option<i64>,
+    git: &url::Url,
+) -> Result<Packed, Failure> {
     let of_release = if kind == Kind::Release { asset::of_release(&value) } else { Vec::new() };
     let body = value.get("body").and_then(Value::as_str).unwrap_or_default().to_owned();
     let item = Item::new(kind, value, thread)

@@ -13,6 +13,8 @@ mod slice;
 mod standing;
 mod units;
 
+pub(in crate::stages) use gather::pack;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 

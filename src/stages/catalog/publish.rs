@@ -21,7 +21,7 @@ use crate::stages::failure::Failure;
 use crate::store::catalog::entries::Change;
 use crate::store::catalog::items::Stored;
 use crate::store::catalog::{self, assets, entries, items, todo};
-use crate::store::{Connection, StoreError, stars};
+use crate::store::{Connection, StoreError, markers, stars};
 
 /// Units of one commit.
 const MOST_UNITS: usize = 5_000;
@@ -188,6 +188,7 @@ impl Slice<'_> {
             .write(move |c| {
                 if let Some((tip, root)) = made {
                     catalog::stand(c, mirror, Some((tip, Some(root))), Some(now))?;
+                    markers::later(c, mirror, now + markers::MOVES_TOLD)?;
                 }
                 entries::apply(c, mirror, &folders)
             })

@@ -12,7 +12,7 @@ use crate::stages::failure::Failure;
 use crate::stages::messages::Cataloged;
 use crate::store::catalog::{self, Catalog, feeds, items, todo};
 use crate::store::mirrors::Mirror;
-use crate::store::{Connection, StoreError};
+use crate::store::{Connection, StoreError, markers};
 
 /// Pages of one slice.
 const MOST_PAGES: u32 = 20;
@@ -73,7 +73,14 @@ impl Slice<'_> {
         }
         let mirror = self.mirror.id;
         let next = Utc::now() + self.tools.sync.metadata_interval.mul_f64(0.9 + 0.2 * rand::random::<f64>());
-        self.tools.store.write(move |c| catalog::close_round(c, mirror, next, Utc::now())).await?;
+        self.tools
+            .store
+            .write(move |c| {
+                let first = catalog::find(c, mirror)?.is_some_and(|it| it.swept_at.is_none());
+                catalog::close_round(c, mirror, next, Utc::now())?;
+                if first { markers::soon(c, mirror, Utc::now()) } else { Ok(()) }
+            })
+            .await?;
         Ok(None)
     }
 

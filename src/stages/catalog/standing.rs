@@ -76,8 +76,12 @@ impl Slice<'_> {
             (None, Some(tip)) if moved => Ok(Ground { old: None, parent: Some(tip), tree: None }),
             // Somebody deleted it: its objects are most likely still there.
             (None, tip) => Ok(Ground { old: None, parent: tip, tree: None }),
-            // We know nothing of it any more: what stands there is what came before.
-            (Some(old), None) => Ok(Ground { old: Some(old), parent: Some(old), tree: None }),
+            // We know nothing of it any more: what stands there is what came before, and all of it is written anew,
+            // also what a reading back that was cut off has noted.
+            (Some(old), None) => {
+                self.tools.store.write(move |c| catalog::forget_published(c, mirror)).await?;
+                Ok(Ground { old: Some(old), parent: Some(old), tree: None })
+            }
             (Some(old), Some(tip)) => {
                 self.keep(target, old).await?;
                 Ok(Ground { old: Some(old), parent: Some(tip), tree: None })

@@ -13,7 +13,7 @@ use crate::stages::messages::{Ending, Outcome, Record};
 use crate::store::audit::{self, NewEntry};
 use crate::store::mirrors::{self, Proven};
 use crate::store::syncs::Outcome as SyncOutcome;
-use crate::store::{Connection, StoreError, jobs, parts};
+use crate::store::{Connection, StoreError, jobs, markers, parts};
 
 impl Pen {
     pub(super) fn wiki(&self, c: &mut Connection, it: &Record) -> Result<Ending, StoreError> {
@@ -36,7 +36,12 @@ impl Pen {
             let state = if synced.not_level.is_empty() { PartState::Healthy } else { PartState::Partial };
             return parts::looked(c, id, state, next, self.now).map(drop);
         }
+        let first = parts::find(c, id)?.is_none_or(|it| it.first_proof_at.is_none());
         parts::record_proof(c, id, &self.proven(synced, next))?;
+        self.mark(c, it, synced)?;
+        if first {
+            markers::queue(c, id.mirror, it.ticket.correlation, self.now)?;
+        }
         let outcome = super::outcome_of(synced);
         self.history(c, it, outcome, &synced.stats, Some(&synced.digest), None)
     }
@@ -60,8 +65,12 @@ impl Pen {
 
     /// Upstream has no wiki. Where there is a copy, it has none any more.
     fn wiki_absent(&self, c: &mut Connection, id: PartId) -> Result<(), StoreError> {
-        let copied = parts::find(c, id)?.is_some_and(|it| it.first_proof_at.is_some());
+        let known = parts::find(c, id)?;
+        let copied = known.as_ref().is_some_and(|it| it.first_proof_at.is_some());
         let state = if copied { PartState::Gone } else { PartState::Absent };
+        if copied && known.is_some_and(|it| it.state != state) {
+            markers::soon(c, id.mirror, self.now)?;
+        }
         parts::looked(c, id, state, Some(self.next_wiki_look()), self.now).map(drop)
     }
 

@@ -1,23 +1,26 @@
 //! Brings a mirror back out of OneDev: into a folder or onto any git server, as it is or as it was proven at
 //! some time. GitHub is not asked.
 //!
-//! What is wanted is decided by the database alone ([`plan`]). Each kind of content is a part of its own:
-//! refs and kept refs here, into a [`folder`] or onto a [`remote`].
+//! What is wanted is decided by the database alone ([`plan`]): the refs of code and wiki, and a commit of the
+//! catalog. Packs go into a [`folder`] or onto a [`remote`]; the LFS objects that their pointer files name
+//! ([`lfs`]) come before the refs.
 
 pub mod drill;
 pub mod folder;
+mod lfs;
 pub mod plan;
 pub mod remote;
+mod workshop;
 
 use crate::domain::naming::ProjectPath;
-use crate::domain::refs::RefMap;
 use crate::domain::retry::Retry;
-use crate::git::{self, Address, Patience, Upstream};
+use crate::git::{self, Address, LfsEndpoint, Patience, Side, Upstream};
 use crate::onedev::OnedevClient;
 use crate::stages::failure::Failure;
 use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
 
+pub use lfs::Objects;
 pub use plan::Wanted;
 
 /// What restoring works with.
@@ -40,40 +43,57 @@ pub struct Tools {
 /// What was restored.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Restored {
+    /// The repository itself.
+    pub code: Moved,
+    /// Its wiki, if there was one to be restored and it could be.
+    pub wiki: Option<Moved>,
+    /// The catalog's commit stands there.
+    pub catalog: bool,
+    /// LFS objects of code and catalog.
+    pub objects: Objects,
+    /// What could not be restored at all, `wiki` or `catalog`, and why.
+    pub lost: Vec<(&'static str, String)>,
+}
+
+/// What was restored of one repository.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Moved {
     /// Refs of upstream, under their real names.
     pub refs: usize,
     /// Kept refs.
     pub kept: usize,
     /// Bytes of packs out of OneDev.
     pub bytes: u64,
-    /// Refs that the other server refused, with its reason.
+    /// Refs that are not there: the other server refused them, or OneDev lacks their objects.
     pub refused: Vec<(String, String)>,
+}
+
+impl Restored {
+    /// Everything that was wanted is there.
+    pub fn is_whole(&self) -> bool {
+        let wiki = self.wiki.as_ref().is_none_or(|it| it.refused.is_empty());
+        let objects = self.objects.missing.is_empty() && !self.objects.unsearched;
+        self.code.refused.is_empty() && wiki && objects && self.lost.is_empty()
+    }
 }
 
 /// A project, to be read from.
 pub(in crate::stages) fn project(tools: &Tools, path: &str) -> Result<Upstream, Failure> {
-    let path: ProjectPath = path.parse().map_err(|error| {
-        Failure::new("project_path", format!("the project's path cannot be used: {error}"), Retry::Never)
-    })?;
-    let address = Address {
-        url: tools.onedev.git_url(&path),
-        authorization: Some(tools.onedev.git_authorization()),
-        service: "onedev",
-    };
+    let address = address(tools, path)?;
     Ok(Upstream::of_project(tools.http.clone(), address, tools.metrics.clone(), tools.wire)?)
 }
 
-/// Where releases, issues and the like are kept, unless `sync.metadata_ref` names a branch, which is upstream's
-/// then as any other.
-const META: &str = "refs/starkeep/meta";
+/// A project's LFS, to be read from.
+fn depot(tools: &Tools, path: &str) -> Result<LfsEndpoint, Failure> {
+    let claims = git::Claims::default();
+    let address = address(tools, path)?;
+    Ok(LfsEndpoint::new(tools.http.clone(), address, Side::Target, claims, tools.metrics.clone(), tools.wire)?)
+}
 
-/// Every ref that is to be restored. What git does not carry is a history of its own: it goes along whole
-/// where the latest state is wanted. Reading the list also tells which protocol the project speaks.
-async fn everything(project: &Upstream, wanted: &Wanted) -> Result<RefMap, Failure> {
-    let mut all = wanted.all();
-    let list = project.ls_refs(&[META]).await?;
-    if wanted.latest {
-        all.extend(list.refs.into_iter().filter(|(name, _)| name.as_str() == META));
-    }
-    Ok(all)
+fn address(tools: &Tools, path: &str) -> Result<Address, Failure> {
+    let path: ProjectPath = path.parse().map_err(|error| {
+        Failure::new("project_path", format!("the project's path cannot be used: {error}"), Retry::Never)
+    })?;
+    let authorization = Some(tools.onedev.git_authorization());
+    Ok(Address { url: tools.onedev.git_url(&path), authorization, service: "onedev" })
 }

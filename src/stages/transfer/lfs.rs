@@ -17,36 +17,54 @@ use crate::domain::retry::Retry;
 use crate::git::{self, Address, Findings, LfsEndpoint, Order, Prepared, Side};
 use crate::stages::failure::Failure;
 use crate::stages::lfs::Depot;
+use crate::stages::messages::Depth;
 use crate::store::lfs as table;
+use crate::store::lfs::reach::{self, Scan};
 use crate::store::{Connection, StoreError};
 
 /// LFS objects and spoilt pointers that are named one by one; the API lists all.
 const MOST_NAMED: u32 = 500;
 
 /// What the database knows of a mirror's LFS.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Known {
     /// Everything that was mirrored was searched; `None`: nothing was yet.
     whole: Option<bool>,
     /// There are objects.
-    used: bool,
+    pub(super) used: bool,
+    /// Refs went, or were forced, since it was last asked which objects the others need.
+    pub(super) doubted: bool,
+    /// When that was last begun.
+    pub(super) searched_at: Option<chrono::DateTime<chrono::Utc>>,
+    /// There are objects that no ref needs.
+    pub(super) unneeded: bool,
+    /// Where upstream says that its objects are kept; empty: at upstream.
+    pub(super) elsewhere: Option<String>,
 }
 
 impl Known {
     pub(super) fn load(c: &mut Connection, mirror: MirrorId) -> Result<Self, StoreError> {
-        Ok(Self { whole: table::is_whole(c, mirror)?, used: table::is_used(c, mirror)? })
+        let scan = reach::find(c, mirror)?;
+        let whole = scan.as_ref().map(|it| it.whole);
+        let Scan { doubted, searched_at, elsewhere, .. } = scan.unwrap_or_default();
+        let unneeded = reach::has_unneeded(c, mirror)?;
+        Ok(Self { whole, used: table::is_used(c, mirror)?, doubted, searched_at, unneeded, elsewhere })
     }
 }
 
 /// LFS in one run.
 #[derive(Debug)]
 pub(super) struct Lfs {
-    on: bool,
-    known: Known,
+    pub(super) on: bool,
+    pub(super) known: Known,
     /// No object is begun after it, so that refs have their share of the time.
-    until: Instant,
+    pub(super) until: Instant,
     /// Objects may be due.
-    due: bool,
+    pub(super) due: bool,
+    /// This run deletes or forces refs.
+    pub(super) loses: bool,
+    /// Upstream did not give objects that it was asked for.
+    pub(super) refused: bool,
     /// Everything was searched before a pack began to stream; the mark is away until its end.
     was_whole: bool,
     /// Bytes of objects: apart from those of packs, which are counted while objects may be on their way.
@@ -66,12 +84,12 @@ impl Lfs {
         let until = Instant::now() + tools.sync.timeout / 2;
         let bytes = Arc::new(git::Progress::new(&tools.metrics));
         let on = tools.sync.lfs && part == Part::Code;
-        Self { on, known: Known::default(), until, due: false, was_whole: false, bytes }
+        Self { on, known: Known::default(), until, due: false, loses: false, refused: false, was_whole: false, bytes }
     }
 
     pub(super) fn know(&mut self, known: Known) {
-        self.known = known;
         self.due = self.on && known.used;
+        self.known = known;
     }
 
     /// Bytes of objects that went to OneDev so far.
@@ -148,7 +166,7 @@ impl Run<'_> {
             self.lfs.was_whole = true;
             return self.set_whole(false).await;
         }
-        if let Some(found) = prepared.take_findings() {
+        if let Some(found) = prepared.take_findings().await {
             let whole = self.lfs.known.whole == Some(true);
             self.settle_found(order, found, whole).await?;
             self.bring_lfs().await?;
@@ -216,6 +234,7 @@ impl Run<'_> {
         let depot = self.depot().await?;
         let brought = self.watched(depot.bring_due(self.lfs.until)).await?;
         self.stats.note_lfs(brought.objects, brought.bytes);
+        self.lfs.refused |= brought.refused > 0;
         self.lfs.due = false;
         Ok(())
     }
@@ -228,11 +247,12 @@ impl Run<'_> {
         let mirror = self.ticket.mirror;
         let known = self.tools.store.read(move |c| Known::load(c, mirror)).await?;
         self.lfs.know(known);
-        if known.whole == Some(false) {
+        if self.lfs.known.whole == Some(false) {
             let message = "not everything was searched for LFS pointers yet";
             return Err(Failure::new("lfs_unsearched", message, Retry::Backoff));
         }
         self.bring_lfs().await?;
+        self.ask_where_objects_are(Depth::Quick).await?;
         Ok(Some(self.open_lfs().await?))
     }
 
@@ -255,8 +275,13 @@ impl Run<'_> {
         let ((objects, count, garbage), retry_at) = self.tools.store.read(read).await?;
         open.retry_at = retry_at;
         let named = objects.len() as u64;
+        let elsewhere = self.lfs.known.elsewhere.as_deref().filter(|it| !it.is_empty());
         for it in objects {
             let mut reason = it.reason.unwrap_or_else(|| "not brought yet".to_owned());
+            if let Some(place) = elsewhere.filter(|_| it.attempts > 0) {
+                reason =
+                    format!("objects are kept {place}, says .lfsconfig, and starkeep does not ask there; {reason}");
+            }
             if let Some(at) = it.next_try_at {
                 reason.push_str(&format!("; next try at {}", at.format("%Y-%m-%dT%H:%M:%SZ")));
             }

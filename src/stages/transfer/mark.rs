@@ -4,6 +4,7 @@
 //! A job of its own, behind every sync. Made in memory, pushed by compare-and-swap; its history is the
 //! history of the mirror.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use actix::{Handler, ResponseActFuture, WrapFuture as _};
@@ -12,10 +13,11 @@ use chrono::{DateTime, Utc};
 use super::round::{self, Tools};
 use super::{TransferActor, prune, timed_out};
 use crate::config::sync::ForeignRefs;
-use crate::domain::marker::{self, FACTS_FILE, Marker, README_FILE, REFS_FILE, Settings};
+use crate::domain::catalog::objects::{Entry, ObjectKind, commit, tree};
+use crate::domain::marker::{self, Marker, Settings};
 use crate::domain::refs::{Oid, RefName};
 use crate::domain::retry::Retry;
-use crate::git::{self, Command, Minted, NewCommit, Push, RefOutcome, Refusal, Target};
+use crate::git::{self, Command, MadePack, Packer, Push, RefOutcome, Refusal, Target, WireError};
 use crate::onedev::OnedevClient;
 use crate::stages::failure::Failure;
 use crate::stages::messages::{Mark, Ticket, TwoSides};
@@ -54,7 +56,7 @@ async fn mark(tools: &Tools, ticket: &Ticket) -> Result<(), Failure> {
     let instance = tools.github.instance();
     let gathered = tools.store.read(move |c| markers::gather(c, id, &instance, &settings)).await?;
     let Some(gathered) = gathered else { return Ok(()) };
-    let content = gathered.marker.content(&gathered.put);
+    let content = gathered.marker.content(&gathered.lists);
     if gathered.known.content.as_deref() == Some(content.as_str()) {
         return Ok(());
     }
@@ -108,12 +110,13 @@ async fn push(
     parent: Option<Oid>,
     now: DateTime<Utc>,
 ) -> Result<Option<Oid>, Failure> {
-    let minted = mint(Arc::clone(gathered), parent, now).await?;
+    let folder = tools.sync.spool_dir.clone().unwrap_or_else(std::env::temp_dir);
+    let minted = mint(Arc::clone(gathered), folder, parent, now).await?;
     let permit = Arc::clone(&tools.pushes).acquire_owned().await;
     let _permit = permit.map_err(|_| Failure::called_off())?;
     let command = Command { name: origin()?, old: parent.unwrap_or(Oid::ZERO), new: minted.commit };
     let progress = Arc::new(git::Progress::new(&tools.metrics));
-    let report = target.push_objects(&Push::plain(vec![command.clone()]), minted.pack, &progress).await?;
+    let report = target.push_made(&Push::plain(vec![command.clone()]), minted.pack, &progress).await?;
     match report.refs.get(&command.name) {
         Some(RefOutcome::Done) => Ok(Some(minted.commit)),
         // The parent is not there, as in a project that was made anew, or the ref stands elsewhere.
@@ -126,19 +129,37 @@ async fn push(
     }
 }
 
-async fn mint(gathered: Arc<Gathered>, parent: Option<Oid>, at: DateTime<Utc>) -> Result<Minted, Failure> {
-    let minting = tokio::task::spawn_blocking(move || {
-        let Gathered { marker, put, .. } = &*gathered;
-        let (facts, refs, readme) = (marker.to_text(), marker::refs_text(put), marker.readme());
-        let digest = marker.proof.as_ref().map_or("", |it| it.digest.as_str());
-        let message = format!("{}: {}, {} refs\n\nproof {digest}", marker.github.repository, marker.status, put.len());
-        let files = [(FACTS_FILE, facts.as_bytes()), (REFS_FILE, refs.as_bytes()), (README_FILE, readme.as_bytes())];
-        git::mint(&NewCommit { files: &files, parent, message: &message, at })
-    });
+/// A marker, ready to be pushed.
+struct Minted {
+    commit: Oid,
+    pack: MadePack,
+}
+
+async fn mint(
+    gathered: Arc<Gathered>,
+    folder: PathBuf,
+    parent: Option<Oid>,
+    at: DateTime<Utc>,
+) -> Result<Minted, Failure> {
+    let minting = tokio::task::spawn_blocking(move || pack(&gathered, Packer::new(folder), parent, at));
     match minting.await {
         Ok(minted) => Ok(minted?),
         Err(_) => Err(Failure::new("crashed", "making the marker crashed", Retry::Backoff)),
     }
+}
+
+fn pack(gathered: &Gathered, mut packer: Packer, parent: Option<Oid>, at: DateTime<Utc>) -> Result<Minted, WireError> {
+    let Gathered { marker, lists, .. } = gathered;
+    let mut entries = Vec::new();
+    for (name, text) in marker.files(lists) {
+        entries.push((name.to_owned(), Entry::file(packer.add(ObjectKind::Blob, text.as_bytes())?)));
+    }
+    let root = packer.add(ObjectKind::Tree, &tree(&entries))?;
+    let digest = marker.proof.as_ref().map_or("", |it| it.digest.as_str());
+    let (name, count) = (&marker.github.repository, lists.put.len());
+    let message = format!("{name}: {}, {count} refs\n\nproof {digest}", marker.status);
+    let commit = packer.add(ObjectKind::Commit, &commit(root, parent, at, &message))?;
+    Ok(Minted { commit, pack: packer.finish()? })
 }
 
 /// The marker's ref.

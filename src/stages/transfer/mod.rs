@@ -13,6 +13,7 @@ mod mark;
 mod prune;
 mod push;
 mod questions;
+mod reach;
 mod revive;
 mod round;
 mod wiki;

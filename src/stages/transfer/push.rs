@@ -26,6 +26,7 @@ impl Run<'_> {
     pub(super) async fn execute(&mut self, plan: &Plan, view: &mut View) -> Result<(), Failure> {
         self.fill(view).await?;
         let answers = self.answers(plan, view).await?;
+        self.doubt_reach(plan, &answers).await?;
         let first = self.goes_first(plan, view).await?;
         let mut order = plan::schedule(plan, &answers, first.as_ref(), &view.target, Utc::now(), self.sides.proven_at);
         let mut suspected = Vec::new();

@@ -232,6 +232,8 @@ impl<'a> Run<'a> {
                 self.settle_head(&view, depth).await?;
                 self.settle_kept(&view).await?;
                 self.bring_lfs().await?;
+                self.miss_only_what_is_needed(&view, depth).await?;
+                self.ask_where_objects_are(depth).await?;
                 return self.proof(&view).await;
             }
             self.execute(&plan, &mut view).await?;
@@ -375,7 +377,8 @@ impl<'a> Run<'a> {
             .tools
             .store
             .read(move |c| {
-                let known = Known::load(c, of.mirror)?;
+                // What is known of LFS is known of the code.
+                let known = if of.part == Part::Code { Known::load(c, of.mirror)? } else { Known::default() };
                 Ok((tips::load(c, of)?, known))
             })
             .await?)

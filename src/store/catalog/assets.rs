@@ -198,6 +198,27 @@ pub fn of(c: &mut Connection, mirror: MirrorId, unit: Unit) -> Result<Vec<(Strin
     Ok(files)
 }
 
+/// A file of a unit, by its name, stands in OneDev as this object: a pointer in the tree says so.
+///
+/// # Errors
+/// Those of the database.
+pub fn stand(c: &mut Connection, mirror: MirrorId, unit: Unit, name: &str, it: Pointer) -> Result<(), StoreError> {
+    let kinds: Vec<&str> = unit.kinds().iter().map(|it| it.as_str()).collect();
+    let its = catalog_assets::table
+        .filter(catalog_assets::mirror_id.eq(mirror.to_string()))
+        .filter(catalog_assets::number.eq(unit.parts().1))
+        .filter(catalog_assets::kind.eq_any(kinds))
+        .filter(catalog_assets::name.eq(name));
+    diesel::update(its)
+        .set((
+            catalog_assets::size.eq(i64::try_from(it.size).ok()),
+            catalog_assets::digest.eq(Some(it.oid.to_string())),
+            catalog_assets::is_there.eq(true),
+        ))
+        .execute(&mut c.db)?;
+    Ok(())
+}
+
 /// Forgets the files of items that are gone.
 ///
 /// # Errors

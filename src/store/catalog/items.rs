@@ -55,6 +55,11 @@ impl Packed {
         let Item { kind, id, number, oid, is_pull, .. } = *item;
         Ok(Self { kind, id, number, oid, unit: item.unit(), is_pull, body, files })
     }
+
+    /// What it is written in.
+    pub fn unit(&self) -> Unit {
+        self.unit
+    }
 }
 
 /// What a page changed.

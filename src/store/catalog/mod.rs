@@ -6,6 +6,7 @@
 //! which runs once at a time for a mirror; events leave a wish with [`todo::wish`].
 
 pub mod assets;
+pub mod commits;
 pub mod entries;
 pub mod feeds;
 pub mod items;
@@ -13,6 +14,6 @@ mod state;
 pub mod todo;
 
 pub use self::state::{
-    Catalog, Trouble, close_round, due, ensure, find, forget, forget_published, intend, open_round, record_error,
-    settle_error, stand,
+    Catalog, ReadBack, Trouble, close_round, due, ensure, find, forget, forget_published, hasten, intend, open_round,
+    read_back, record_error, settle_error, stand,
 };

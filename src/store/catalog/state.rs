@@ -229,11 +229,55 @@ pub fn stand(
             catalogs::intent_tree.eq(None::<String>),
         ))
         .execute(&mut c.db)?;
-    if let Some(made) = made {
+    if let (Some(made), Some((commit, _))) = (made, tip) {
+        super::commits::note(c, mirror, commit, made)?;
         diesel::update(row)
             .set((catalogs::commits.eq(catalogs::commits + 1), catalogs::changed_at.eq(Some(time::text(made)))))
             .execute(&mut c.db)?;
     }
+    Ok(())
+}
+
+/// A catalog that was read back out of OneDev.
+#[derive(Debug, Clone)]
+pub struct ReadBack {
+    /// The ref that holds it.
+    pub name: RefName,
+    /// The commit that stands there, and its tree.
+    pub tip: (Oid, Oid),
+    /// Since when.
+    pub at: DateTime<Utc>,
+    /// Commits so far, as far as that is known.
+    pub commits: u64,
+    /// When everything was last listed at GitHub; how far each list was read is written down beside it.
+    pub swept_at: Option<DateTime<Utc>>,
+}
+
+/// Writes down that all of a catalog was read back: what is known of it is what stands in OneDev.
+///
+/// # Errors
+/// Those of the database.
+pub fn read_back(c: &mut Connection, mirror: MirrorId, it: &ReadBack) -> Result<(), StoreError> {
+    super::commits::note(c, mirror, it.tip.0, it.at)?;
+    stand(c, mirror, Some((it.tip.0, Some(it.tip.1))), None)?;
+    diesel::update(catalogs::table.find(mirror.to_string()))
+        .set((
+            catalogs::ref_name.eq(Some(it.name.to_string())),
+            catalogs::commits.eq(i64::try_from(it.commits).unwrap_or(i64::MAX)),
+            catalogs::changed_at.eq(Some(time::text(it.at))),
+            catalogs::swept_at.eq(time::some_text(it.swept_at)),
+        ))
+        .execute(&mut c.db)?;
+    Ok(())
+}
+
+/// The next round is due at once.
+///
+/// # Errors
+/// Those of the database.
+pub fn hasten(c: &mut Connection, mirror: MirrorId, now: DateTime<Utc>) -> Result<(), StoreError> {
+    let row = catalogs::table.find(mirror.to_string());
+    diesel::update(row).set(catalogs::next_at.eq(Some(time::text(now)))).execute(&mut c.db)?;
     Ok(())
 }
 
@@ -289,8 +333,8 @@ pub fn settle_error(c: &mut Connection, mirror: MirrorId) -> Result<(), StoreErr
     Ok(())
 }
 
-/// Forgets everything that is known of a catalog, as if the database had been lost. What stands in OneDev
-/// stays, and becomes the parent of what is written next.
+/// Forgets everything that is known of a catalog, as if the database had been lost, but for which commit stood
+/// when. What stands in OneDev stays, and becomes the parent of what is written next.
 ///
 /// # Errors
 /// Those of the database.

@@ -10,6 +10,7 @@ use crate::domain::ids::{GithubId, MirrorId};
 use crate::domain::mirror::{NotLevel, Source, Status};
 use crate::domain::refs::{Oid, RefName};
 use crate::domain::repository::{Repository, RepositoryName};
+use crate::store::catalog::commits;
 use crate::store::connection::Connection;
 use crate::store::error::StoreError;
 use crate::store::prepared::Prepare as _;
@@ -227,6 +228,7 @@ pub fn set_project(
 pub fn forget_project(c: &mut Connection, id: MirrorId, now: DateTime<Utc>) -> Result<bool, StoreError> {
     markers::forget(c, id)?;
     history::forget(c, id)?;
+    commits::forget(c, id)?;
     update!(
         c,
         id,

@@ -1,12 +1,17 @@
 //! Proven states of the refs: remembered from the first proof on, given back as they were, pruned.
 
+use crate::domain::part::PartId;
 use crate::domain::refs::RefMap;
 use crate::store::mirrors::{self, Proven};
-use crate::store::{history, tips};
+use crate::store::{history, parts, tips};
 
 use super::{Bed, at, branch, oid, on_both};
 
-on_both!(every_proven_state_is_given_back_as_it_was, old_states_go_but_what_stood_at_the_limit_stays);
+on_both!(
+    every_proven_state_is_given_back_as_it_was,
+    old_states_go_but_what_stood_at_the_limit_stays,
+    a_wikis_states_are_its_own
+);
 
 fn proven(digest: &str, seconds: i64) -> Proven {
     Proven {
@@ -56,6 +61,34 @@ async fn every_proven_state_is_given_back_as_it_was(bed: Bed) {
     }
     assert_eq!(bed.read(move |c| history::state_at(c, mirror, at(9))).await, None);
     assert_eq!(bed.read(move |c| history::first_state(c, mirror)).await.unwrap().at, at(10));
+}
+
+async fn a_wikis_states_are_its_own(bed: Bed) {
+    let mirror = bed.mirror(1).await;
+    let wiki = PartId::wiki(mirror);
+    step(&bed, mirror, vec![("main", Some(1))], 10).await;
+    bed.write(move |c| parts::begin(c, wiki, at(11))).await;
+    for (tip, seconds) in [(7, 20), (8, 30)] {
+        bed.write(move |c| {
+            tips::settle(c, wiki, &[(branch("master"), Some(oid(tip)))], at(seconds))?;
+            parts::record_proof(c, wiki, &proven(&seconds.to_string(), seconds))
+        })
+        .await;
+    }
+    let state = |of: PartId, seconds| {
+        bed.read(move |c| match history::state_at(c, of, at(seconds))? {
+            Some(state) => history::refs_at(c, of, &state).map(Some),
+            None => Ok(None),
+        })
+    };
+    assert_eq!(state(wiki, 15).await, None);
+    assert_eq!(state(wiki, 25).await, Some([(branch("master"), oid(7))].into()));
+    assert_eq!(state(wiki, 35).await, Some([(branch("master"), oid(8))].into()));
+    assert_eq!(state(mirror.into(), 35).await, Some([(branch("main"), oid(1))].into()));
+    // Both have one from before; of each the last stays.
+    assert_eq!(bed.write(|c| history::prune(c, at(40))).await, 1);
+    assert_eq!(state(wiki, 35).await, Some([(branch("master"), oid(8))].into()));
+    assert_eq!(state(mirror.into(), 35).await, Some([(branch("main"), oid(1))].into()));
 }
 
 async fn old_states_go_but_what_stood_at_the_limit_stays(bed: Bed) {

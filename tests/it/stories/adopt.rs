@@ -9,7 +9,7 @@ use super::tools::{MAIN, name};
 use crate::world::{World, on_both};
 
 /// What `status --json` and the kept refs of all mirrors say, times aside.
-fn told(world: &World) -> Value {
+pub fn told(world: &World) -> Value {
     let (code, out, err) = run(world, &["status", "--json"]);
     assert_eq!(code, Some(0), "{err}");
     let mut mirrors = json(&out);
@@ -27,6 +27,13 @@ fn told(world: &World) -> Value {
         }
         if let Some(proof) = mirror["proof"].as_object_mut() {
             proof.remove("verified_at");
+        }
+        if let Some(wiki) = mirror["wiki"].as_object_mut() {
+            wiki.remove("looked_at");
+            wiki.remove("next_look_at");
+            if let Some(proof) = wiki["proof"].as_object_mut() {
+                proof.remove("verified_at");
+            }
         }
     }
     serde_json::json!({ "mirrors": mirrors, "kept": kept })

@@ -1,6 +1,7 @@
 //! What git does not carry: issues, pull requests, releases and the like, kept as a tree in the project.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use chrono::Utc;
@@ -48,19 +49,7 @@ impl World {
     }
 
     pub async fn files_at(&self, id: GithubId, rev: &str) -> BTreeMap<String, String> {
-        let folder = self.onedev().repo_dir(&self.path(id).await).unwrap();
-        let repository = git2::Repository::open_bare(folder).unwrap();
-        let tree = repository.revparse_single(rev).unwrap().peel_to_tree().unwrap();
-        let mut files = BTreeMap::new();
-        tree.walk(git2::TreeWalkMode::PreOrder, |folder, entry| {
-            if let Some(blob) = entry.to_object(&repository).unwrap().as_blob() {
-                let text = String::from_utf8(blob.content().to_vec()).unwrap();
-                files.insert(format!("{folder}{}", entry.name().unwrap()), text);
-            }
-            git2::TreeWalkResult::Ok
-        })
-        .unwrap();
-        files
+        files(&self.onedev().repo_dir(&self.path(id).await).unwrap(), rev)
     }
 
     /// The subjects of the catalog's commits, the newest first.
@@ -80,6 +69,22 @@ impl World {
         let mark = format!("/repositories/{id}/");
         self.github().requests().iter().filter(|it| it.path.starts_with(&mark)).map(|it| it.line()).collect()
     }
+}
+
+/// Every file of a commit, by its path.
+pub fn files(folder: &Path, rev: &str) -> BTreeMap<String, String> {
+    let repository = git2::Repository::open_bare(folder).unwrap();
+    let tree = repository.revparse_single(rev).unwrap().peel_to_tree().unwrap();
+    let mut files = BTreeMap::new();
+    tree.walk(git2::TreeWalkMode::PreOrder, |folder, entry| {
+        if let Some(blob) = entry.to_object(&repository).unwrap().as_blob() {
+            let text = String::from_utf8(blob.content().to_vec()).unwrap();
+            files.insert(format!("{folder}{}", entry.name().unwrap()), text);
+        }
+        git2::TreeWalkResult::Ok
+    })
+    .unwrap();
+    files
 }
 
 fn json_of(files: &BTreeMap<String, String>, path: &str) -> Value {

@@ -1,10 +1,11 @@
 //! One file for each thing that happens to mirrors.
 
 mod adopt;
+mod adopt_whole;
 mod alias;
 mod brake;
 mod cached;
-mod catalog;
+pub mod catalog;
 mod catalog_files;
 mod commands;
 mod crash;
@@ -13,6 +14,7 @@ mod faults;
 mod head;
 mod kept;
 mod lfs;
+mod lfs_reach;
 mod marker;
 mod naming;
 mod onedev;
@@ -21,13 +23,15 @@ mod polling;
 mod processes;
 mod refs;
 mod restore;
+mod restore_whole;
 mod retention;
 mod revive;
 mod secrets;
 mod ssh;
 mod star;
-mod tools;
+pub mod tools;
 mod unstar;
 mod unusual;
 mod upstream;
+mod whole;
 mod wiki;

@@ -57,3 +57,23 @@ async fn no_secret_is_ever_seen() {
         assert!(!bytes.windows(secret.len()).any(|it| it == secret.as_bytes()), "{secret} was seen");
     }
 }
+
+#[actix::test]
+async fn the_webhook_secret_is_changed_without_losing_a_delivery() {
+    let options = SimulatorOptions::default();
+    let mut world = World::with(Backend::Sqlite, &options).unwrap();
+    world.attach().await;
+    let id = world.repository("octo", "hello");
+    let knock = async |world: &World| {
+        let process = world.process();
+        let (status, _) = world.github().star(FAN, id).unwrap().deliver(&process.webhooks()).await.unwrap();
+        process.terminate();
+        status
+    };
+    // GitHub still signs with the secret of before.
+    world.config.github.webhook_secret = Some(SecretString::from("the next secret"));
+    world.config.github.webhook_secret_old = Some(SecretString::from(options.webhook_secret.clone()));
+    assert_eq!(knock(&world).await, 202);
+    world.config.github.webhook_secret_old = None;
+    assert_eq!(knock(&world).await, 401);
+}

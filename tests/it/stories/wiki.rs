@@ -44,7 +44,7 @@ async fn mirrored(world: &mut World) -> GithubId {
 }
 
 impl World {
-    async fn wiki(&self, id: GithubId) -> PartRecord {
+    pub async fn wiki(&self, id: GithubId) -> PartRecord {
         let mirror = self.mirror(id).await.id;
         let found = self.store().read(move |c| parts::find(c, PartId::wiki(mirror))).await.unwrap();
         found.expect("somebody looked for a wiki")
@@ -54,17 +54,17 @@ impl World {
         self.wiki(id).await.state
     }
 
-    async fn wiki_copy(&self, id: GithubId) -> RefMap {
+    pub async fn wiki_copy(&self, id: GithubId) -> RefMap {
         self.onedev().refs(&self.wiki(id).await.project.expect("the wiki has a project").path).unwrap()
     }
 
-    async fn wiki_kept(&self, id: GithubId) -> Vec<Kept> {
+    pub async fn wiki_kept(&self, id: GithubId) -> Vec<Kept> {
         let mirror = self.mirror(id).await.id;
         self.store().read(move |c| kept::list(c, PartId::wiki(mirror), &Window::default())).await.unwrap().items
     }
 
     /// Both wikis hold the same, and starkeep says so.
-    async fn assert_wiki(&self, id: GithubId) {
+    pub async fn assert_wiki(&self, id: GithubId) {
         let wiki = self.wiki(id).await;
         assert_eq!(wiki.state, PartState::Healthy, "{:?}", wiki.error);
         let upstream = self.github().wiki_refs(id).unwrap();
@@ -77,7 +77,7 @@ impl World {
     }
 
     /// GitHub tells of a change to the wiki, and all that follows is done.
-    async fn gollum(&self, id: GithubId) -> PartRecord {
+    pub async fn gollum(&self, id: GithubId) -> PartRecord {
         let delivery = self.github().gollum(id, "Home").unwrap();
         self.accepted(&delivery).await;
         self.drain().await;

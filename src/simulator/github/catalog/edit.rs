@@ -149,6 +149,18 @@ impl GithubSimulator {
         Ok(review)
     }
 
+    /// Changes the text of a review. Only its pull request's change tells of it.
+    ///
+    /// # Errors
+    /// When there is no such review.
+    pub fn edit_review(&self, id: GithubId, number: i64, review: i64, body: &str) -> Result<()> {
+        self.shelf(id, |_, shelf| {
+            of(&mut shelf.reviews, review)?.insert("body".to_owned(), body.into());
+            Ok(())
+        })?;
+        self.edit_issue(id, number, json!({}))
+    }
+
     /// Comments on a line of a pull request.
     ///
     /// # Errors
@@ -216,6 +228,45 @@ impl GithubSimulator {
             shelf.labels.insert(label, fields.as_object().cloned().unwrap_or_default());
             Ok(label)
         })
+    }
+
+    /// Changes fields of a label.
+    ///
+    /// # Errors
+    /// When there is no such label.
+    pub fn edit_label(&self, id: GithubId, label: i64, fields: &Value) -> Result<()> {
+        self.shelf(id, |_, shelf| {
+            of(&mut shelf.labels, label)?.extend(fields.as_object().cloned().unwrap_or_default());
+            Ok(())
+        })
+    }
+
+    /// Deletes a label.
+    ///
+    /// # Errors
+    /// When there is no such label.
+    pub fn delete_label(&self, id: GithubId, label: i64) -> Result<()> {
+        self.shelf(id, |_, shelf| removed(&mut shelf.labels, label))
+    }
+
+    /// Changes fields of a milestone.
+    ///
+    /// # Errors
+    /// When there is no such milestone.
+    pub fn edit_milestone(&self, id: GithubId, number: i64, fields: Value) -> Result<()> {
+        self.shelf(id, |state, shelf| {
+            let now = state.tick();
+            change(of(&mut shelf.milestones, number)?, fields, now);
+            Ok(())
+        })
+    }
+
+    /// Deletes a milestone.
+    ///
+    /// # Errors
+    /// When there is no such milestone.
+    pub fn delete_milestone(&self, id: GithubId, number: i64) -> Result<()> {
+        self.shelf(id, |_, shelf| removed(&mut shelf.milestones, number))
     }
 
     /// Makes a milestone; gives its number.

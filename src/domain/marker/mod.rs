@@ -4,6 +4,8 @@
 //! rebuilt from OneDev alone. Written by the `mark` job, read by `adopt` and when a project of unknown origin
 //! is in the way of a new mirror.
 
+mod lists;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -11,8 +13,11 @@ use sha2::{Digest as _, Sha256};
 use super::ids::{AccountId, GithubId, MirrorId};
 use super::kept::KeptRef;
 use super::mirror::{NotLevel, Source, Status};
-use super::refs::{Oid, RefMap, RefName, RefPattern};
+use super::part::PartState;
+use super::refs::{Oid, RefName, RefPattern};
 use super::repository::RepositoryName;
+
+pub use lists::{Lists, MOST_OBJECTS, objects_text, ours, read_objects, read_refs, refs_text};
 
 /// The ref that holds the marker. Its history is the history of the mirror.
 pub const REF: &str = "refs/starkeep/origin";
@@ -20,6 +25,10 @@ pub const REF: &str = "refs/starkeep/origin";
 pub const FACTS_FILE: &str = "starkeep.json";
 /// The file that says where each ref was put, as lines of `oid name`.
 pub const REFS_FILE: &str = "refs";
+/// The same for the wiki.
+pub const WIKI_REFS_FILE: &str = "wiki-refs";
+/// The file that lists LFS objects, as lines of `oid size state`.
+pub const OBJECTS_FILE: &str = "lfs";
 /// The file for people.
 pub const README_FILE: &str = "README.md";
 /// The form of the marker that this version writes; a reader refuses later ones.
@@ -62,6 +71,50 @@ pub struct Marker {
     pub kept: Vec<KeptSince>,
     /// The last proof when this was written.
     pub proof: Option<Proved>,
+    /// The wiki, if there is a copy of one.
+    #[serde(default)]
+    pub wiki: Option<MarkedWiki>,
+    /// What git does not carry, if it is kept.
+    #[serde(default)]
+    pub catalog: Option<MarkedCatalog>,
+    /// Everything that was mirrored was searched for LFS pointers, so that the list of objects is whole. `None`:
+    /// there is no list.
+    #[serde(default)]
+    pub lfs_searched: Option<bool>,
+}
+
+/// A mirror's wiki.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MarkedWiki {
+    /// Full path of its project.
+    pub path: String,
+    /// Where it stands.
+    pub state: PartState,
+    /// The project was made by starkeep.
+    pub made_project: bool,
+    /// When it was first proven level.
+    pub first_proof_at: Option<DateTime<Utc>>,
+    /// Refs that do not stand in OneDev as they do upstream.
+    pub not_level: Vec<NotLevel>,
+    /// Old tips that were kept.
+    pub kept: Vec<KeptSince>,
+    /// The last proof when this was written.
+    pub proof: Option<Proved>,
+}
+
+/// A mirror's catalog.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MarkedCatalog {
+    /// The ref that holds it.
+    pub name: RefName,
+    /// The commit that stood there.
+    pub commit: Oid,
+    /// Since when.
+    pub at: DateTime<Utc>,
+    /// Commits so far.
+    pub commits: u64,
+    /// When everything was last listed at GitHub; `None`: not all of it was read yet.
+    pub swept_at: Option<DateTime<Utc>>,
 }
 
 /// Who the upstream is.
@@ -179,6 +232,9 @@ pub enum Unreadable {
     /// Its list of refs is not one.
     #[error("line {0} of its list of refs is not `oid name`")]
     Refs(usize),
+    /// Its list of LFS objects is not one.
+    #[error("line {0} of its list of LFS objects is not `oid size state`")]
+    Objects(usize),
 }
 
 impl Marker {
@@ -206,16 +262,35 @@ impl Marker {
         serde_json::from_slice(bytes).map_err(malformed)
     }
 
-    /// Tells whether two markers say the same, the time of the proof aside.
-    pub fn content(&self, put: &RefMap) -> String {
+    /// Tells whether two markers say the same, the times of looks that found no change aside.
+    pub fn content(&self, lists: &Lists) -> String {
         let mut same = self.clone();
-        if let Some(proof) = &mut same.proof {
+        let wikis = same.wiki.as_mut().and_then(|it| it.proof.as_mut());
+        for proof in same.proof.iter_mut().chain(wikis) {
             proof.verified_at = DateTime::UNIX_EPOCH;
         }
+        if let Some(swept_at) = same.catalog.as_mut().and_then(|it| it.swept_at.as_mut()) {
+            *swept_at = DateTime::UNIX_EPOCH;
+        }
         let mut hash = Sha256::new();
-        hash.update(same.to_text());
-        hash.update(refs_text(put));
+        for (name, text) in same.files(lists) {
+            hash.update(format!("{name} {}\n", text.len()));
+            hash.update(text);
+        }
         hex::encode(hash.finalize())
+    }
+
+    /// Every file of the commit, by name.
+    pub fn files(&self, lists: &Lists) -> Vec<(&'static str, String)> {
+        let Lists { put, wiki, objects } = lists;
+        let mut files = vec![(FACTS_FILE, self.to_text()), (REFS_FILE, refs_text(put)), (README_FILE, self.readme())];
+        if self.wiki.is_some() {
+            files.push((WIKI_REFS_FILE, refs_text(wiki)));
+        }
+        if !objects.is_empty() {
+            files.push((OBJECTS_FILE, objects_text(objects)));
+        }
+        files
     }
 
     /// The text of [`README_FILE`].
@@ -225,40 +300,12 @@ impl Marker {
             "# {repository}\n\n\
              This project is a mirror of {instance}/{repository} (GitHub's id {id}), kept by starkeep.\n\n\
              - `{FACTS_FILE}`: what starkeep knows of the mirror; `starkeep adopt` rebuilds a lost database from it\n\
-             - `{REFS_FILE}`: where starkeep put each ref\n\n\
+             - `{REFS_FILE}`, `{WIKI_REFS_FILE}`: where starkeep put each ref of repository and wiki\n\
+             - `{OBJECTS_FILE}`: the LFS objects that files name\n\n\
              Old tips stand below `refs/starkeep/kept/`, refs whose names OneDev refuses below\n\
              `refs/starkeep/alias/`. Do not move or delete what is below `refs/starkeep/`.\n"
         )
     }
-}
-
-/// The text of [`REFS_FILE`].
-pub fn refs_text(put: &RefMap) -> String {
-    put.iter().map(|(name, oid)| format!("{oid} {name}\n")).collect()
-}
-
-/// Reads [`REFS_FILE`].
-///
-/// # Errors
-/// [`Unreadable::Refs`] with the first line that is none.
-pub fn read_refs(text: &str) -> Result<RefMap, Unreadable> {
-    let read = |line: &str| {
-        let (oid, name) = line.split_once(' ')?;
-        Some((RefName::new(name).ok()?, oid.parse().ok()?))
-    };
-    text.lines().enumerate().map(|(at, line)| read(line).ok_or(Unreadable::Refs(at + 1))).collect()
-}
-
-/// Which refs of a project starkeep put there, and where, out of its marker's list and what stands there
-/// now. A ref that the list does not know is foreign. One that stands elsewhere than the list says was
-/// moved since, most likely by starkeep, which writes no marker for a move alone; `strict` takes it for
-/// moved by somebody else, which keeps its tip in any case.
-pub fn ours(listed: &RefMap, standing: &RefMap, strict: bool) -> RefMap {
-    let put = |name: &RefName, then: Oid| {
-        let now = *standing.get(name)?;
-        Some((name.clone(), if strict { then } else { now }))
-    };
-    listed.iter().filter_map(|(name, then)| put(name, *then)).collect()
 }
 
 #[cfg(test)]
@@ -303,7 +350,26 @@ mod tests {
                 tip: Some(Oid::ZERO),
                 ref_count: 1,
             }),
+            wiki: None,
+            catalog: Some(MarkedCatalog {
+                name: RefName::new("refs/starkeep/meta").unwrap(),
+                commit: Oid::ZERO,
+                at,
+                commits: 1,
+                swept_at: Some(at),
+            }),
+            lfs_searched: Some(true),
         }
+    }
+
+    #[test]
+    fn a_marker_from_before_wikis_were_told_is_read() {
+        let mut text: serde_json::Value = serde_json::from_str(&marker().to_text()).unwrap();
+        for field in ["wiki", "catalog", "lfs_searched"] {
+            text.as_object_mut().unwrap().remove(field);
+        }
+        let read = Marker::read(text.to_string().as_bytes()).unwrap();
+        assert_eq!((read.wiki, read.catalog, read.lfs_searched), (None, None, None));
     }
 
     #[test]
@@ -314,13 +380,14 @@ mod tests {
 
     #[test]
     fn the_time_of_a_proof_alone_makes_no_other_marker_but_everything_else_does() {
-        let (one, refs) = (marker(), RefMap::new());
+        let (one, refs) = (marker(), Lists::default());
         let mut other = one.clone();
         other.proof.as_mut().unwrap().verified_at = Utc::now();
+        other.catalog.as_mut().unwrap().swept_at = Some(Utc::now());
         assert_eq!(one.content(&refs), other.content(&refs));
         other.status = Status::Archived;
         assert_ne!(one.content(&refs), other.content(&refs));
-        let moved: RefMap = [(RefName::new("refs/heads/main").unwrap(), Oid::ZERO)].into();
+        let moved = Lists { put: [(RefName::new("refs/heads/main").unwrap(), Oid::ZERO)].into(), ..Lists::default() };
         assert_ne!(one.content(&refs), one.content(&moved));
     }
 
@@ -334,29 +401,9 @@ mod tests {
         assert!(matches!(Marker::read(b"{}"), Err(Unreadable::Malformed(_))));
     }
 
-    #[test]
-    fn only_listed_refs_are_ours_and_they_count_as_put_where_they_stand() {
-        let name = |it: &str| RefName::new(it).unwrap();
-        let oid = |it| Oid::from_bytes([it; 20]);
-        let listed: RefMap = [(name("refs/heads/a"), oid(1)), (name("refs/heads/gone"), oid(1))].into();
-        let standing: RefMap = [(name("refs/heads/a"), oid(2)), (name("refs/heads/foreign"), oid(3))].into();
-        assert_eq!(ours(&listed, &standing, false), [(name("refs/heads/a"), oid(2))].into());
-        assert_eq!(ours(&listed, &standing, true), [(name("refs/heads/a"), oid(1))].into());
-    }
-
     proptest! {
         #[test]
-        fn refs_read_back_as_they_were_written(names in proptest::collection::btree_map("[a-z0-9é+&=%_-]{1,12}", any::<[u8; 20]>(), 0..40)) {
-            let refs: RefMap = names
-                .iter()
-                .filter_map(|(name, oid)| Some((RefName::of_branch(name).ok()?, Oid::from_bytes(*oid))))
-                .collect();
-            prop_assert_eq!(read_refs(&refs_text(&refs)), Ok(refs));
-        }
-
-        #[test]
-        fn no_text_makes_the_readers_panic(text in ".{0,200}") {
-            let _ = read_refs(&text);
+        fn no_text_makes_the_reader_panic(text in ".{0,200}") {
             let _ = Marker::read(text.as_bytes());
         }
     }

@@ -4,6 +4,12 @@
 //! written, before its first byte goes out. After a crash an object that is still `uploading` is not
 //! believed, whatever OneDev says of it. Many go in one statement, as JSON that the database takes apart.
 
+pub mod reach;
+mod standing;
+
+pub(super) use standing::tell;
+pub use standing::{listed, there, there_among};
+
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
@@ -19,7 +25,7 @@ use super::error::StoreError;
 use super::mirrors;
 use super::page::{Page, Window};
 use super::prepared::Prepare as _;
-use super::schema::{lfs_garbage, lfs_objects, lfs_scans};
+use super::schema::{lfs_garbage, lfs_objects};
 use super::{clipped, time};
 
 /// The origin of objects that files of the repository name: those that a sync brings.
@@ -43,6 +49,8 @@ pub struct LfsObject {
     pub attempts: u32,
     /// When it is tried again; `None`: at once.
     pub next_try_at: Option<DateTime<Utc>>,
+    /// Some ref of upstream needs it. One that none needs is tried again too, and not missed.
+    pub reachable: bool,
 }
 
 #[derive(Queryable, Selectable)]
@@ -55,6 +63,7 @@ struct Row {
     reason: Option<String>,
     attempts: i32,
     next_try_at: Option<String>,
+    reachable: bool,
 }
 
 impl TryFrom<Row> for LfsObject {
@@ -69,6 +78,7 @@ impl TryFrom<Row> for LfsObject {
             reason: row.reason,
             attempts: u32::try_from(row.attempts).unwrap_or_default(),
             next_try_at: time::some(row.next_try_at.as_deref())?,
+            reachable: row.reachable,
         })
     }
 }
@@ -84,20 +94,12 @@ pub fn is_used(c: &mut Connection, mirror: MirrorId) -> Result<bool, StoreError>
         || diesel::select(diesel::dsl::exists(garbage)).get_result(&mut c.db)?)
 }
 
-/// Whether everything that was mirrored was looked through for pointers; `None` before the first look.
-///
-/// # Errors
-/// Those of the database.
-pub fn is_whole(c: &mut Connection, mirror: MirrorId) -> Result<Option<bool>, StoreError> {
-    Ok(lfs_scans::table.find(mirror.to_string()).select(lfs_scans::whole).first(&mut c.db).optional()?)
-}
-
-/// Says so, or that a part passed unseen.
+/// Says that everything that was mirrored was searched for pointers, or that a part passed unseen.
 ///
 /// # Errors
 /// Those of the database.
 pub fn set_whole(c: &mut Connection, mirror: MirrorId, whole: bool) -> Result<(), StoreError> {
-    let sql = "INSERT INTO lfs_scans (mirror_id, whole) VALUES ($1, $2) \
+    let sql = "INSERT INTO lfs_scans (mirror_id, whole, doubted) VALUES ($1, $2, FALSE) \
                ON CONFLICT (mirror_id) DO UPDATE SET whole = excluded.whole";
     diesel::sql_query(sql)
         .bind::<Text, _>(mirror.to_string())
@@ -106,7 +108,8 @@ pub fn set_whole(c: &mut Connection, mirror: MirrorId, whole: bool) -> Result<()
     Ok(())
 }
 
-/// Records what a scan found; what is known already stays as it is.
+/// Records what a scan found; what is known already stays as it is. An object that no ref needed for a
+/// while is tried at once.
 ///
 /// # Errors
 /// Those of the database.
@@ -122,7 +125,9 @@ pub fn found<'a>(
         mirror,
         &pointers.collect::<Vec<_>>(),
         "INSERT INTO lfs_objects (mirror_id, oid, size, state) \
-         SELECT mirror, a, CAST(b AS BIGINT), 'wanted' FROM given WHERE true ON CONFLICT (mirror_id, oid, size) DO UPDATE SET origin = 'pointer'",
+         SELECT mirror, a, CAST(b AS BIGINT), 'wanted' FROM given WHERE true \
+         ON CONFLICT (mirror_id, oid, size) DO UPDATE SET origin = 'pointer', reachable = TRUE, \
+         next_try_at = CASE WHEN lfs_objects.reachable THEN lfs_objects.next_try_at ELSE NULL END",
     )?;
     let garbage = garbage.iter().map(|(oid, why)| (oid.to_string(), (*why).to_owned()));
     each(
@@ -168,7 +173,7 @@ pub fn due(c: &mut Connection, mirror: MirrorId, now: DateTime<Utc>, limit: u32)
         .filter(lfs_objects::state.ne(ObjectState::There.as_str()))
         .filter(lfs_objects::origin.eq(POINTER))
         .filter(is_due)
-        .order((lfs_objects::attempts.asc(), lfs_objects::oid.asc()))
+        .order((lfs_objects::attempts.asc(), lfs_objects::oid.asc(), lfs_objects::size.asc()))
         .limit(i64::from(limit))
         .select(Row::as_select())
         .load(&mut c.db)?;
@@ -258,7 +263,7 @@ pub fn try_all(c: &mut Connection, mirror: MirrorId) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// All that is not there, at most `limit`, and how many there are; then the unreadable pointers.
+/// All that is missed, at most `limit`, and how many there are; then the unreadable pointers.
 ///
 /// # Errors
 /// Those of the database.
@@ -273,6 +278,7 @@ pub fn open(
             .filter(lfs_objects::mirror_id.eq(mirror.to_string()))
             .filter(lfs_objects::state.ne(ObjectState::There.as_str()))
             .filter(lfs_objects::origin.eq(POINTER))
+            .filter(lfs_objects::reachable)
     };
     let rows: Vec<Row> = its()
         .order((lfs_objects::oid.asc(), lfs_objects::size.asc()))
@@ -294,7 +300,7 @@ pub fn open(
     ))
 }
 
-/// When the first object that is not there is tried again; `None` if all are there.
+/// When the first object that is missed is tried again; `None` if all are there.
 ///
 /// # Errors
 /// Those of the database.
@@ -304,6 +310,7 @@ pub fn next_try(c: &mut Connection, mirror: MirrorId, now: DateTime<Utc>) -> Res
             .filter(lfs_objects::mirror_id.eq(mirror.to_string()))
             .filter(lfs_objects::state.ne(ObjectState::There.as_str()))
             .filter(lfs_objects::origin.eq(POINTER))
+            .filter(lfs_objects::reachable)
     };
     let untried: i64 = its().filter(lfs_objects::next_try_at.is_null()).count().get_result(&mut c.db)?;
     if untried > 0 {
@@ -313,29 +320,7 @@ pub fn next_try(c: &mut Connection, mirror: MirrorId, now: DateTime<Utc>) -> Res
     time::some(first.as_deref())
 }
 
-/// Objects that are there, by id behind `after`.
-///
-/// # Errors
-/// Those of the database.
-pub fn there(
-    c: &mut Connection,
-    mirror: MirrorId,
-    after: Option<Pointer>,
-    limit: u32,
-) -> Result<Vec<Pointer>, StoreError> {
-    let mut query = lfs_objects::table
-        .filter(lfs_objects::mirror_id.eq(mirror.to_string()))
-        .filter(lfs_objects::state.eq(ObjectState::There.as_str()))
-        .select(Row::as_select())
-        .into_boxed();
-    if let Some(after) = after {
-        query = query.filter(lfs_objects::oid.gt(after.oid.to_string()));
-    }
-    let rows: Vec<Row> = query.order(lfs_objects::oid.asc()).limit(i64::from(limit)).load(&mut c.db)?;
-    rows.into_iter().map(|it| Ok(LfsObject::try_from(it)?.pointer)).collect()
-}
-
-/// Objects of a mirror by id.
+/// Objects of a mirror by id and size.
 ///
 /// # Errors
 /// [`StoreError::Cursor`]; those of the database.
@@ -343,24 +328,32 @@ pub fn list(c: &mut Connection, mirror: MirrorId, window: &Window) -> Result<Pag
     let mut query =
         lfs_objects::table.filter(lfs_objects::mirror_id.eq(mirror.to_string())).select(Row::as_select()).into_boxed();
     if let Some(after) = window.after::<String>()? {
-        query = query.filter(lfs_objects::oid.gt(after));
+        let (oid, size) = after.rsplit_once('-').ok_or(StoreError::Cursor)?;
+        let (oid, size) = (oid.to_owned(), size.parse::<i64>().map_err(|_| StoreError::Cursor)?);
+        let same = lfs_objects::oid.eq(oid.clone()).and(lfs_objects::size.gt(size));
+        query = query.filter(lfs_objects::oid.gt(oid).or(same));
     }
-    let rows: Vec<Row> = query.order(lfs_objects::oid.asc()).limit(window.fetch()).load(&mut c.db)?;
-    window.page(rows, |it| it.oid.clone(), LfsObject::try_from)
+    let order = (lfs_objects::oid.asc(), lfs_objects::size.asc());
+    let rows: Vec<Row> = query.order(order).limit(window.fetch()).load(&mut c.db)?;
+    window.page(rows, |it| format!("{}-{}", it.oid, it.size), LfsObject::try_from)
 }
 
 fn keys(objects: &[Pointer]) -> Vec<(String, String)> {
     objects.iter().map(|it| (it.oid.to_string(), it.size.to_string())).collect()
 }
 
-/// Runs one statement over `given (mirror, a, b)`, some thousand at once.
-fn each(c: &mut Connection, mirror: MirrorId, rows: &[(String, String)], statement: &str) -> Result<(), StoreError> {
-    let source = if c.is_postgres() {
+/// A query that takes a JSON array of pairs, `$2`, apart: `(mirror, a, b)` for each.
+fn given(c: &Connection) -> &'static str {
+    if c.is_postgres() {
         "SELECT $1::text AS mirror, r->>0 AS a, r->>1 AS b FROM json_array_elements($2::json) AS r"
     } else {
         "SELECT $1 AS mirror, value->>0 AS a, value->>1 AS b FROM json_each($2)"
-    };
-    let statement = format!("WITH given AS ({source}) {statement}");
+    }
+}
+
+/// Runs one statement over `given (mirror, a, b)`, some thousand at once.
+fn each(c: &mut Connection, mirror: MirrorId, rows: &[(String, String)], statement: &str) -> Result<(), StoreError> {
+    let statement = format!("WITH given AS ({}) {statement}", given(c));
     for some in rows.chunks(AT_ONCE) {
         let json = serde_json::to_string(some).map_err(|e| StoreError::Refused(e.to_string()))?;
         diesel::sql_query(&statement)
