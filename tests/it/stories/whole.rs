@@ -1,6 +1,6 @@
 //! The whole repository: everything that GitHub has of one is mirrored, all of it changes, half of it is
-//! deleted; at each step OneDev is level, what was there before is still to be had, and in the end the first
-//! state is restored.
+//! deleted; at each step OneDev is level and what was there before is still to be had. In the end each state is
+//! restored, and once more when the database is lost and rebuilt, which then goes on as before.
 
 mod github;
 mod state;
@@ -9,11 +9,13 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 use starkeep::domain::ids::GithubId;
+use starkeep::domain::lfs::LfsOid;
+use starkeep::domain::refs::Oid;
 use starkeep::simulator::GithubSimulator;
 
 use super::commands::{json, run};
 use crate::world::{World, on_both};
-use state::assert_level;
+use state::{State, assert_level};
 
 /// Refs that are odd to somebody: to file systems, to OneDev's hooks, or to whoever thinks of commits only.
 const ODD: [&str; 6] = [
@@ -49,7 +51,7 @@ struct Threads {
 }
 
 impl Upstream<'_> {
-    fn set(&self, name: &str, tip: starkeep::domain::refs::Oid) {
+    fn set(&self, name: &str, tip: Oid) {
         self.github.set_ref(self.id, name, tip).unwrap();
     }
 
@@ -229,7 +231,7 @@ impl Upstream<'_> {
         let (github, id) = (self.github, self.id);
         for seed in (10..14).chain(30..34) {
             let length = if seed < 20 { 50_000 } else { 60_000 };
-            github.refuse_lfs(id, starkeep::domain::lfs::LfsOid::of(&bytes(seed, length)), 404);
+            github.refuse_lfs(id, LfsOid::of(&bytes(seed, length)), 404);
         }
     }
 }
@@ -244,6 +246,17 @@ async fn follow(world: &mut World, id: GithubId) {
     for _ in 0..2 {
         world.look(id).await;
     }
+}
+
+/// Restores a state into a folder, where it is byte for byte; gives the LFS objects that are there.
+fn restore(world: &World, state: &State, name: &str) -> BTreeSet<LfsOid> {
+    let arguments = ["restore", "octo/whole", "--to", &format!("{name}.git"), "--at", &state.at, "--json"];
+    let (code, out, err) = run(world, &arguments);
+    let told = json(&out);
+    let exact = (told["exact"].as_bool(), told["wiki"]["exact"].as_bool());
+    assert_eq!((code, exact), (Some(0), (Some(true), Some(true))), "{name}: {out}{err}");
+    let at = |it: String| world.folder.path().join(it);
+    state.assert_is_restored(&at(format!("{name}.git")), &at(format!("{name}.wiki.git")))
 }
 
 on_both! {
@@ -279,21 +292,25 @@ async fn a_whole_repository_is_mirrored_changed_halved_and_restored(world: World
     first.assert_still_had(&world, id).await;
     second.assert_still_had(&world, id).await;
 
-    // Upstream is not needed any more.
+    // Upstream is not needed any more; in the end the database is not either.
     github.go_down();
     for (state, name) in [(&first, "first"), (&second, "second"), (&third, "third")] {
-        let arguments = ["restore", "octo/whole", "--to", &format!("{name}.git"), "--at", &state.at, "--json"];
-        let (code, out, err) = run(&world, &arguments);
-        let told = json(&out);
-        let exact = (told["exact"].as_bool(), told["wiki"]["exact"].as_bool());
-        assert_eq!((code, exact), (Some(0), (Some(true), Some(true))), "{name}: {out}{err}");
-        let at = |it: String| world.folder.path().join(it);
-        let objects = state.assert_is_restored(&at(format!("{name}.git")), &at(format!("{name}.wiki.git")));
+        let objects = restore(&world, state, name);
         // Kept refs and the catalog's history bring along what later states hold of earlier ones.
         let own: BTreeSet<_> = state.lfs.keys().copied().collect();
         assert!(objects == own || name != "first", "nothing but the first state was there then");
     }
+    world.lose_database().await;
+    let (code, out, err) = run(&world, &["adopt"]);
+    assert_eq!(code, Some(0), "{out}{err}");
+    for (state, name) in [(&first, "first-again"), (&third, "third-again")] {
+        restore(&world, state, name);
+    }
     github.come_back().unwrap();
+    follow(&mut world, id).await;
+    let fourth = assert_level(&world, id).await;
+    assert_eq!((fourth.files, fourth.code.refs, fourth.wiki.refs), (third.files, third.code.refs, third.wiki.refs));
+    first.assert_still_had(&world, id).await;
     world.end().await;
 }
 }
