@@ -2,6 +2,7 @@
 
 pub mod archive;
 mod kept;
+mod limits;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,12 +21,13 @@ use crate::domain::ids::MirrorId;
 use crate::domain::naming::Naming;
 use crate::domain::outcome::Comparison;
 use crate::domain::part::PartId;
+use crate::domain::rate::Urgency;
 use crate::domain::repository::{Repository, RepositoryName};
 use crate::git;
 use crate::github::GithubClient;
 use crate::http::{self, Component, ComponentState};
 use crate::onedev::OnedevClient;
-use crate::orchestrator::{self, Only, Orchestration, Stages};
+use crate::orchestrator::{self, Only, Orchestration, POLLS_AT_ONCE, Polling, Stages};
 use crate::stages::accept::{self, AcceptActor};
 use crate::stages::catalog::{self, CatalogActor};
 use crate::stages::describe::{self, DescribeActor};
@@ -34,9 +36,10 @@ use crate::stages::messages::{Compare, Describe, Ticket, TidyCaches, TwoSides};
 use crate::stages::panics::Panics;
 use crate::stages::pool::{PAUSE, Pool, PoolOptions};
 use crate::stages::record::{self, RecordActor};
+use crate::stages::stars::{self, StarsActor};
 use crate::stages::transfer::{self, TransferActor};
 use crate::store::mirrors::{self, Mirror};
-use crate::store::{ServeLock, Store, jobs, parts};
+use crate::store::{ServeLock, Store, jobs, parts, polls};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::progress::Progress;
 
@@ -80,6 +83,7 @@ pub struct App {
     server: Option<(actix_web::dev::ServerHandle, SocketAddr)>,
     patience: Duration,
     transfers: Arbiter,
+    limits: (CancellationToken, tokio::task::JoinHandle<()>),
     _lock: Option<ServeLock>,
 }
 
@@ -100,6 +104,7 @@ impl App {
         }
         let metrics = Metrics::new().context("the metrics could not be registered")?;
         let adapters = Adapters::new(&config, &store, &metrics, &panics)?;
+        limits::recall(&store, &adapters.github).await?;
         let (gave_up, transfers) = (CancellationToken::new(), Arbiter::new());
         let stages = adapters.stages(&config, &gave_up, &transfers.handle());
         let permits = Arc::new(Semaphore::new(config.sync.workers));
@@ -114,6 +119,11 @@ impl App {
                 every: config.drill.interval.map(|it| (it, config.drill.sample)),
                 bounds: archive::bounds(&config),
             },
+            polling: Polling {
+                users: config.stars.users.clone(),
+                every: config.stars.poll_interval,
+                permits: Arc::new(Semaphore::new(POLLS_AT_ONCE)),
+            },
             history: config.sync.history,
             max_bytes: config.sync.max_bytes,
             wiki: config.sync.wiki,
@@ -126,6 +136,8 @@ impl App {
             panics,
         };
         let workers = u32::try_from(config.sync.workers).unwrap_or(u32::MAX);
+        let keeping = CancellationToken::new();
+        let kept = actix::spawn(limits::keep(store.clone(), adapters.github.clone(), keeping.clone()));
         let pool = adapters.pool("orchestrator", 1, &gave_up, &Arbiter::current());
         let server = if serve { Some(adapters.serve(&config, &stages)?) } else { None };
         if serve && adapters.caches.is_some() {
@@ -144,6 +156,7 @@ impl App {
             server,
             patience: config.server.shutdown_timeout,
             transfers,
+            limits: (keeping, kept),
             _lock: lock,
         })
     }
@@ -226,6 +239,9 @@ impl App {
         // Before their thread ends, or their parent would start others on it for ever.
         self.stages.close();
         self.transfers.stop();
+        let (keeping, kept) = self.limits;
+        keeping.cancel();
+        let _ = kept.await;
     }
 }
 
@@ -259,7 +275,12 @@ fn worker_name(serve: bool) -> String {
 async fn take_over(store: &Store) -> anyhow::Result<ServeLock> {
     let lock = store.serve_lock()?;
     if !store.is_postgres() {
-        let freed = store.write(|c| jobs::free_held_by(c, "serve/", Utc::now())).await?;
+        let freed = store
+            .write(|c| {
+                polls::free_held_by(c, "serve/")?;
+                jobs::free_held_by(c, "serve/", Utc::now())
+            })
+            .await?;
         if freed > 0 {
             tracing::warn!(jobs = freed, "an earlier run was cut off; its jobs are free again");
         }
@@ -360,6 +381,15 @@ impl Adapters {
             progress: self.progress.clone(),
             panics: self.panics.clone(),
         });
+        let stars = Arc::new(stars::Tools {
+            store: self.store.clone(),
+            github: self.github.clone(),
+            stars: config.stars.clone(),
+            policy: config.policy.clone(),
+            rule: config.retry.rule(),
+            metrics: self.metrics.clone(),
+            panics: self.panics.clone(),
+        });
         let record = Arc::new(record::Tools {
             store: self.store.clone(),
             sync: config.sync.clone(),
@@ -381,13 +411,14 @@ impl Adapters {
             catalog: Pool::start(pool("catalog", size, transfers), move |it| {
                 CatalogActor::new(Arc::clone(&catalog), it)
             }),
+            stars: Pool::start(pool("stars", POLLS_AT_ONCE, &here), move |it| StarsActor::new(Arc::clone(&stars), it)),
         }
     }
 
     fn catalog(&self, config: &Config, pushes: &Arc<Semaphore>) -> catalog::Tools {
         catalog::Tools {
             store: self.store.clone(),
-            github: self.github.clone(),
+            github: self.github.urged(Urgency::Background),
             onedev: self.onedev.clone(),
             connections: self.connections.clone(),
             wire: git::Patience { stall: config.sync.stall_timeout, ..git::Patience::default() },

@@ -103,6 +103,12 @@ mod tests {
              UPDATE lfs_scans SET doubted = FALSE, searched_at = 't', \
                  elsewhere = 'at another server lfs.example.org';",
         ),
+        (
+            "0012_polling",
+            "INSERT INTO star_polls (login, account_id, next_at, total) VALUES ('octocat', 5, 't', 1);
+             INSERT INTO starred (account_id, github_id, starred_at, added_at, scan) VALUES (5, 1, 't', 't', 1);
+             INSERT INTO rate_limits (credential, resource, quota, updated_at) VALUES ('token', 'core', 5000, 't');",
+        ),
     ];
 
     const SQLITE_COLUMNS: &str = "SELECT t.name || '.' || c.name || CASE c.\"notnull\" WHEN 1 THEN '' ELSE '?' END AS text \

@@ -10,24 +10,28 @@ pub struct Policy {
     /// A sync that would delete or overwrite more than this share of a project's managed refs, in percent,
     /// and more than ten, waits for an admin; `None` is off.
     pub mass_delete: Option<u8>,
+    /// More than this share of a user's stars withdrawn within a day, in percent, and at least five: nothing is
+    /// let go before an admin says so; `None` is off.
+    pub mass_gone: Option<u8>,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { mass_delete: Some(50) }
+        Self { mass_delete: Some(50), mass_gone: Some(5) }
     }
 }
 
 impl Section for Policy {
     fn read(values: &mut Values<'_>) -> Self {
         let mut it = Self::default();
-        let Self { mass_delete } = &mut it;
+        let Self { mass_delete, mass_gone } = &mut it;
         values.set("policy.mass_delete", mass_delete, share_or_off);
+        values.set("policy.mass_gone", mass_gone, share_or_off);
         it
     }
 
     fn problems(&self) -> Vec<Problem> {
-        let Self { mass_delete: _ } = self;
+        let Self { mass_delete: _, mass_gone: _ } = self;
         Vec::new()
     }
 }

@@ -12,6 +12,8 @@ use super::{Section, duration};
 /// The `stars` section.
 #[derive(Debug, Clone)]
 pub struct Stars {
+    /// How often each user's stars are looked at; `None` leaves it to webhooks alone.
+    pub poll_interval: Option<Duration>,
     /// Logins, compared without case until the numeric id behind each is known.
     pub users: Vec<String>,
     /// What an un-starred mirror becomes.
@@ -35,14 +37,20 @@ pub enum Unstar {
 
 impl Default for Stars {
     fn default() -> Self {
-        Self { users: Vec::new(), unstar: Unstar::default(), delete_after: Duration::from_secs(30 * 86_400) }
+        Self {
+            poll_interval: Some(Duration::from_secs(60)),
+            users: Vec::new(),
+            unstar: Unstar::default(),
+            delete_after: Duration::from_secs(30 * 86_400),
+        }
     }
 }
 
 impl Section for Stars {
     fn read(values: &mut Values<'_>) -> Self {
         let mut it = Self::default();
-        let Self { users, unstar, delete_after } = &mut it;
+        let Self { poll_interval, users, unstar, delete_after } = &mut it;
+        values.set("stars.poll_interval", poll_interval, duration_or_off);
         values.set_list("stars.users", users, login);
         values.set("stars.unstar", unstar, word);
         values.set("stars.delete_after", delete_after, duration::parse);
@@ -50,10 +58,20 @@ impl Section for Stars {
     }
 
     fn problems(&self) -> Vec<Problem> {
-        let Self { users: _, unstar: _, delete_after } = self;
-        let (second, century) = (Duration::from_secs(1), Duration::from_secs(36_500 * 86_400));
-        lasting("stars.delete_after", *delete_after, second, century).into_iter().collect()
+        let Self { poll_interval, users: _, unstar: _, delete_after } = self;
+        let (second, day) = (Duration::from_secs(1), Duration::from_secs(86_400));
+        let poll = poll_interval.and_then(|it| lasting("stars.poll_interval", it, second, day));
+        let delete = lasting("stars.delete_after", *delete_after, second, 36_500 * day);
+        poll.into_iter().chain(delete).collect()
     }
+}
+
+fn duration_or_off(text: &str) -> Result<Option<Duration>, Refused> {
+    if text.eq_ignore_ascii_case("off") {
+        return Ok(None);
+    }
+    let accepted = "write a duration as in `60s` or `5m`, or `off`";
+    duration::parse(text).map(Some).map_err(|_| Refused::of(text, accepted))
 }
 
 fn login(text: &str) -> Result<String, Refused> {
@@ -64,5 +82,17 @@ fn login(text: &str) -> Result<String, Refused> {
         false => {
             Err(Refused::of(text, "write logins of GitHub users, as in `octocat`: at most 39 letters, digits and `-`"))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn polling_may_be_off() {
+        assert_eq!(duration_or_off("OFF"), Ok(None));
+        assert_eq!(duration_or_off("5m"), Ok(Some(Duration::from_secs(300))));
+        assert!(duration_or_off("never").unwrap_err().accepted.contains("`off`"));
     }
 }

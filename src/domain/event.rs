@@ -1,5 +1,6 @@
 //! What a webhook delivery means to starkeep.
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::ids::{AccountId, GithubId};
@@ -55,6 +56,9 @@ pub enum Event {
         sender: Account,
         /// What.
         repository: Subject,
+        /// When, by GitHub's clock, if it told.
+        #[serde(default)]
+        at: Option<DateTime<Utc>>,
     },
     /// `sender` took the star back.
     Unstarred {

@@ -93,6 +93,8 @@ impl Priority {
     pub const FRESH: Self = Self(200);
     /// GitHub said that something changed.
     pub const CHANGED: Self = Self(100);
+    /// One of many stars that were there before starkeep was: fresh ones overtake it.
+    pub const IMPORTED: Self = Self(50);
     /// A look whether something changed.
     pub const ROUTINE: Self = Self(0);
     /// Upkeep that no sync shall wait for.

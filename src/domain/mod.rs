@@ -19,6 +19,8 @@ pub mod outcome;
 pub mod part;
 pub mod plan;
 pub mod policy;
+pub mod rate;
 pub mod refs;
 pub mod repository;
 pub mod retry;
+pub mod stars;

@@ -77,6 +77,7 @@ mod tests {
         Event::Starred {
             sender: Account { id: AccountId(1), login: "octo".to_owned() },
             repository: Subject { id: GithubId(2), name: "a/b".parse().unwrap() },
+            at: None,
         }
     }
 

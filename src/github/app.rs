@@ -14,6 +14,7 @@ use super::exchange::{Answer, Exchange, Pass, Principal};
 use super::model::{InstallationBody, TokenBody};
 use super::token::{Slot, Token};
 use crate::domain::ids::GithubId;
+use crate::domain::rate::Urgency;
 
 /// How long a list of installations is believed.
 const LIST_LIFE: TimeDelta = TimeDelta::minutes(10);
@@ -70,7 +71,8 @@ impl App {
             .auth
             .generate_bearer_token()
             .map_err(|error| GithubError::Config(format!("github.app_private_key cannot sign: {error}")))?;
-        Pass::bearer(Principal::App, &SecretString::from(jwt))
+        // What an App asks by itself stands before everything else: without a token nothing goes.
+        Ok(Pass::bearer(Principal::App, &SecretString::from(jwt))?.with(Urgency::Fresh))
     }
 
     /// The installations that are not suspended, read again when the list is older than `life`
@@ -169,8 +171,13 @@ fn about_app(error: GithubError) -> GithubError {
 
 /// The address of `rel="next"` in a `Link` header.
 pub(super) fn next_page(answer: &Answer) -> Option<Url> {
-    let link = answer.header("link")?;
-    let next = link.split(',').find(|it| it.contains("rel=\"next\""))?;
+    linked(answer, "next")
+}
+
+/// The address of a relation in a `Link` header.
+pub(super) fn linked(answer: &Answer, relation: &str) -> Option<Url> {
+    let (link, relation) = (answer.header("link")?, format!("rel=\"{relation}\""));
+    let next = link.split(',').find(|it| it.contains(&relation))?;
     let address = next.trim().strip_prefix('<')?.split('>').next()?;
     Url::parse(address).ok()
 }

@@ -5,19 +5,19 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::app::next_page;
 use super::client::GithubClient;
 use super::error::GithubError;
 use super::exchange::{Answer, Terms};
+use super::limits;
 use crate::domain::ids::GithubId;
+use crate::domain::rate::{LONGEST_PAUSE, Window};
 
 /// A hundred issues of GitHub's longest texts have some 7 MB.
 const LARGEST_PAGE: usize = 24 << 20;
-/// A limit resets within the hour; a longer pause is a broken header.
-const LONGEST_PAUSE: Duration = Duration::from_secs(3_900);
 
 /// One page of one list.
 #[derive(Debug, Clone)]
@@ -78,7 +78,7 @@ impl GithubClient {
         if !question.query.is_empty() {
             url.query_pairs_mut().extend_pairs(question.query);
         }
-        let terms = Terms { etag: question.etag, largest: LARGEST_PAGE };
+        let terms = Terms { etag: question.etag, largest: LARGEST_PAGE, accept: None };
         let absent = |why: String| Ok(Sheet { told: Told::Absent(why), more: false, etag: None, budget: None });
         let answer = match self.get_below(question.repository, url, terms).await {
             Ok(answer) => answer,
@@ -105,14 +105,7 @@ impl GithubClient {
 }
 
 fn budget(answer: &Answer, now: DateTime<Utc>) -> Option<Budget> {
-    let number = |name: &str| answer.header(name)?.parse::<u32>().ok();
-    let reset = answer.header("x-ratelimit-reset").and_then(|it| it.parse().ok());
-    let left: Option<TimeDelta> =
-        reset.and_then(|it| DateTime::from_timestamp(it, 0)).map(|at: DateTime<Utc>| at - now);
-    let resets_in = left.and_then(|it| it.to_std().ok()).unwrap_or_default() + Duration::from_secs(1);
-    Some(Budget {
-        limit: number("x-ratelimit-limit")?,
-        remaining: number("x-ratelimit-remaining")?,
-        resets_in: resets_in.min(LONGEST_PAUSE),
-    })
+    let (_, Window { limit, remaining, resets_at }) = limits::window(answer, now)?;
+    let resets_in = (resets_at - now).to_std().unwrap_or_default() + Duration::from_secs(1);
+    Some(Budget { limit, remaining, resets_in: resets_in.min(LONGEST_PAUSE) })
 }

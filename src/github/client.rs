@@ -4,19 +4,19 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, TimeDelta, Utc};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use url::Url;
 
 use super::app::{App, Installation, LIST_REST};
 use super::error::GithubError;
 use super::exchange::{Answer, Exchange, Pass, Principal, Terms};
+use super::governors::Governors;
 use super::model::RepositoryBody;
 use super::token::Token;
 use crate::config::github::Github;
-use crate::domain::ids::GithubId;
+use crate::domain::ids::{AccountId, GithubId};
+use crate::domain::rate::Urgency;
 use crate::domain::repository::{Repository, RepositoryName};
 use crate::telemetry::metrics::Metrics;
 
@@ -33,17 +33,20 @@ const MAX_TRIED: usize = 20;
 /// GitHub's REST, as far as starkeep needs it. Cloning shares connections, tokens and limits.
 #[derive(Clone)]
 pub struct GithubClient {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
+    urgency: Urgency,
 }
 
-struct Inner {
-    exchange: Exchange,
-    git: Url,
-    credential: Credential,
+pub(super) struct Inner {
+    pub(super) exchange: Exchange,
+    pub(super) git: Url,
+    pub(super) credential: Credential,
+    /// Whose the token is, once GitHub has told.
+    pub(super) own: tokio::sync::OnceCell<Option<AccountId>>,
     probed: tokio::sync::Mutex<Option<(DateTime<Utc>, Reachability)>>,
 }
 
-enum Credential {
+pub(super) enum Credential {
     None,
     Token(SecretString),
     App(Box<App>),
@@ -81,7 +84,8 @@ impl fmt::Display for Reachability {
 
 impl fmt::Debug for GithubClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { exchange, git, credential, probed: _ } = &*self.inner;
+        let Self { inner, urgency } = self;
+        let Inner { exchange, git, credential, own: _, probed: _ } = &**inner;
         let credential = match credential {
             Credential::None => "none",
             Credential::Token(_) => "token",
@@ -91,6 +95,7 @@ impl fmt::Debug for GithubClient {
             .field("api", &exchange.url(&[]).as_str())
             .field("git", &git.as_str())
             .field("credential", &credential)
+            .field("urgency", urgency)
             .finish()
     }
 }
@@ -117,9 +122,18 @@ impl GithubClient {
             }
         }
         let credential = credential(config)?;
-        let exchange = Exchange::new(config.api_url.clone(), metrics.clone(), clock)?;
-        let inner = Inner { exchange, git: config.git_url.clone(), credential, probed: tokio::sync::Mutex::default() };
-        Ok(Self { inner: Arc::new(inner) })
+        let governors = Governors::new(config.token.as_ref(), metrics.clone());
+        let exchange = Exchange::new(config.api_url.clone(), governors, metrics.clone(), clock)?;
+        let (git, own, probed) = (config.git_url.clone(), tokio::sync::OnceCell::new(), tokio::sync::Mutex::default());
+        let inner = Inner { exchange, git, credential, own, probed };
+        Ok(Self { inner: Arc::new(inner), urgency: Urgency::Routine })
+    }
+
+    /// The same client, whose requests are made for the sake of something else from now on; routine work
+    /// without this.
+    #[must_use]
+    pub fn urged(&self, urgency: Urgency) -> Self {
+        Self { inner: Arc::clone(&self.inner), urgency }
     }
 
     /// A repository by its identity: `GET /repositories/{id}`. Survives renames and transfers.
@@ -146,81 +160,6 @@ impl GithubClient {
         self.read(url, Hint::Owner(name.owner())).await
     }
 
-    /// The address that git reads from: `…/owner/name.git`, by https or ssh. Holds no credential.
-    pub fn git_url(&self, name: &RepositoryName) -> Url {
-        let mut url = self.inner.git.clone();
-        if let Ok(mut path) = url.path_segments_mut() {
-            path.pop_if_empty().push(name.owner()).push(&format!("{}.git", name.name()));
-        }
-        url
-    }
-
-    /// The address of the wiki's repository, which need not be there: `…/owner/name.wiki.git`.
-    pub fn wiki_url(&self, name: &RepositoryName) -> Url {
-        let mut url = self.inner.git.clone();
-        if let Ok(mut path) = url.path_segments_mut() {
-            path.pop_if_empty().push(name.owner()).push(&format!("{}.wiki.git", name.name()));
-        }
-        url
-    }
-
-    /// Which GitHub this is: the address that all its repositories lie below, without a slash at its end.
-    pub fn instance(&self) -> String {
-        // Whichever way git goes, it is the same GitHub.
-        self.lfs_url(self.inner.git.clone()).as_str().trim_end_matches('/').to_owned()
-    }
-
-    /// The value of the `Authorization` header for reading `name` by git over HTTPS, or `None` without
-    /// a credential or by SSH, which has keys. To be sent to the host of [`Self::git_url`] only. Good for at
-    /// least five minutes (one, while GitHub mints no new token).
-    ///
-    /// # Errors
-    /// [`GithubError`] when an App's token cannot be had.
-    pub async fn git_authorization(&self, name: &RepositoryName) -> Result<Option<SecretString>, GithubError> {
-        if self.inner.git.scheme() == "ssh" { Ok(None) } else { self.lfs_authorization(name).await }
-    }
-
-    /// Where LFS is asked: the address that git came to in the end or, when that is an SSH one, the same
-    /// server by HTTPS.
-    pub fn lfs_url(&self, git: Url) -> Url {
-        if git.scheme() != "ssh" {
-            return git;
-        }
-        let host = git.host_str().unwrap_or_default();
-        let text = format!("https://{}{}", host.strip_prefix("ssh.").unwrap_or(host), git.path());
-        text.parse().unwrap_or(git)
-    }
-
-    /// As [`Self::git_authorization`], for LFS, which goes by HTTPS whichever way git goes.
-    ///
-    /// # Errors
-    /// As [`Self::git_authorization`].
-    pub async fn lfs_authorization(&self, name: &RepositoryName) -> Result<Option<SecretString>, GithubError> {
-        match &self.inner.credential {
-            Credential::None => Ok(None),
-            Credential::Token(token) => Ok(Some(basic(token))),
-            Credential::App(app) => {
-                let Some(installation) = self.installation_for(app, name.owner()).await? else { return Ok(None) };
-                let token = app.token(&self.inner.exchange, installation).await?;
-                Ok(Some(basic(&token.secret)))
-            }
-        }
-    }
-
-    /// To be told when git was refused with 401 although it sent [`Self::git_authorization`]: the next
-    /// call mints a new token. A token of the configuration stays what it is.
-    ///
-    /// # Errors
-    /// [`GithubError`] when the App's installations cannot be read.
-    pub async fn git_authorization_refused(&self, name: &RepositoryName) -> Result<(), GithubError> {
-        if let Credential::App(app) = &self.inner.credential
-            && let Some(installation) = self.installation_for(app, name.owner()).await?
-        {
-            app.forget_any(installation);
-        }
-        Ok(())
-    }
-
     /// How GitHub answers at present; asked at most every 15 s. Costs none of the limit.
     pub async fn reachable(&self) -> Reachability {
         let mut probed = self.inner.probed.lock().await;
@@ -244,8 +183,8 @@ impl GithubClient {
     async fn probe(&self) -> Result<(), GithubError> {
         let exchange = &self.inner.exchange;
         let pass = match &self.inner.credential {
-            Credential::None => Pass::anonymous(),
-            Credential::Token(token) => Pass::bearer(Principal::Token, token)?,
+            Credential::None => Pass::anonymous().with(Urgency::Free),
+            Credential::Token(token) => Pass::bearer(Principal::Token, token)?.with(Urgency::Free),
             Credential::App(app) => {
                 if app.installations(exchange, None).await?.is_empty() {
                     return Err(GithubError::App("it is installed nowhere; install it on an account".to_owned()));
@@ -262,8 +201,8 @@ impl GithubClient {
 
     async fn read(&self, url: Url, hint: Hint<'_>) -> Result<Repository, GithubError> {
         let answer = match &self.inner.credential {
-            Credential::None => self.inner.exchange.get(url, &Pass::anonymous()).await?,
-            Credential::Token(token) => self.inner.exchange.get(url, &Pass::bearer(Principal::Token, token)?).await?,
+            Credential::None => self.inner.exchange.get(url, &self.anonymous()).await?,
+            Credential::Token(token) => self.inner.exchange.get(url, &self.bearer(Principal::Token, token)?).await?,
             Credential::App(app) => return self.seek(app, url, hint).await,
         };
         answer.json::<RepositoryBody>()?.try_into()
@@ -301,17 +240,27 @@ impl GithubClient {
     /// The credential for things below a repository.
     pub(super) async fn pass_below(&self, id: GithubId) -> Result<Pass, GithubError> {
         let app = match &self.inner.credential {
-            Credential::None => return Ok(Pass::anonymous()),
-            Credential::Token(token) => return Pass::bearer(Principal::Token, token),
+            Credential::None => return Ok(self.anonymous()),
+            Credential::Token(token) => return self.bearer(Principal::Token, token),
             Credential::App(app) => app,
         };
         match app.remembered(id) {
             Some(installation) => {
                 let token = app.token(&self.inner.exchange, installation).await?;
-                Pass::bearer(Principal::Installation(installation), &token.secret)
+                self.bearer(Principal::Installation(installation), &token.secret)
             }
-            None => Ok(Pass::anonymous()),
+            None => Ok(self.anonymous()),
         }
+    }
+
+    /// No credential, for the sake of what this client is used for.
+    pub(super) fn anonymous(&self) -> Pass {
+        Pass::anonymous().with(self.urgency)
+    }
+
+    /// A token, for the sake of what this client is used for.
+    pub(super) fn bearer(&self, principal: Principal, token: &SecretString) -> Result<Pass, GithubError> {
+        Ok(Pass::bearer(principal, token)?.with(self.urgency))
     }
 
     /// GET of something below a repository that is known: with an App by the installation that showed
@@ -319,9 +268,9 @@ impl GithubClient {
     pub(super) async fn get_below(&self, id: GithubId, url: Url, terms: Terms<'_>) -> Result<Answer, GithubError> {
         let exchange = &self.inner.exchange;
         let app = match &self.inner.credential {
-            Credential::None => return exchange.get_on(url, &Pass::anonymous(), terms).await,
+            Credential::None => return exchange.get_on(url, &self.anonymous(), terms).await,
             Credential::Token(token) => {
-                return exchange.get_on(url, &Pass::bearer(Principal::Token, token)?, terms).await;
+                return exchange.get_on(url, &self.bearer(Principal::Token, token)?, terms).await;
             }
             Credential::App(app) => app,
         };
@@ -330,7 +279,7 @@ impl GithubClient {
         }
         match app.remembered(id) {
             Some(installation) => self.read_as(app, installation, url, terms).await,
-            None => exchange.get_on(url, &Pass::anonymous(), terms).await,
+            None => exchange.get_on(url, &self.anonymous(), terms).await,
         }
     }
 
@@ -363,16 +312,22 @@ impl GithubClient {
         match failure {
             Some(error) => Err(error),
             None if tried.is_empty() => {
-                exchange.get(url, &Pass::anonymous()).await?.json::<RepositoryBody>()?.try_into()
+                exchange.get(url, &self.anonymous()).await?.json::<RepositoryBody>()?.try_into()
             }
             None => Err(GithubError::NotFound),
         }
     }
 
     /// One request with an installation's token; one that GitHub refuses is replaced once.
-    async fn read_as(&self, app: &App, installation: i64, url: Url, terms: Terms<'_>) -> Result<Answer, GithubError> {
+    pub(super) async fn read_as(
+        &self,
+        app: &App,
+        installation: i64,
+        url: Url,
+        terms: Terms<'_>,
+    ) -> Result<Answer, GithubError> {
         let exchange = &self.inner.exchange;
-        let pass = |token: &Token| Pass::bearer(Principal::Installation(installation), &token.secret);
+        let pass = |token: &Token| self.bearer(Principal::Installation(installation), &token.secret);
         let token = app.token(exchange, installation).await?;
         match exchange.get_on(url.clone(), &pass(&token)?, terms).await {
             Err(GithubError::Unauthorized(_)) => {
@@ -385,7 +340,7 @@ impl GithubClient {
     }
 
     /// The owner's installation, else the first: any valid token reads what is public.
-    async fn installation_for(&self, app: &App, owner: &str) -> Result<Option<i64>, GithubError> {
+    pub(super) async fn installation_for(&self, app: &App, owner: &str) -> Result<Option<i64>, GithubError> {
         let installations = app.installations(&self.inner.exchange, None).await?;
         let own = installations.iter().find(|it| it.is_of(owner));
         Ok(own.or_else(|| installations.first()).map(|it| it.id))
@@ -422,11 +377,6 @@ fn credential(config: &Github) -> Result<Credential, GithubError> {
             Err(GithubError::Config("github.token and github.app_id exclude each other; remove one".to_owned()))
         }
     }
-}
-
-fn basic(token: &SecretString) -> SecretString {
-    let pair = STANDARD.encode(format!("x-access-token:{}", token.expose_secret()));
-    SecretString::from(format!("Basic {pair}"))
 }
 
 /// Why an address cannot be used; `None` if it can.

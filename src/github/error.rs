@@ -19,6 +19,9 @@ pub enum GithubError {
     /// Deleted, or private without access: GitHub does not tell the two apart.
     #[error("GitHub has no such repository, or shows it to others only")]
     NotFound,
+    /// Nobody has that login, or the account is not there any more.
+    #[error("GitHub has no user `{0}`; correct stars.users. What this user starred is kept")]
+    NoUser(String),
     /// 451: taken down for legal reasons.
     #[error("GitHub has taken the repository down for legal reasons ({reason})")]
     Unavailable {
@@ -32,7 +35,7 @@ pub enum GithubError {
         reason: String,
     },
     /// A limit is used up; the pause is GitHub's own or, where it names none, at least a minute.
-    #[error("GitHub's rate limit is used up, next try in {} s", after.as_secs())]
+    #[error("GitHub's rate limit is used up or nearly so, next try in {} s", after.as_secs())]
     RateLimited {
         /// The pause from now.
         after: Duration,
@@ -85,6 +88,7 @@ impl GithubError {
             Self::Server { after: None, .. } | Self::Transport(_) | Self::App(_) | Self::Malformed(_) => Retry::Backoff,
             Self::Config(_)
             | Self::NotFound
+            | Self::NoUser(_)
             | Self::Unavailable { .. }
             | Self::Blocked { .. }
             | Self::Unauthorized(_)
@@ -99,6 +103,7 @@ impl GithubError {
         match self {
             Self::Config(_) => "github_config",
             Self::NotFound => "upstream_not_found",
+            Self::NoUser(_) => "github_no_user",
             Self::Unavailable { .. } => "upstream_unavailable",
             Self::Blocked { .. } => "upstream_blocked",
             Self::RateLimited { .. } => "github_rate_limited",

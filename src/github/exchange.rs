@@ -3,8 +3,6 @@
 //! Takes an address and a credential from the client, gives a status, headers and a body back; what is
 //! not a success becomes a [`GithubError`] here, by way of `limits`.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -16,7 +14,8 @@ use url::Url;
 
 use super::client::Clock;
 use super::error::{GithubError, clip};
-use super::limits::{self, Gate};
+use super::governors::Governors;
+use crate::domain::rate::{Resource, Urgency};
 use crate::telemetry::metrics::Metrics;
 
 /// A repository's answer has some 10 KiB, a page of a hundred installations some 300 KiB.
@@ -33,25 +32,35 @@ pub(super) enum Principal {
     Token,
     App,
     Installation(i64),
+    /// The key that git goes by SSH with.
+    Key,
 }
 
 /// A credential, ready to send.
 #[derive(Debug, Clone)]
 pub(super) struct Pass {
     pub(super) principal: Principal,
+    /// For whose sake requests with it are made.
+    pub(super) urgency: Urgency,
     authorization: Option<HeaderValue>,
 }
 
 impl Pass {
     pub(super) fn anonymous() -> Self {
-        Self { principal: Principal::Anonymous, authorization: None }
+        Self { principal: Principal::Anonymous, urgency: Urgency::Routine, authorization: None }
     }
 
     pub(super) fn bearer(principal: Principal, token: &SecretString) -> Result<Self, GithubError> {
         let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()))
             .map_err(|_| GithubError::Config("the GitHub token holds characters that no header can carry".into()))?;
         value.set_sensitive(true);
-        Ok(Self { principal, authorization: Some(value) })
+        Ok(Self { principal, urgency: Urgency::Routine, authorization: Some(value) })
+    }
+
+    /// The same for another sake.
+    #[must_use]
+    pub(super) fn with(self, urgency: Urgency) -> Self {
+        Self { urgency, ..self }
     }
 }
 
@@ -62,10 +71,12 @@ pub(super) struct Terms<'a> {
     pub(super) etag: Option<&'a str>,
     /// Larger answers are refused. Bytes.
     pub(super) largest: usize,
+    /// Another form of the answer than the usual one.
+    pub(super) accept: Option<&'static str>,
 }
 
 impl Terms<'_> {
-    pub(super) const PLAIN: Self = Terms { etag: None, largest: LARGEST_BODY };
+    pub(super) const PLAIN: Self = Terms { etag: None, largest: LARGEST_BODY, accept: None };
 }
 
 /// A successful answer.
@@ -91,11 +102,11 @@ pub(super) struct Exchange {
     api: Url,
     metrics: Metrics,
     clock: Clock,
-    gates: Mutex<HashMap<Principal, Gate>>,
+    governors: Governors,
 }
 
 impl Exchange {
-    pub(super) fn new(api: Url, metrics: Metrics, clock: Clock) -> Result<Self, GithubError> {
+    pub(super) fn new(api: Url, governors: Governors, metrics: Metrics, clock: Clock) -> Result<Self, GithubError> {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/vnd.github+json"));
         headers.insert("x-github-api-version", HeaderValue::from_static("2022-11-28"));
@@ -112,7 +123,7 @@ impl Exchange {
             http = http.no_proxy();
         }
         let http = http.build().map_err(|error| GithubError::Config(format!("no HTTP client: {error}")))?;
-        Ok(Self { http, api, metrics, clock, gates: Mutex::default() })
+        Ok(Self { http, api, metrics, clock, governors })
     }
 
     pub(super) fn now(&self) -> DateTime<Utc> {
@@ -180,27 +191,29 @@ impl Exchange {
     }
 
     async fn once(&self, method: Method, url: Url, pass: &Pass, terms: Terms<'_>) -> Result<Answer, GithubError> {
-        self.pause_left(pass.principal)?;
+        let resource = Resource::Core;
+        let place = self.governors.admit(pass.principal, resource, pass.urgency, || self.now()).await?;
         let answer = self.send(method, url, pass, terms).await;
         let code = answer.as_ref().map_or_else(|_| "none".to_owned(), |it| it.status.to_string());
         self.count(&code);
         let answer = answer?;
-        self.note_remaining(&answer);
+        self.governors.read(pass.principal, &answer, self.now());
+        drop(place);
         if answer.status < 400 {
-            self.gate(pass.principal, Gate::open);
+            self.governors.went_through(pass.principal, self.now());
             return Ok(answer);
         }
         Err(self.refused(&answer, pass))
     }
 
-    /// What a refusal means; a limit closes the gate.
+    /// What a refusal means; a limit makes everybody wait who has this credential.
     pub(super) fn refused(&self, answer: &Answer, pass: &Pass) -> GithubError {
-        let now = self.now();
-        self.gate(pass.principal, |gate| {
-            let error = limits::refusal(answer, now, gate.next_pause());
-            gate.note(&error, now);
-            error
-        })
+        self.governors.refused(pass.principal, Resource::Core, answer, self.now())
+    }
+
+    /// The governors of all credentials.
+    pub(super) fn governors(&self) -> &Governors {
+        &self.governors
     }
 
     /// A request with its credential.
@@ -221,6 +234,9 @@ impl Exchange {
         let mut request = self.signed(method.clone(), url, pass);
         if let Some(etag) = terms.etag {
             request = request.header(IF_NONE_MATCH, etag);
+        }
+        if let Some(accept) = terms.accept {
+            request = request.header(ACCEPT, accept);
         }
         if method == Method::POST {
             request = request.header(CONTENT_TYPE, "application/json").body("{}");
@@ -246,31 +262,5 @@ impl Exchange {
             body.extend_from_slice(&chunk);
         }
         Ok(Answer { status, headers, body })
-    }
-
-    /// While a limit is known to be used up nothing is sent: GitHub bans clients that go on asking.
-    pub(super) fn pause_left(&self, principal: Principal) -> Result<(), GithubError> {
-        let now = self.now();
-        match self.gate(principal, |gate| gate.closed_for(now)) {
-            Some(after) => Err(GithubError::RateLimited { after }),
-            None => Ok(()),
-        }
-    }
-
-    fn gate<T>(&self, principal: Principal, act: impl FnOnce(&mut Gate) -> T) -> T {
-        let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
-        act(gates.entry(principal).or_default())
-    }
-
-    fn note_remaining(&self, answer: &Answer) {
-        let Some(remaining) = answer.header("x-ratelimit-remaining").and_then(|it| it.parse().ok()) else { return };
-        // The label's values stay bounded whatever the other side sends.
-        let resource = match answer.header("x-ratelimit-resource") {
-            None | Some("core") => "core",
-            Some("graphql") => "graphql",
-            Some("search") => "search",
-            Some(_) => "other",
-        };
-        self.metrics.github_rate_limit_remaining.with_label_values(&[resource]).set(remaining);
     }
 }

@@ -14,6 +14,7 @@ use super::error::{GithubError, clip};
 use super::exchange::{Exchange, Pass};
 use crate::domain::catalog::asset;
 use crate::domain::ids::GithubId;
+use crate::domain::rate::Resource;
 
 /// From the API to the store, and within the store.
 const MAX_HOPS: usize = 4;
@@ -77,14 +78,16 @@ impl Exchange {
     /// One request; anything but 200 and a redirect is an error. Limits are the API's own: what a store
     /// says is no limit of the API.
     async fn bytes(&self, method: Method, url: Url, pass: &Pass, home: bool) -> Result<Response, GithubError> {
-        if home {
-            self.pause_left(pass.principal)?;
-        }
+        let place = match home {
+            true => Some(self.governors().admit(pass.principal, Resource::Core, pass.urgency, || self.now()).await?),
+            false => None,
+        };
         let request = self.signed(method, url, pass).timeout(LONGEST);
         let request = request.header(ACCEPT, HeaderValue::from_static("application/octet-stream"));
         let response = request.send().await.inspect_err(|_| self.count("none"))?;
         let status = response.status().as_u16();
         self.count(&status.to_string());
+        drop(place);
         if matches!(status, 200 | 301 | 302 | 303 | 307 | 308) {
             return Ok(response);
         }

@@ -12,8 +12,12 @@ mod client;
 mod error;
 mod exchange;
 mod file;
+mod git;
+mod governors;
 mod limits;
 mod model;
+mod pauses;
+mod stars;
 mod token;
 
 #[cfg(test)]
@@ -22,3 +26,4 @@ mod tests;
 pub use catalog::{Budget, Question, Sheet, Told};
 pub use client::{Clock, GithubClient, Reachability};
 pub use error::GithubError;
+pub use stars::{PageLink, StarEntry, StarPage, Starred};

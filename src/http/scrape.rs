@@ -12,7 +12,8 @@ use super::problem::Problem;
 use super::shared::Shared;
 use crate::domain::job::{JobKind, JobState};
 use crate::domain::mirror::Status;
-use crate::store::{Store, StoreError, jobs, mirrors};
+use crate::store::polls::Poll;
+use crate::store::{Store, StoreError, jobs, mirrors, polls};
 use crate::telemetry::metrics::Metrics;
 
 /// The database is asked at most so often, whoever scrapes.
@@ -25,13 +26,13 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub(super) struct Gauges(Mutex<Option<Instant>>);
 
 impl Gauges {
-    async fn refresh(&self, store: &Store, metrics: &Metrics) {
+    async fn refresh(&self, store: &Store, metrics: &Metrics, users: &[String]) {
         let mut last = self.0.lock().await;
         if last.is_some_and(|it| it.elapsed() < LIFE) {
             return;
         }
         match tokio::time::timeout(PATIENCE, store.read(State::read)).await {
-            Ok(Ok(state)) => state.show(metrics, Utc::now()),
+            Ok(Ok(state)) => state.show(metrics, users, Utc::now()),
             Ok(Err(error)) => tracing::warn!(code = error.code(), "the gauges are not refreshed: {error}"),
             Err(_) => tracing::warn!("the gauges are not refreshed: the database did not answer in time"),
         }
@@ -40,7 +41,7 @@ impl Gauges {
 }
 
 pub(super) async fn metrics(shared: web::Data<Shared>) -> Result<HttpResponse, Problem> {
-    shared.gauges.refresh(&shared.store, &shared.metrics).await;
+    shared.gauges.refresh(&shared.store, &shared.metrics, &shared.watched).await;
     let mut text = Vec::new();
     let encoder = TextEncoder::new();
     encoder.encode(&shared.metrics.registry.gather(), &mut text).map_err(|e| Problem::internal(e.to_string()))?;
@@ -53,6 +54,7 @@ struct State {
     oldest: BTreeMap<JobKind, DateTime<Utc>>,
     mirrors: BTreeMap<Status, u64>,
     verified: Option<DateTime<Utc>>,
+    polls: Vec<Poll>,
 }
 
 impl State {
@@ -62,11 +64,12 @@ impl State {
             oldest: jobs::oldest_due(c, Utc::now())?,
             mirrors: mirrors::counts_by_status(c)?,
             verified: mirrors::oldest_verification(c)?,
+            polls: polls::list(c)?,
         })
     }
 
     /// Every label, so that what is gone is 0 and not what it was.
-    fn show(&self, metrics: &Metrics, now: DateTime<Utc>) {
+    fn show(&self, metrics: &Metrics, users: &[String], now: DateTime<Utc>) {
         for kind in JobKind::ALL {
             for state in JobState::ALL {
                 let count = self.jobs.get(&(kind, state)).copied().unwrap_or_default();
@@ -80,6 +83,10 @@ impl State {
             metrics.mirrors.with_label_values(&[status.as_str()]).set(number(count));
         }
         metrics.oldest_verification.set(self.verified.map_or(0.0, |since| age(since, now)));
+        let watched = self.polls.iter().filter(|it| users.iter().any(|user| user.eq_ignore_ascii_case(&it.login)));
+        // Who was never looked at well has failed since his first look.
+        let looked = watched.filter_map(|it| it.polled_at.or(it.error.as_ref().map(|it| it.2))).min();
+        metrics.star_poll_age.set(looked.map_or(0.0, |since| age(since, now)));
     }
 }
 

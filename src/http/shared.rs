@@ -38,17 +38,20 @@ pub(super) struct Shared {
     pub(super) gauges: Gauges,
     /// `sync.metadata`: catalogs are kept.
     pub(super) metadata: bool,
+    /// `stars.users`: whose stars are looked at; nobody's where that is left to webhooks.
+    pub(super) watched: Vec<String>,
 }
 
 impl Shared {
     pub(super) fn new(tools: Tools) -> Self {
         let Tools { store, stages, config, metrics, components } = tools;
-        let Config { server, admin, github, sync, .. } = config;
+        let Config { server, admin, github, stars, sync, .. } = config;
         Self {
             door: Door::new(admin.token.as_ref(), Failures::new(Instant::now)),
             probes: Probes::new(store.clone(), components),
             gauges: Gauges::default(),
             metadata: sync.metadata,
+            watched: stars.poll_interval.map_or_else(Vec::new, |_| stars.users),
             webhook_gate: webhook_gate(server.webhook_rate_per_minute),
             webhook_limit: WEBHOOK_LIMIT,
             room: Room::default(),

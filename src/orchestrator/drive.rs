@@ -10,8 +10,9 @@ use tracing::Instrument as _;
 
 use super::{Tools, lease, routes, wiki};
 use crate::domain::ids::MirrorId;
-use crate::domain::job::JobKind;
+use crate::domain::job::{JobKind, Priority};
 use crate::domain::part::PartId;
+use crate::domain::rate::Urgency;
 use crate::domain::retry::Retry;
 use crate::stages::failure::{Failure, Verdict};
 use crate::stages::messages::{CountRefs, Ending, Outcome, Record, RollBack, Ticket, TwoSides};
@@ -38,7 +39,13 @@ async fn drive_claimed(tools: &Tools, job: Job) {
         tracing::error!("a job without a mirror was queued; it is left to its lease");
         return;
     };
-    let ticket = Ticket { job: job.id, mirror, correlation: job.correlation, cancel: tools.call_off.child_token() };
+    let ticket = Ticket {
+        job: job.id,
+        mirror,
+        correlation: job.correlation,
+        urgency: if job.priority >= Priority::FRESH { Urgency::Fresh } else { Urgency::Routine },
+        cancel: tools.call_off.child_token(),
+    };
     let started_at = Utc::now();
     let outcome = tokio::select! {
         biased;

@@ -7,6 +7,7 @@ mod drive;
 mod lease;
 mod reconcile;
 mod routes;
+mod stars;
 mod supervise;
 mod wiki;
 
@@ -28,10 +29,12 @@ use crate::stages::panics::Panics;
 use crate::stages::pool::{Guard, Pool};
 use crate::stages::record::RecordActor;
 use crate::stages::restore;
+use crate::stages::stars::StarsActor;
 use crate::stages::transfer::TransferActor;
 use crate::store::{Store, jobs};
 use crate::telemetry::progress::Progress;
 
+pub use stars::{AT_ONCE as POLLS_AT_ONCE, Polling};
 pub use supervise::Orchestration;
 
 /// The stages, each behind a handle that survives its actors.
@@ -49,18 +52,21 @@ pub struct Stages {
     pub record: Pool<RecordActor>,
     /// Keeps what git does not carry.
     pub catalog: Pool<CatalogActor>,
+    /// Looks at users' stars.
+    pub stars: Pool<StarsActor>,
 }
 
 impl Stages {
     /// Takes no more messages; children that end from now on are not replaced.
     pub fn close(&self) {
-        let Self { accept, describe, ensure, transfer, record, catalog } = self;
+        let Self { accept, describe, ensure, transfer, record, catalog, stars } = self;
         accept.close();
         describe.close();
         ensure.close();
         transfer.close();
         record.close();
         catalog.close();
+        stars.close();
     }
 }
 
@@ -88,6 +94,8 @@ pub struct Tools {
     pub rule: BackoffRule,
     /// Restoring mirrors on trial.
     pub drills: Drills,
+    /// Looking at users' stars.
+    pub polling: Polling,
     /// How far back states of refs are remembered.
     pub history: std::time::Duration,
     /// Larger upstreams are paused. Bytes.

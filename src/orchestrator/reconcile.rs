@@ -1,9 +1,11 @@
 //! What must be put right from time to time: leases that ran out, mirrors that are due, old history.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::Tools;
+use super::{Tools, stars};
 use crate::domain::ids::{CorrelationId, MirrorId};
 use crate::domain::job::{JobKind, Priority};
 use crate::domain::part::Part;
@@ -24,7 +26,7 @@ const DELIVERIES_KEPT: chrono::Duration = chrono::Duration::days(30);
 /// The runs of a mirror are kept for so long, and the latest always.
 const SYNCS_KEPT: chrono::Duration = chrono::Duration::days(90);
 
-pub(super) async fn run(tools: &Tools) -> Result<(), Failure> {
+pub(super) async fn run(tools: &Arc<Tools>) -> Result<(), Failure> {
     if tools.stop.is_cancelled() {
         return Ok(());
     }
@@ -33,6 +35,7 @@ pub(super) async fn run(tools: &Tools) -> Result<(), Failure> {
         tracing::warn!(jobs = freed, "leases had run out; their jobs are free again");
     }
     if tools.only.is_none() {
+        stars::begin(tools).await?;
         queue_due(tools).await?;
         queue_markers(tools).await?;
         queue_drills(tools).await?;

@@ -11,18 +11,17 @@ use super::failure::Failure;
 use super::messages::{Accept, Accepted, Reception};
 use super::panics::Panics;
 use super::pool::Guard;
-use crate::config::stars::{Stars, Unstar};
+use super::starring::{self, Stargazer};
+use crate::config::stars::Stars;
 use crate::domain::catalog::feed;
 use crate::domain::event::{Account, Event, Subject};
 use crate::domain::ids::JobId;
 use crate::domain::job::{JobKind, Priority};
-use crate::domain::mirror::{Source, Status};
 use crate::domain::policy::{self, Wish};
-use crate::store::audit::NewEntry;
 use crate::store::deliveries::{NewDelivery, Outcome, Recorded};
 use crate::store::jobs::NewJob;
 use crate::store::mirrors::Mirror;
-use crate::store::{Connection, Store, StoreError, audit, catalog, deliveries, jobs, mirrors, stars, watched};
+use crate::store::{Connection, Store, StoreError, catalog, deliveries, jobs, mirrors, watched};
 
 /// What the stage works with.
 pub struct Tools {
@@ -145,7 +144,10 @@ fn grant(
     match wish {
         Wish::Nothing => Ok(Vec::new()),
         Wish::Keep => keep(c, message, subject, now),
-        Wish::LetGo => let_go(c, stars, message, subject, now),
+        Wish::LetGo => match stargazer(message) {
+            Some(who) => starring::let_go(c, &who, stars, subject.id, now),
+            None => Ok(Vec::new()),
+        },
         Wish::Wiki => {
             let Some(mirror) = mirrors::by_github_id(c, subject.id)? else { return Ok(Vec::new()) };
             if mirror.name != subject.name {
@@ -195,49 +197,18 @@ fn look_up(
     Ok(vec![jobs::enqueue(c, &job, now)?.id])
 }
 
+/// The star's own time where GitHub told it: the list of stars will show the same one.
 fn keep(c: &mut Connection, message: &Accept, subject: &Subject, now: DateTime<Utc>) -> Result<Vec<JobId>, StoreError> {
-    let (mirror, created) = mirrors::ensure(c, subject, Source::Star, now)?;
-    if let Event::Starred { sender, .. } = &message.event {
-        stars::add(c, mirror.id, sender.id, now)?;
-    }
-    if mirror.status == Status::Archived {
-        mirrors::restar(c, mirror.id, now)?;
-        jobs::cancel_queued(c, mirror.id, JobKind::Remove, now)?;
-    }
-    if mirror.name != subject.name {
-        mirrors::doubt_description(c, mirror.id)?;
-    }
-    let fresh = created || mirror.proof.is_none();
-    let priority = policy::priority(JobKind::Sync, fresh);
-    note(c, message, "star", &mirror, now)?;
-    queue(c, message, &mirror, JobKind::Sync, priority, now)
+    let (Some(who), Event::Starred { at, .. }) = (stargazer(message), &message.event) else { return Ok(Vec::new()) };
+    let kept = starring::keep(c, &who, subject, at.unwrap_or(now), now)?;
+    let priority = policy::priority(JobKind::Sync, kept.is_fresh());
+    queue(c, message, &kept.mirror, JobKind::Sync, priority, now)
 }
 
-/// A mirror that another watched user still stars, or that somebody asked for by name, stays.
-fn let_go(
-    c: &mut Connection,
-    stars: &Stars,
-    message: &Accept,
-    subject: &Subject,
-    now: DateTime<Utc>,
-) -> Result<Vec<JobId>, StoreError> {
-    let Some(mirror) = mirrors::by_github_id(c, subject.id)? else { return Ok(Vec::new()) };
-    if let Event::Unstarred { sender, .. } = &message.event {
-        stars::remove(c, mirror.id, sender.id)?;
-    }
-    if stars.unstar == Unstar::Ignore || mirror.source != Source::Star || stars::count(c, mirror.id)? > 0 {
-        return Ok(Vec::new());
-    }
-    mirrors::unstar(c, mirror.id, now)?;
-    jobs::cancel_queued(c, mirror.id, JobKind::Sync, now)?;
-    jobs::cancel_queued(c, mirror.id, JobKind::Wiki, now)?;
-    note(c, message, "unstar", &mirror, now)?;
-    if stars.unstar != Unstar::Delete {
-        return Ok(Vec::new());
-    }
-    let due = now + chrono::Duration::from_std(stars.delete_after).unwrap_or(chrono::Duration::MAX);
-    let job = NewJob { run_after: Some(due), ..job(message, &mirror, JobKind::Remove, Priority::ROUTINE) };
-    Ok(vec![jobs::enqueue(c, &job, now)?.id])
+/// Who starred, or took a star back.
+fn stargazer(message: &Accept) -> Option<Stargazer<'_>> {
+    let (Event::Starred { sender, .. } | Event::Unstarred { sender, .. }) = &message.event else { return None };
+    Some(Stargazer { account: sender, correlation: message.correlation, delivery: Some(&message.guid) })
 }
 
 fn job(message: &Accept, mirror: &Mirror, kind: JobKind, priority: Priority) -> NewJob {
@@ -253,20 +224,4 @@ fn queue(
     now: DateTime<Utc>,
 ) -> Result<Vec<JobId>, StoreError> {
     Ok(vec![jobs::enqueue(c, &job(message, mirror, kind, priority), now)?.id])
-}
-
-fn note(
-    c: &mut Connection,
-    message: &Accept,
-    action: &str,
-    mirror: &Mirror,
-    now: DateTime<Utc>,
-) -> Result<(), StoreError> {
-    let actor = match &message.event {
-        Event::Starred { sender, .. } | Event::Unstarred { sender, .. } => format!("github:{}", sender.login),
-        _ => "github".to_owned(),
-    };
-    let entry =
-        NewEntry { correlation: Some(message.correlation), ..NewEntry::of(&actor, action, &mirror.name.to_string()) };
-    audit::append(c, &entry, now)
 }

@@ -8,6 +8,7 @@ use super::failure::Failure;
 use super::messages::Describe;
 use super::panics::Panics;
 use super::pool::Guard;
+use crate::domain::rate::Urgency;
 use crate::domain::repository::Repository;
 use crate::github::GithubClient;
 
@@ -44,8 +45,8 @@ impl Handler<Describe> for DescribeActor {
         let work = async move {
             tools.panics.strike("describe");
             Ok(match message {
-                Describe::Mirror(_, id) => tools.github.repository(id).await?,
-                Describe::Name(name) => tools.github.repository_named(&name).await?,
+                Describe::Mirror(ticket, id) => tools.github.urged(ticket.urgency).repository(id).await?,
+                Describe::Name(name) => tools.github.urged(Urgency::Fresh).repository_named(&name).await?,
             })
         };
         Box::pin(work.into_actor(self))

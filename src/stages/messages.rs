@@ -9,6 +9,7 @@ use crate::domain::ids::{CorrelationId, GithubId, JobId, MirrorId, ProjectId};
 use crate::domain::mirror::NotLevel;
 use crate::domain::outcome::{Comparison, Synced};
 use crate::domain::part::Part;
+use crate::domain::rate::Urgency;
 use crate::domain::repository::{Repository, RepositoryName};
 use crate::store::mirrors::Mirror;
 use crate::store::parts::PartRecord;
@@ -22,6 +23,8 @@ pub struct Ticket {
     pub mirror: MirrorId,
     /// Follows the work through the logs.
     pub correlation: CorrelationId,
+    /// How urgent what it asks GitHub is.
+    pub urgency: Urgency,
     /// Cancelled when the work is to stop: shutdown, or the lease is lost.
     pub cancel: CancellationToken,
 }
@@ -30,7 +33,7 @@ impl Ticket {
     /// For work that somebody waits for, without a job in the queue.
     pub fn unqueued(mirror: MirrorId) -> Self {
         let correlation = CorrelationId(uuid::Uuid::now_v7());
-        Self { job: JobId(0), mirror, correlation, cancel: CancellationToken::new() }
+        Self { job: JobId(0), mirror, correlation, urgency: Urgency::Fresh, cancel: CancellationToken::new() }
     }
 }
 

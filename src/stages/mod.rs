@@ -4,7 +4,8 @@
 //! `accept` takes a delivery and makes its jobs durable; `describe` asks GitHub what the repository
 //! is; `ensure` sees to its OneDev project; `transfer` moves refs and packs and proves the result;
 //! `record` writes the outcome. They know nothing of each other: the orchestrator passes what one
-//! found on to the next. `catalog` stands beside that way: it keeps what git does not carry.
+//! found on to the next. `catalog` stands beside that way: it keeps what git does not carry. `stars` stands
+//! at its beginning beside `accept`: it looks at the lists of users' stars.
 //!
 //! Beside them, without actors, what a person asks for: `adopt` rebuilds a lost database from OneDev,
 //! `restore` brings a mirror back out of it.
@@ -21,4 +22,6 @@ pub mod panics;
 pub mod pool;
 pub mod record;
 pub mod restore;
+mod starring;
+pub mod stars;
 pub mod transfer;

@@ -407,6 +407,59 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    star_polls (login) {
+        login -> Text,
+        account_id -> Nullable<BigInt>,
+        name -> Nullable<Text>,
+        next_at -> Text,
+        leased_by -> Nullable<Text>,
+        lease_until -> Nullable<Text>,
+        etag -> Nullable<Text>,
+        counted_at -> Nullable<Text>,
+        newest_id -> Nullable<BigInt>,
+        newest_at -> Nullable<Text>,
+        total -> Nullable<BigInt>,
+        hidden -> BigInt,
+        scan -> BigInt,
+        wants_scan -> Bool,
+        scanned_at -> Nullable<Text>,
+        gone -> BigInt,
+        gone_since -> Nullable<Text>,
+        held -> BigInt,
+        held_since -> Nullable<Text>,
+        allow_gone -> Bool,
+        polled_at -> Nullable<Text>,
+        failures -> Integer,
+        error_code -> Nullable<Text>,
+        error_message -> Nullable<Text>,
+        error_since -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    starred (account_id, github_id) {
+        account_id -> BigInt,
+        github_id -> BigInt,
+        starred_at -> Text,
+        added_at -> Text,
+        scan -> BigInt,
+    }
+}
+
+diesel::table! {
+    rate_limits (credential, resource) {
+        credential -> Text,
+        resource -> Text,
+        quota -> Nullable<BigInt>,
+        remaining -> Nullable<BigInt>,
+        resets_at -> Nullable<Text>,
+        closed_until -> Nullable<Text>,
+        refusals -> Integer,
+        updated_at -> Text,
+    }
+}
+
 diesel::joinable!(upstreams -> mirrors (mirror_id));
 diesel::joinable!(parts -> mirrors (mirror_id));
 diesel::allow_tables_to_appear_in_same_query!(mirrors, upstreams, parts, jobs);

@@ -35,6 +35,12 @@ pub struct Metrics {
     pub drills: IntCounterVec,
     /// What GitHub last said is left, by resource.
     pub github_rate_limit_remaining: IntGaugeVec,
+    /// Requests to GitHub that waited, by the reason.
+    pub github_held_requests: IntCounterVec,
+    /// Looks at users' stars, by what they found.
+    pub star_polls: IntCounterVec,
+    /// Age of the oldest good look at a watched user's stars, refreshed when scraped.
+    pub star_poll_age: Gauge,
     /// Requests that starkeep made, by service (`github`, `onedev`) and status code.
     pub upstream_requests: IntCounterVec,
     /// Restarts of actors by actor.
@@ -62,30 +68,16 @@ impl Metrics {
         };
         let build = gauge("starkeep_build_info", "Always 1; the version is a label.", &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        let webhook_duration = Histogram::with_opts(
-            HistogramOpts::new("starkeep_webhook_duration_seconds", "Time from a webhook's arrival to its answer.")
-                .buckets(vec![0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0]),
-        )?;
-        registry.register(Box::new(webhook_duration.clone()))?;
-        let sync_duration = HistogramVec::new(
-            HistogramOpts::new(
-                "starkeep_sync_duration_seconds",
-                "Time of a sync; size is the pack: small < 100 MB, medium < 1 GB, large.",
-            )
-            .buckets(vec![0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0]),
-            &["size"],
-        )?;
-        registry.register(Box::new(sync_duration.clone()))?;
         let job_oldest = prometheus::GaugeVec::new(
             Opts::new("starkeep_job_oldest_seconds", "Age of the oldest queued job that is due."),
             &["kind"],
         )?;
         registry.register(Box::new(job_oldest.clone()))?;
-        let oldest_verification = Gauge::new(
-            "starkeep_oldest_verification_seconds",
-            "Age of the oldest proof of a mirror that should be level.",
-        )?;
-        registry.register(Box::new(oldest_verification.clone()))?;
+        let plain = |name: &str, help: &str| -> Result<Gauge, prometheus::Error> {
+            let it = Gauge::new(name, help)?;
+            registry.register(Box::new(it.clone()))?;
+            Ok(it)
+        };
         let kept_refs = IntCounter::new("starkeep_kept_refs_total", "Kept refs made.")?;
         registry.register(Box::new(kept_refs.clone()))?;
         #[cfg(target_os = "linux")]
@@ -96,24 +88,37 @@ impl Metrics {
                 "Webhook deliveries.",
                 &["event", "outcome"],
             )?,
-            webhook_duration,
+            webhook_duration: webhook_duration(&registry)?,
             jobs: gauge("starkeep_jobs", "Jobs by kind and state.", &["kind", "state"])?,
             job_oldest,
             syncs: counter("starkeep_syncs_total", "Syncs by outcome.", &["outcome", "engine"])?,
-            sync_duration,
+            sync_duration: sync_duration(&registry)?,
             transferred_bytes: counter(
                 "starkeep_transferred_bytes_total",
                 "Bytes of packs: in from GitHub, out to OneDev.",
                 &["direction"],
             )?,
             mirrors: gauge("starkeep_mirrors", "Mirrors by status.", &["status"])?,
-            oldest_verification,
+            oldest_verification: plain(
+                "starkeep_oldest_verification_seconds",
+                "Age of the oldest proof of a mirror that should be level.",
+            )?,
             kept_refs,
             drills: counter("starkeep_drills_total", "Restore drills.", &["outcome"])?,
             github_rate_limit_remaining: gauge(
                 "starkeep_github_rate_limit_remaining",
                 "Requests left as GitHub last said.",
                 &["resource"],
+            )?,
+            github_held_requests: counter(
+                "starkeep_github_held_requests_total",
+                "Requests to GitHub that had to wait: for a pause, for their turn, or for the next hour.",
+                &["reason"],
+            )?,
+            star_polls: counter("starkeep_star_polls_total", "Looks at users' stars, by outcome.", &["outcome"])?,
+            star_poll_age: plain(
+                "starkeep_star_poll_age_seconds",
+                "Age of the oldest good look at a watched user's stars.",
             )?,
             upstream_requests: counter(
                 "starkeep_upstream_requests_total",
@@ -125,4 +130,24 @@ impl Metrics {
             registry,
         })
     }
+}
+
+fn webhook_duration(registry: &Registry) -> Result<Histogram, prometheus::Error> {
+    let options =
+        HistogramOpts::new("starkeep_webhook_duration_seconds", "Time from a webhook's arrival to its answer.")
+            .buckets(vec![0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0]);
+    let it = Histogram::with_opts(options)?;
+    registry.register(Box::new(it.clone()))?;
+    Ok(it)
+}
+
+fn sync_duration(registry: &Registry) -> Result<HistogramVec, prometheus::Error> {
+    let options = HistogramOpts::new(
+        "starkeep_sync_duration_seconds",
+        "Time of a sync; size is the pack: small < 100 MB, medium < 1 GB, large.",
+    )
+    .buckets(vec![0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0]);
+    let it = HistogramVec::new(options, &["size"])?;
+    registry.register(Box::new(it.clone()))?;
+    Ok(it)
 }

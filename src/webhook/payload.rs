@@ -7,6 +7,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+use chrono::{DateTime, Utc};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, de};
@@ -74,7 +75,17 @@ fn star(body: &str) -> Result<Event, serde_json::Error> {
     };
     let Star { sender, repository } = object(body)?;
     let (sender, repository) = (sender.0.into(), repository.0.into());
-    Ok(if starred { Event::Starred { sender, repository } } else { Event::Unstarred { sender, repository } })
+    if !starred {
+        return Ok(Event::Unstarred { sender, repository });
+    }
+    // Of use, but not worth a delivery.
+    let at = object(body).ok().and_then(|StarTime { starred_at }| starred_at);
+    Ok(Event::Starred { sender, repository, at })
+}
+
+#[derive(Deserialize)]
+struct StarTime {
+    starred_at: Option<DateTime<Utc>>,
 }
 
 fn repository(body: &str) -> Result<Event, serde_json::Error> {

@@ -38,6 +38,8 @@ pub fn starkeep(config: &Config, folder: &std::path::Path) -> Command {
     set("ONEDEV__URL", config.onedev.url.as_ref().unwrap().to_string());
     set("ONEDEV__TOKEN", secret(&config.onedev.token));
     set("STARS__USERS", config.stars.users.join(","));
+    let poll = config.stars.poll_interval.map_or_else(|| "off".to_owned(), |it| format!("{}ms", it.as_millis()));
+    set("STARS__POLL_INTERVAL", poll);
     set("ADMIN__TOKEN", secret(&config.admin.token));
     set("SERVER__BIND", config.server.bind.to_string());
     set("SERVER__WEBHOOK_RATE_PER_MINUTE", config.server.webhook_rate_per_minute.to_string());

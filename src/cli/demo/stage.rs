@@ -80,6 +80,8 @@ impl Stage {
         config.onedev.url = Some(simulator.onedev().url().parse()?);
         config.onedev.token = Some(SecretString::from(simulator.onedev().admin_token().to_owned()));
         config.stars.users = vec![FAN.to_owned()];
+        // Webhooks tell it all, and at once.
+        config.stars.poll_interval = None;
         config.admin.token = Some(SecretString::from(admin_token.clone()));
         config.server.bind = bind(once, config.server.bind);
         let app = App::start(AppOptions { config, serve: true, ..AppOptions::default() }).await?;

@@ -1,9 +1,11 @@
 //! Stories about GitHub's answers, told by a server on loopback.
 
 mod app;
+mod governors;
 mod limits;
 mod repositories;
 mod simulated;
+mod stars;
 
 use std::sync::{Arc, Mutex};
 

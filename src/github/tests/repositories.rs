@@ -220,11 +220,13 @@ async fn the_probe_tells_what_is_wrong() {
 
 #[tokio::test]
 async fn requests_and_what_is_left_of_the_limit_are_counted() {
+    let reset = chrono::Utc::now().timestamp() + 600;
+    let with_limit = |it: Reply| it.header("X-RateLimit-Limit", 5000).header("X-RateLimit-Reset", reset);
     let mut replies = vec![
-        Reply::json(200, &repository(7, "octo/hello"))
+        with_limit(Reply::json(200, &repository(7, "octo/hello")))
             .header("X-RateLimit-Remaining", 4321)
             .header("X-RateLimit-Resource", "core"),
-        Reply::json(404, &json!({"message": "Not Found"})).header("X-RateLimit-Remaining", 17),
+        with_limit(Reply::json(404, &json!({"message": "Not Found"}))).header("X-RateLimit-Remaining", 17),
     ]
     .into_iter();
     let server = Canned::start(move |_| replies.next().unwrap()).await;

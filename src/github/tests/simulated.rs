@@ -7,7 +7,7 @@ use url::Url;
 
 use super::{KEY, client, name};
 use crate::config::github::Github;
-use crate::github::{GithubClient, GithubError};
+use crate::github::{GithubClient, GithubError, Starred};
 use crate::simulator::{Fault, On, Simulator, SimulatorOptions, Trigger};
 
 fn start() -> Simulator {
@@ -122,4 +122,37 @@ async fn a_fault_is_told_and_the_next_call_goes_through() {
     assert_eq!(client.repository(id).await.unwrap_err().code(), "github_unreachable");
     github.come_back().unwrap();
     client.repository(id).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_stars_of_private_repositories_are_shown_to_their_owners_token_page_by_page() {
+    let simulator = start();
+    let github = simulator.github();
+    github.give_token(github.token(), "fan");
+    let ids: Vec<_> = (0..5).map(|n| github.create_repository("octo", &format!("r{n}")).unwrap()).collect();
+    ids.iter().for_each(|id| drop(github.star("Fan", *id).unwrap()));
+    github.set_private(ids[4], true).unwrap();
+    github.set_largest_page(2);
+    for (client, own) in [(with_token(&simulator), true), (client(&anonymous(&simulator)), false)] {
+        let fan = client.account_named("fan").await.unwrap();
+        let Starred::Top { mark, etag, .. } = client.newest_star(&fan, None).await.unwrap() else {
+            panic!("unchanged")
+        };
+        let shown: Vec<_> = ids.iter().rev().copied().filter(|id| own || *id != ids[4]).collect();
+        assert_eq!((mark.total, mark.newest.unwrap().repository), (shown.len() as u64, shown[0]));
+        assert_eq!(client.newest_star(&fan, etag.as_deref()).await.unwrap(), Starred::Unchanged { total: None });
+        let (mut met, mut from) = (Vec::new(), None);
+        loop {
+            let page = client.stars(&fan, from.as_ref()).await.unwrap();
+            met.extend(page.entries.iter().map(|it| it.star.repository));
+            from = page.next;
+            if from.is_none() {
+                break;
+            }
+        }
+        assert_eq!(met, shown);
+        let asked = github.requests().iter().filter(|it| it.path == "/user/starred").count();
+        assert_eq!(asked > 0, own);
+        github.clear_requests();
+    }
 }

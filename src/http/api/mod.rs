@@ -17,6 +17,7 @@ mod kept;
 mod mirrors;
 mod query;
 mod refs;
+mod stars;
 
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
@@ -47,6 +48,8 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .service(web::resource("/mirrors/{id}/kept/{kept}/branch").route(web::post().to(kept::branch)))
         .service(reading("/mirrors/{id}/refs", refs::refs))
         .service(reading("/mirrors/{id}/wiki", mirrors::wiki))
+        .service(reading("/stars", stars::list))
+        .service(web::resource("/stars/{login}").route(web::post().to(stars::look)))
         .service(reading("/jobs", jobs::list))
         .service(reading("/jobs/{id}", jobs::one))
         .service(web::resource("/jobs/{id}/retry").route(web::post().to(jobs::retry)))

@@ -28,7 +28,7 @@ use crate::onedev::OnedevClient;
 use crate::orchestrator::Stages;
 use crate::stages::panics::Panics;
 use crate::stages::pool::{Pool, PoolOptions};
-use crate::stages::{accept, catalog, describe, ensure, record, transfer};
+use crate::stages::{accept, catalog, describe, ensure, record, stars, transfer};
 use crate::store::{Connection, Store, StoreError};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::progress::Progress;
@@ -150,6 +150,7 @@ fn stages(config: &Config, store: &Store, metrics: &Metrics, panics: &Panics) ->
         progress: Progress::default(),
         panics: panics.clone(),
     });
+    let stars = stars_tools(config, store, &github, metrics, panics);
     let transfer = Arc::new(transfer::Tools {
         store: store.clone(),
         github,
@@ -181,7 +182,26 @@ fn stages(config: &Config, store: &Store, metrics: &Metrics, panics: &Panics) ->
         transfer: Pool::start(pool("transfer"), move |it| transfer::TransferActor::new(Arc::clone(&transfer), it)),
         record: Pool::start(pool("record"), move |it| record::RecordActor::new(Arc::clone(&record), it)),
         catalog: Pool::start(pool("catalog"), move |it| catalog::CatalogActor::new(Arc::clone(&catalog), it)),
+        stars: Pool::start(pool("stars"), move |it| stars::StarsActor::new(Arc::clone(&stars), it)),
     }
+}
+
+fn stars_tools(
+    config: &Config,
+    store: &Store,
+    github: &GithubClient,
+    metrics: &Metrics,
+    panics: &Panics,
+) -> Arc<stars::Tools> {
+    Arc::new(stars::Tools {
+        store: store.clone(),
+        github: github.clone(),
+        stars: config.stars.clone(),
+        policy: config.policy.clone(),
+        rule: config.retry.rule(),
+        metrics: metrics.clone(),
+        panics: panics.clone(),
+    })
 }
 
 /// An answer, read whole.

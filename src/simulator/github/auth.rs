@@ -8,6 +8,7 @@ use chrono::Utc;
 use serde_json::Value;
 
 use super::state::State;
+use crate::domain::ids::AccountId;
 
 /// What the `Authorization` header amounts to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +40,11 @@ pub(crate) fn caller(state: &State, request: &HttpRequest) -> Caller {
         Some(token) if state.tokens.contains(&token) => Caller::Token,
         _ => Caller::Invalid,
     }
+}
+
+/// Whose token the request carries, if it is a user's.
+pub(crate) fn user(state: &State, request: &HttpRequest) -> Option<AccountId> {
+    state.owners.get(&presented(request)?).copied()
 }
 
 /// Checks an App's JWT as far as its form goes; the signature is not looked at.

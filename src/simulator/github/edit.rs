@@ -33,6 +33,24 @@ impl GithubSimulator {
         Ok(())
     }
 
+    /// A user stars so many repositories `star-0`, `star-1`, … of one owner, which have no git behind them.
+    pub fn star_many(&self, login: &str, owner: &str, count: usize) {
+        let mut state = lock(&self.shared.state);
+        let user = state.ensure_account(login);
+        for n in 0..count {
+            let id = state.add_bare(owner, &format!("star-{n}"));
+            let now = state.tick();
+            state.stars.entry(user).or_default().push((id, now));
+        }
+    }
+
+    /// The account is gone, its stars with it; its repositories stay.
+    pub fn delete_account(&self, id: AccountId) {
+        let mut state = lock(&self.shared.state);
+        state.accounts.remove(&id);
+        state.stars.remove(&id);
+    }
+
     /// A new, empty, public repository whose default branch is the unborn `main`. The owner is made
     /// if it is new.
     ///

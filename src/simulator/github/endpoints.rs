@@ -4,7 +4,7 @@
 use actix_web::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::auth::Caller;
+use super::auth::{self, Caller};
 use super::catalog;
 use super::contents;
 use super::json;
@@ -32,9 +32,11 @@ pub(crate) fn answer(call: &mut Call<'_>, segments: &[&str]) -> Answer {
             None => Answer::not_found(),
         },
         ["users", login] => user(call, call.state.account(login)),
+        ["user"] => own(call, |call, id| user(call, Some(id))),
+        ["user", "starred"] => own(call, |call, id| starred(call, Some(id), "/user/starred")),
         ["user", id] => user(call, account_id(id)),
-        ["users", login, "starred"] => starred(call, call.state.account(login)),
-        ["user", id, "starred"] => starred(call, account_id(id)),
+        ["users", login, "starred"] => starred_by(call, call.state.account(login)),
+        ["user", id, "starred"] => starred_by(call, account_id(id)),
         ["rate_limit"] => rate_limit(call),
         _ => Answer::not_found(),
     }
@@ -136,11 +138,27 @@ fn number(query: &str, name: &str, default: usize, most: usize) -> usize {
     value.and_then(|it| it.parse().ok()).unwrap_or(default).clamp(1, most)
 }
 
-/// Newest first, in pages that are linked under the account's id as GitHub does.
-fn starred(call: &Call<'_>, id: Option<AccountId>) -> Answer {
+/// What needs a user's own token; to an App's it is forbidden.
+fn own(call: &Call<'_>, answer: impl Fn(&Call<'_>, AccountId) -> Answer) -> Answer {
+    match auth::user(call.state, call.request) {
+        Some(id) => answer(call, id),
+        None if call.caller == Caller::Anonymous => Answer::error(StatusCode::UNAUTHORIZED, "Requires authentication"),
+        None => Answer::error(StatusCode::FORBIDDEN, "Resource not accessible by integration"),
+    }
+}
+
+/// Linked under the account's id, as GitHub does.
+fn starred_by(call: &Call<'_>, id: Option<AccountId>) -> Answer {
+    let path = id.map_or_else(String::new, |id| format!("/user/{id}/starred"));
+    starred(call, id, &path)
+}
+
+/// Newest first, in pages.
+fn starred(call: &Call<'_>, id: Option<AccountId>, path: &str) -> Answer {
     let Some(id) = id.filter(|id| call.state.accounts.contains_key(id)) else { return Answer::not_found() };
     let query = call.request.query_string();
-    let (size, page) = (number(query, "per_page", 30, 100), number(query, "page", 1, usize::MAX));
+    let most = call.state.largest_page;
+    let (size, page) = (number(query, "per_page", 30, 100).min(most), number(query, "page", 1, usize::MAX));
     let oldest_first = query.contains("direction=asc");
     let with_time =
         call.request.headers().get("accept").and_then(|it| it.to_str().ok()).is_some_and(|it| it.contains("star+json"));
@@ -165,10 +183,7 @@ fn starred(call: &Call<'_>, id: Option<AccountId>) -> Answer {
         .collect();
     let direction = if oldest_first { "asc" } else { "desc" };
     let link = |page: usize, rel: &str| {
-        format!(
-            "<{}/user/{id}/starred?sort=created&direction={direction}&per_page={size}&page={page}>; rel=\"{rel}\"",
-            call.base
-        )
+        format!("<{}{path}?sort=created&direction={direction}&per_page={size}&page={page}>; rel=\"{rel}\"", call.base)
     };
     let mut links = Vec::new();
     if page > 1 {

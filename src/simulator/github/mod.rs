@@ -110,6 +110,19 @@ impl GithubSimulator {
         lock(&self.shared.state).tokens.retain(|it| !it.starts_with("ghs_"));
     }
 
+    /// Makes a valid token a user's own; the account is made if it is new.
+    pub fn give_token(&self, token: &str, login: &str) {
+        let mut state = lock(&self.shared.state);
+        let id = state.ensure_account(login);
+        state.tokens.insert(token.to_owned());
+        state.owners.insert(token.to_owned(), id);
+    }
+
+    /// Lists of stars show at most so many entries a page, whatever is asked for.
+    pub fn set_largest_page(&self, most: usize) {
+        lock(&self.shared.state).largest_page = most;
+    }
+
     /// How many installation tokens were made.
     pub fn mints(&self) -> u32 {
         lock(&self.shared.state).mints

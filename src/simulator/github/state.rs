@@ -65,6 +65,10 @@ pub(crate) struct State {
     /// Release assets and attachments, by their name in the store.
     pub(crate) files: BTreeMap<String, Vec<u8>>,
     pub(crate) tokens: HashSet<String>,
+    /// Whose some of the tokens are.
+    pub(crate) owners: HashMap<String, AccountId>,
+    /// Lists show at most so many entries a page.
+    pub(crate) largest_page: usize,
     pub(crate) mints: u32,
     pub(crate) rate: Rate,
     /// Stars by user, newest last.
@@ -83,6 +87,8 @@ impl State {
             former: HashMap::new(),
             files: BTreeMap::new(),
             tokens: HashSet::new(),
+            owners: HashMap::new(),
+            largest_page: 100,
             mints: 0,
             rate: Rate { limit: 5_000, remaining: 5_000, reset: EPOCH * 2 },
             stars: BTreeMap::new(),
@@ -130,10 +136,15 @@ impl State {
         if self.current(owner, name).is_some() {
             return Err(SimulatorError::Exists(format!("{owner}/{name}")));
         }
+        let id = self.add_bare(owner, name);
+        crate::simulator::repository::create(self.folder(id)?)?;
+        Ok(id)
+    }
+
+    /// A repository that only REST knows; whether the name is free is not looked at.
+    pub(crate) fn add_bare(&mut self, owner: &str, name: &str) -> GithubId {
         let owner = self.ensure_account(owner);
         let id = GithubId(self.fresh_id());
-        let folder = self.root.join(format!("{id}.git"));
-        crate::simulator::repository::create(&folder)?;
         let now = self.tick();
         let repo = Repo {
             id,
@@ -150,11 +161,11 @@ impl State {
             updated_at: now,
             pushed_at: None,
             block: None,
-            folder,
+            folder: self.root.join(format!("{id}.git")),
             shelf: Shelf::default(),
         };
         self.repositories.insert(id, repo);
-        Ok(id)
+        id
     }
 
     pub(crate) fn repo(&self, id: GithubId) -> Result<&Repo, SimulatorError> {

@@ -163,6 +163,10 @@ where
 {
     let refused = |done: &Result<T, Failure>| done.as_ref().is_err_and(|it| it.code == "upstream_unauthorized");
     let done = work().await;
+    if let Err(Failure { code: "upstream_rate_limited", retry: Retry::After(after), .. }) = &done {
+        // Everybody who reads with this credential waits, not this one sync.
+        tools.github.git_limited(repository, *after).await?;
+    }
     if !refused(&done) || tools.github.git_authorization(repository).await?.is_none() {
         return done;
     }

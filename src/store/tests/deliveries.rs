@@ -26,7 +26,11 @@ on_both!(
 fn delivery(guid: &str) -> NewDelivery {
     NewDelivery {
         guid: guid.to_owned(),
-        event: Event::Starred { sender: Account { id: AccountId(5), login: "octocat".into() }, repository: subject(1) },
+        event: Event::Starred {
+            sender: Account { id: AccountId(5), login: "octocat".into() },
+            repository: subject(1),
+            at: None,
+        },
         action: Some("created".into()),
         sender: Some((AccountId(5), "octocat".into())),
         outcome: Outcome::Accepted,

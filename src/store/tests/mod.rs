@@ -7,6 +7,7 @@ mod history;
 mod jobs;
 mod mirrors;
 mod parts;
+mod polls;
 #[path = "../../../tests/support/postgres.rs"]
 mod postgres;
 mod races;

@@ -35,8 +35,14 @@ fn star_of(action: &str) -> Value {
 
 #[test]
 fn a_star_tells_who_and_what() {
-    let expected = Event::Starred { sender: sender(), repository: subject() };
-    assert_eq!(ask("star", &star_of("created")), Ok(expected));
+    let at = Some("2026-01-02T03:04:05Z".parse().unwrap());
+    let expected = |at| Event::Starred { sender: sender(), repository: subject(), at };
+    assert_eq!(ask("star", &star_of("created")), Ok(expected(at)));
+    for odd in [json!(null), json!("soon"), json!({"a": [1]})] {
+        let mut star = star_of("created");
+        star["starred_at"] = odd;
+        assert_eq!(ask("star", &star), Ok(expected(None)), "an odd time loses no star");
+    }
     let expected = Event::Unstarred { sender: sender(), repository: subject() };
     assert_eq!(ask("star", &star_of("deleted")), Ok(expected));
 }

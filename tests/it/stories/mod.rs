@@ -19,6 +19,7 @@ mod marker;
 mod naming;
 mod onedev;
 mod panic;
+mod polling;
 mod processes;
 mod refs;
 mod restore;

@@ -290,8 +290,7 @@ async fn a_pause_that_github_asks_for_is_kept_and_no_attempt(world: World) {
     if limited.status != Status::Healthy {
         // The client remembers GitHub's pause, and does not even ask.
         assert_eq!(limited.error.unwrap().code, "github_rate_limited");
-        world.stop().await;
-        world.start().await;
+        world.forgive().await;
         world.sync(id).await;
     }
     world.assert_healthy(id).await;
@@ -301,13 +300,18 @@ async fn a_pause_that_github_asks_for_is_kept_and_no_attempt(world: World) {
 
 #[actix::test]
 async fn a_pause_that_githubs_git_asks_for_is_kept_too() {
-    let (world, id) = mirrored().await;
+    let (mut world, id) = mirrored().await;
     world.github().commit(id, "main", "README", "two").unwrap();
     world.github().fail(Trigger::next(On::FETCH), Fault::too_many_requests(600));
     world.pushed(id).await;
     let job = world.waiting().await;
     assert_eq!((job.attempts, job.error.as_ref().unwrap().0.as_str()), (0, "upstream_rate_limited"));
     assert!((job.run_after - chrono::Utc::now()).num_seconds() > 500, "{}", job.run_after);
+    world.github().clear_requests();
+    assert_eq!(world.sync(id).await.error.unwrap().code, "github_rate_limited");
+    let asked = world.github().requests();
+    assert!(asked.iter().all(|it| !it.path.contains(".git")), "git is not asked meanwhile: {asked:#?}");
+    world.forgive().await;
     world.sync(id).await;
     world.assert_healthy(id).await;
     world.end().await;

@@ -1,0 +1,4 @@
+DROP TABLE rate_limits;
+DROP INDEX stars_by_account;
+DROP TABLE starred;
+DROP TABLE star_polls;
