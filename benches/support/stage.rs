@@ -96,6 +96,7 @@ impl Stage {
         // What a benchmark does not measure stays out of its numbers.
         config.sync.metadata = false;
         config.sync.wiki = false;
+        config.stars.poll_interval = None;
         config.server.bind.set_port(0);
         config.server.webhook_rate_per_minute = 0;
         Ok(config)
