@@ -116,7 +116,7 @@ impl Stage {
              [database]\nurl = \"{database}\"\n\
              [github]\napi_url = \"{}\"\ngit_url = \"{}\"\nwebhook_secret = \"{}\"\n\
              [onedev]\nurl = \"{}\"\ntoken = \"{}\"\n\
-             [stars]\nusers = [\"{FAN}\"]\n\
+             [stars]\nusers = [\"{FAN}\"]\npoll_interval = \"off\"\n\
              [admin]\ntoken = \"the-admin-token-of-the-benchmarks\"\n\
              [log]\nformat = \"json\"\n{more}",
             github.api_url(),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chrono::Utc;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::{Tools, lease, routes, wiki};
@@ -16,7 +17,7 @@ use crate::domain::rate::Urgency;
 use crate::domain::retry::Retry;
 use crate::stages::failure::{Failure, Verdict};
 use crate::stages::messages::{CountRefs, Ending, Outcome, Record, RollBack, Ticket, TwoSides};
-use crate::store::jobs::Job;
+use crate::store::jobs::{self, Job};
 use crate::store::mirrors;
 
 /// How long a driver waits for a free child of a stage. There are as many children as permits, so
@@ -49,7 +50,7 @@ async fn drive_claimed(tools: &Tools, job: Job) {
     let started_at = Utc::now();
     let outcome = tokio::select! {
         biased;
-        () = lease::keep(tools, &job, &ticket.cancel) => {
+        () = hold(tools, &job, &ticket.cancel) => {
             // The next holder will find what was done; nothing of ours may be written any more.
             ticket.cancel.cancel();
             tracing::warn!("the lease was lost; the work is left to its next holder");
@@ -71,6 +72,18 @@ async fn drive_claimed(tools: &Tools, job: Job) {
     if ending.is_none() {
         tracing::error!("the outcome is not written down; the lease will run out and the job run again");
     }
+}
+
+/// Returns when the job's lease is lost. Never while the work has been called off, since that ends by itself.
+async fn hold(tools: &Tools, job: &Job, cancel: &CancellationToken) {
+    let renew = |until| async move {
+        if cancel.is_cancelled() {
+            std::future::pending::<()>().await;
+        }
+        let (id, worker) = (job.id, tools.worker.clone());
+        tools.store.write(move |c| jobs::renew(c, id, &worker, until, Utc::now())).await
+    };
+    lease::keep(tools.lease, renew).await;
 }
 
 /// Works, and takes back what was made for nothing if that failed for good. Both under the lease, so that

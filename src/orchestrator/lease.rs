@@ -1,22 +1,22 @@
 //! The heartbeat: a lease is renewed every third of its length, for as long as the work goes on.
 
-use chrono::Utc;
-use tokio_util::sync::CancellationToken;
+use std::time::Duration;
 
-use super::Tools;
-use crate::store::jobs::{self, Job};
+use chrono::{DateTime, Utc};
 
-/// Returns when the lease is lost: somebody else has it, or the database could not be asked before it
-/// ran out. Never returns while the work has been called off, since that ends by itself.
-pub(super) async fn keep(tools: &Tools, job: &Job, cancel: &CancellationToken) {
-    let mut held_until = Utc::now() + tools.lease;
+use crate::store::StoreError;
+
+/// Returns when the lease is lost: `renew`, which is given the time until which to hold it, says that somebody
+/// else has it, or the database could not be asked before it ran out.
+pub(super) async fn keep<F>(lease: Duration, renew: impl Fn(DateTime<Utc>) -> F)
+where
+    F: Future<Output = Result<bool, StoreError>>,
+{
+    let mut held_until = Utc::now() + lease;
     loop {
-        tokio::time::sleep(tools.lease / 3).await;
-        if cancel.is_cancelled() {
-            std::future::pending::<()>().await;
-        }
-        let (id, worker, until) = (job.id, tools.worker.clone(), Utc::now() + tools.lease);
-        match tools.store.write(move |c| jobs::renew(c, id, &worker, until, Utc::now())).await {
+        tokio::time::sleep(lease / 3).await;
+        let until = Utc::now() + lease;
+        match renew(until).await {
             Ok(true) => held_until = until,
             Ok(false) => return,
             Err(error) if Utc::now() >= held_until => {

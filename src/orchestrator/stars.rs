@@ -7,8 +7,8 @@ use std::time::Duration;
 use chrono::Utc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::Tools;
 use super::drive::PATIENCE;
+use super::{Tools, lease};
 use crate::domain::retry::Retry;
 use crate::stages::failure::{Failure, Verdict};
 use crate::stages::stars::{LookAtStars, Looked};
@@ -67,7 +67,7 @@ async fn drive(tools: Arc<Tools>, poll: Poll, permit: OwnedSemaphorePermit) {
     let message = LookAtStars { poll: poll.clone(), worker: tools.worker.clone(), cancel: cancel.clone() };
     let looked = tokio::select! {
         biased;
-        () = keep(&tools, &poll.login) => {
+        () = hold(&tools, &poll.login) => {
             cancel.cancel();
             tracing::warn!(user = poll.login, "the lease was lost; the look at the stars is left to its next holder");
             return;
@@ -82,18 +82,12 @@ async fn drive(tools: Arc<Tools>, poll: Poll, permit: OwnedSemaphorePermit) {
 }
 
 /// Returns when the lease is lost.
-async fn keep(tools: &Tools, login: &str) {
-    let mut held_until = Utc::now() + tools.lease;
-    loop {
-        tokio::time::sleep(tools.lease / 3).await;
-        let (login, worker, until) = (login.to_owned(), tools.worker.clone(), Utc::now() + tools.lease);
-        match tools.store.write(move |c| polls::renew(c, &login, &worker, until)).await {
-            Ok(true) => held_until = until,
-            Ok(false) => return,
-            Err(_) if Utc::now() >= held_until => return,
-            Err(_) => {}
-        }
-    }
+async fn hold(tools: &Tools, login: &str) {
+    let renew = |until| async move {
+        let (login, worker) = (login.to_owned(), tools.worker.clone());
+        tools.store.write(move |c| polls::renew(c, &login, &worker, until)).await
+    };
+    lease::keep(tools.lease, renew).await;
 }
 
 /// Writes down how a look ended, and when the next one is due.

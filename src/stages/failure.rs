@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::retry::Retry;
-use crate::git::{Side, WireError};
+use crate::git::{ObjectError, Side, WireError};
 use crate::github::GithubError;
 use crate::onedev::OnedevError;
 use crate::stages::pool::Unanswered;
@@ -84,6 +84,12 @@ impl From<GithubError> for Failure {
 
 impl From<OnedevError> for Failure {
     fn from(error: OnedevError) -> Self {
+        Self::new(error.code(), error.to_string(), error.retry())
+    }
+}
+
+impl From<ObjectError> for Failure {
+    fn from(error: ObjectError) -> Self {
         Self::new(error.code(), error.to_string(), error.retry())
     }
 }

@@ -329,7 +329,7 @@ impl Depot {
                 break;
             }
             after = some.last().copied();
-            let answers = self.target.ask(Operation::Download, &some).await.map_err(|it| failure(&it))?;
+            let answers = self.target.ask(Operation::Download, &some).await?;
             let gone = answers.into_iter().filter(|(_, it)| matches!(it, Answer::Refused(ObjectError::Missing { .. })));
             lost.extend(gone.map(|(it, _)| it));
         }
@@ -351,8 +351,4 @@ fn before(object: &LfsObject) -> ObjectState {
 fn all_failed(objects: Vec<LfsObject>, error: ObjectError) -> Vec<Fate> {
     let error = Arc::new(error);
     objects.into_iter().map(|it| (it.clone(), Err((before(&it), ObjectError::Together(Arc::clone(&error)))))).collect()
-}
-
-fn failure(error: &ObjectError) -> Failure {
-    Failure::new(error.code(), error.to_string(), error.retry())
 }

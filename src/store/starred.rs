@@ -91,6 +91,11 @@ pub fn count(c: &mut Connection, account: AccountId) -> Result<u64, StoreError> 
     Ok(u64::try_from(counted).unwrap_or_default())
 }
 
+/// What an account, `$1`, is known to star, by the list or by its mirrors, and the walk `$2` did not meet.
+const MISSED: &str = "SELECT github_id FROM starred WHERE account_id = $1 AND scan < $2 UNION ALL \
+     SELECT m.github_id FROM stars AS s JOIN mirrors AS m ON m.id = s.mirror_id WHERE s.account_id = $1 AND NOT EXISTS \
+         (SELECT 1 FROM starred AS l WHERE l.account_id = $1 AND l.github_id = m.github_id)";
+
 #[derive(QueryableByName)]
 struct Counted {
     #[diesel(sql_type = BigInt)]
@@ -102,10 +107,7 @@ struct Counted {
 /// # Errors
 /// Those of the database.
 pub fn count_missed(c: &mut Connection, account: AccountId, scan: i64) -> Result<u64, StoreError> {
-    let sql = "SELECT (SELECT COUNT(*) FROM starred WHERE account_id = $1 AND scan < $2) + \
-               (SELECT COUNT(*) FROM stars AS s JOIN mirrors AS m ON m.id = s.mirror_id \
-               WHERE s.account_id = $1 AND NOT EXISTS \
-                   (SELECT 1 FROM starred AS l WHERE l.account_id = $1 AND l.github_id = m.github_id)) AS stars";
+    let sql = format!("SELECT COUNT(*) AS stars FROM ({MISSED}) AS missed");
     let row: Counted =
         diesel::sql_query(sql).bind::<BigInt, _>(account.0).bind::<BigInt, _>(scan).get_result(&mut c.db)?;
     Ok(u64::try_from(row.stars).unwrap_or_default())
@@ -123,14 +125,7 @@ struct Missed {
 /// # Errors
 /// Those of the database.
 pub fn missed(c: &mut Connection, account: AccountId, scan: i64, most: u32) -> Result<Vec<GithubId>, StoreError> {
-    let sql = format!(
-        "SELECT github_id FROM starred WHERE account_id = $1 AND scan < $2 \
-         UNION ALL \
-         SELECT m.github_id FROM stars AS s JOIN mirrors AS m ON m.id = s.mirror_id \
-         WHERE s.account_id = $1 AND NOT EXISTS \
-             (SELECT 1 FROM starred AS l WHERE l.account_id = $1 AND l.github_id = m.github_id) \
-         ORDER BY 1 LIMIT {most}"
-    );
+    let sql = format!("{MISSED} ORDER BY 1 LIMIT {most}");
     let rows: Vec<Missed> =
         diesel::sql_query(sql).bind::<BigInt, _>(account.0).bind::<BigInt, _>(scan).load(&mut c.db)?;
     Ok(rows.into_iter().map(|it| GithubId(it.github_id)).collect())

@@ -20,7 +20,7 @@ use crate::domain::mirror::NotLevel;
 use crate::domain::part::PartId;
 use crate::domain::refs::{Oid, RefName};
 use crate::domain::retry::Retry;
-use crate::git::{Answer, LfsEndpoint, MOST_AT_ONCE, ObjectError, Operation, Standing};
+use crate::git::{Answer, LfsEndpoint, MOST_AT_ONCE, Operation, Standing};
 use crate::stages::failure::Failure;
 use crate::store::audit::{self, NewEntry};
 use crate::store::drills::{self, Drill, Outcome};
@@ -186,7 +186,7 @@ impl Look<'_> {
         for some in all.chunks(MOST_AT_ONCE) {
             let asked = some.to_vec();
             let some = self.tools.store.read(move |c| table::there_among(c, mirror, &asked)).await?;
-            let answers = from.ask(Operation::Download, &some).await.map_err(|error| failure(&error))?;
+            let answers = from.ask(Operation::Download, &some).await?;
             let mut read = Vec::new();
             for (object, answer) in answers {
                 if let Answer::Refused(error) = answer {
@@ -207,9 +207,7 @@ impl Look<'_> {
         }
         Ok(())
     }
-}
 
-impl Look<'_> {
     /// Reads some LFS objects and hashes them.
     async fn read_back(
         &mut self,
@@ -227,7 +225,7 @@ impl Look<'_> {
                 Ok(Standing::Absent) => "OneDev has it no more",
                 Ok(Standing::Bad) => "its bytes are not those of its name",
                 Ok(Standing::OtherSize(_)) => "it is not as long as its pointer says",
-                Err(error) => return Err(failure(&error)),
+                Err(error) => return Err(error.into()),
             };
             amiss.push(format!("LFS object {}: {what}", object.oid));
         }
@@ -244,8 +242,4 @@ fn starkeeps(wanted: &Wanted) -> BTreeSet<Placed> {
     let kept = repositories.flat_map(|it| it.kept.iter().map(|(name, oid)| (it.path.clone(), name.clone(), *oid)));
     let catalog = wanted.catalog.iter().map(|it| (wanted.code.path.clone(), it.name.clone(), it.commit));
     kept.chain(catalog).collect()
-}
-
-fn failure(error: &ObjectError) -> Failure {
-    Failure::new(error.code(), error.to_string(), error.retry())
 }
