@@ -27,7 +27,7 @@ use crate::git;
 use crate::github::GithubClient;
 use crate::http::{self, Component, ComponentState};
 use crate::onedev::OnedevClient;
-use crate::orchestrator::{self, Only, Orchestration, POLLS_AT_ONCE, Polling, Stages};
+use crate::orchestrator::{self, Only, Orchestration, POLLS_AT_ONCE, Polling, Stages, Sweeping};
 use crate::stages::accept::{self, AcceptActor};
 use crate::stages::catalog::{self, CatalogActor};
 use crate::stages::describe::{self, DescribeActor};
@@ -37,9 +37,10 @@ use crate::stages::panics::Panics;
 use crate::stages::pool::{PAUSE, Pool, PoolOptions};
 use crate::stages::record::{self, RecordActor};
 use crate::stages::stars::{self, StarsActor};
+use crate::stages::sweep::{self, SweepActor};
 use crate::stages::transfer::{self, TransferActor};
 use crate::store::mirrors::{self, Mirror};
-use crate::store::{ServeLock, Store, jobs, parts, polls};
+use crate::store::{ServeLock, Store, jobs, parts, polls, sweeps};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::progress::Progress;
 
@@ -123,6 +124,11 @@ impl App {
                 users: config.stars.users.clone(),
                 every: config.stars.poll_interval,
                 permits: Arc::new(Semaphore::new(POLLS_AT_ONCE)),
+            },
+            sweeping: Sweeping {
+                on: adapters.github.has_credential(),
+                pace: config.sync.pace(),
+                permit: Arc::new(Semaphore::new(1)),
             },
             history: config.sync.history,
             max_bytes: config.sync.max_bytes,
@@ -278,6 +284,7 @@ async fn take_over(store: &Store) -> anyhow::Result<ServeLock> {
         let freed = store
             .write(|c| {
                 polls::free_held_by(c, "serve/")?;
+                sweeps::free_held_by(c, "serve/")?;
                 jobs::free_held_by(c, "serve/", Utc::now())
             })
             .await?;
@@ -390,6 +397,14 @@ impl Adapters {
             metrics: self.metrics.clone(),
             panics: self.panics.clone(),
         });
+        let sweep = Arc::new(sweep::Tools {
+            store: self.store.clone(),
+            github: self.github.clone(),
+            pace: config.sync.pace(),
+            rule: config.retry.rule(),
+            metrics: self.metrics.clone(),
+            panics: self.panics.clone(),
+        });
         let record = Arc::new(record::Tools {
             store: self.store.clone(),
             sync: config.sync.clone(),
@@ -412,6 +427,7 @@ impl Adapters {
                 CatalogActor::new(Arc::clone(&catalog), it)
             }),
             stars: Pool::start(pool("stars", POLLS_AT_ONCE, &here), move |it| StarsActor::new(Arc::clone(&stars), it)),
+            sweep: Pool::start(pool("sweep", 1, &here), move |it| SweepActor::new(Arc::clone(&sweep), it)),
         }
     }
 

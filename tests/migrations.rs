@@ -109,6 +109,11 @@ mod tests {
              INSERT INTO starred (account_id, github_id, starred_at, added_at, scan) VALUES (5, 1, 't', 't', 1);
              INSERT INTO rate_limits (credential, resource, quota, updated_at) VALUES ('token', 'core', 5000, 't');",
         ),
+        (
+            "0015_sweep",
+            "INSERT INTO lookouts (mirror_id, node_id) VALUES ('m', 'R_1');
+             INSERT INTO sweeps (name, next_at) VALUES ('upstreams', 't');",
+        ),
     ];
 
     const SQLITE_COLUMNS: &str = "SELECT t.name || '.' || c.name || CASE c.\"notnull\" WHEN 1 THEN '' ELSE '?' END AS text \

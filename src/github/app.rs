@@ -13,7 +13,6 @@ use super::error::GithubError;
 use super::exchange::{Answer, Exchange, Pass, Principal};
 use super::model::{InstallationBody, TokenBody};
 use super::token::{Slot, Token};
-use crate::domain::ids::GithubId;
 use crate::domain::rate::Urgency;
 
 /// How long a list of installations is believed.
@@ -22,8 +21,6 @@ const LIST_LIFE: TimeDelta = TimeDelta::minutes(10);
 pub(super) const LIST_REST: TimeDelta = TimeDelta::minutes(1);
 /// Pages of a hundred installations.
 const MAX_PAGES: usize = 10;
-/// Repositories whose installation is remembered.
-const MAX_REMEMBERED: usize = 50_000;
 
 /// An installation of the App on one account.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +47,6 @@ pub(super) struct App {
     auth: AppAuth,
     listing: tokio::sync::Mutex<Option<Listing>>,
     slots: Mutex<HashMap<i64, Arc<Slot>>>,
-    remembered: Mutex<HashMap<GithubId, i64>>,
 }
 
 impl App {
@@ -62,7 +58,7 @@ impl App {
             )
         })?;
         let auth = AppAuth { app_id: AppId(id), key };
-        Ok(Self { auth, listing: tokio::sync::Mutex::default(), slots: Mutex::default(), remembered: Mutex::default() })
+        Ok(Self { auth, listing: tokio::sync::Mutex::default(), slots: Mutex::default() })
     }
 
     /// A fresh JWT: RS256, issued a minute ago, good for nine more.
@@ -144,19 +140,6 @@ impl App {
     fn slot(&self, installation: i64) -> Arc<Slot> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(slots.entry(installation).or_default())
-    }
-
-    /// The installation that last showed this repository.
-    pub(super) fn remembered(&self, repository: GithubId) -> Option<i64> {
-        self.remembered.lock().unwrap_or_else(PoisonError::into_inner).get(&repository).copied()
-    }
-
-    pub(super) fn remember(&self, repository: GithubId, installation: i64) {
-        let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
-        if remembered.len() >= MAX_REMEMBERED {
-            remembered.clear();
-        }
-        remembered.insert(repository, installation);
     }
 }
 

@@ -74,6 +74,9 @@ pub enum GithubError {
     /// The App is installed nowhere it could act, or its installation has gone.
     #[error("the GitHub App cannot act: {0}")]
     App(String),
+    /// GraphQL gave errors and no data.
+    #[error("GitHub's GraphQL gives no data: {0}")]
+    Graphql(String),
     /// An answer that GitHub would not give.
     #[error("GitHub's answer is not understood: {0}; check github.api_url")]
     Malformed(String),
@@ -85,7 +88,11 @@ impl GithubError {
         match self {
             Self::RateLimited { after } | Self::Server { after: Some(after), .. } => Retry::After(*after),
             Self::Unreachable(_) => Retry::After(OUTAGE),
-            Self::Server { after: None, .. } | Self::Transport(_) | Self::App(_) | Self::Malformed(_) => Retry::Backoff,
+            Self::Server { after: None, .. }
+            | Self::Transport(_)
+            | Self::App(_)
+            | Self::Graphql(_)
+            | Self::Malformed(_) => Retry::Backoff,
             Self::Config(_)
             | Self::NotFound
             | Self::NoUser(_)
@@ -115,6 +122,7 @@ impl GithubError {
             Self::Transport(_) => "github_transport",
             Self::RedirectElsewhere(_) => "github_redirect",
             Self::App(_) => "github_app",
+            Self::Graphql(_) => "github_graphql",
             Self::Malformed(_) => "github_malformed",
         }
     }

@@ -29,7 +29,8 @@ const MAX_REDIRECTS: usize = 3;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Principal {
     Anonymous,
-    Token,
+    /// By its place in the configuration.
+    Token(usize),
     App,
     Installation(i64),
     /// The key that git goes by SSH with.
@@ -73,10 +74,14 @@ pub(super) struct Terms<'a> {
     pub(super) largest: usize,
     /// Another form of the answer than the usual one.
     pub(super) accept: Option<&'static str>,
+    /// What it counts against.
+    pub(super) resource: Resource,
+    /// What a POST sends, in JSON.
+    pub(super) body: Option<&'a str>,
 }
 
 impl Terms<'_> {
-    pub(super) const PLAIN: Self = Terms { etag: None, largest: LARGEST_BODY, accept: None };
+    pub(super) const PLAIN: Self = Terms { etag: None, largest: LARGEST_BODY, accept: None, resource: Resource::Core, body: None };
 }
 
 /// A successful answer.
@@ -190,8 +195,15 @@ impl Exchange {
         Ok(Some(next))
     }
 
-    async fn once(&self, method: Method, url: Url, pass: &Pass, terms: Terms<'_>) -> Result<Answer, GithubError> {
-        let resource = Resource::Core;
+    /// One request. A POST is sent once: GitHub may have acted on a request whose answer is lost.
+    pub(super) async fn once(
+        &self,
+        method: Method,
+        url: Url,
+        pass: &Pass,
+        terms: Terms<'_>,
+    ) -> Result<Answer, GithubError> {
+        let resource = terms.resource;
         let place = self.governors.admit(pass.principal, resource, pass.urgency, || self.now()).await?;
         let answer = self.send(method, url, pass, terms).await;
         let code = answer.as_ref().map_or_else(|_| "none".to_owned(), |it| it.status.to_string());
@@ -203,7 +215,7 @@ impl Exchange {
             self.governors.went_through(pass.principal, self.now());
             return Ok(answer);
         }
-        Err(self.refused(&answer, pass))
+        Err(self.governors.refused(pass.principal, resource, &answer, self.now()))
     }
 
     /// What a refusal means; a limit makes everybody wait who has this credential.
@@ -239,7 +251,7 @@ impl Exchange {
             request = request.header(ACCEPT, accept);
         }
         if method == Method::POST {
-            request = request.header(CONTENT_TYPE, "application/json").body("{}");
+            request = request.header(CONTENT_TYPE, "application/json").body(terms.body.unwrap_or("{}").to_owned());
         }
         let again = if method == Method::GET { request.try_clone() } else { None };
         let response = match (request.send().await, again) {

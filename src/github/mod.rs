@@ -9,16 +9,20 @@
 mod app;
 mod catalog;
 mod client;
+mod credentials;
 mod error;
 mod exchange;
 mod file;
 mod git;
 mod governors;
+mod graphql;
 mod limits;
 mod model;
 mod pauses;
+mod readers;
 mod stars;
 mod token;
+mod upstreams;
 
 #[cfg(test)]
 mod tests;
@@ -26,4 +30,5 @@ mod tests;
 pub use catalog::{Budget, Question, Sheet, Told};
 pub use client::{Clock, GithubClient, Reachability};
 pub use error::GithubError;
+pub use upstreams::Asked;
 pub use stars::{PageLink, StarEntry, StarPage, Starred};

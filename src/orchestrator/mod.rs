@@ -9,6 +9,7 @@ mod reconcile;
 mod routes;
 mod stars;
 mod supervise;
+mod sweep;
 mod wiki;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,12 +31,14 @@ use crate::stages::pool::{Guard, Pool};
 use crate::stages::record::RecordActor;
 use crate::stages::restore;
 use crate::stages::stars::StarsActor;
+use crate::stages::sweep::SweepActor;
 use crate::stages::transfer::TransferActor;
 use crate::store::{Store, jobs};
 use crate::telemetry::progress::Progress;
 
 pub use stars::{AT_ONCE as POLLS_AT_ONCE, Polling};
 pub use supervise::Orchestration;
+pub use sweep::Sweeping;
 
 /// The stages, each behind a handle that survives its actors.
 #[derive(Clone)]
@@ -54,12 +57,14 @@ pub struct Stages {
     pub catalog: Pool<CatalogActor>,
     /// Looks at users' stars.
     pub stars: Pool<StarsActor>,
+    /// Asks GitHub what changed.
+    pub sweep: Pool<SweepActor>,
 }
 
 impl Stages {
     /// Takes no more messages; children that end from now on are not replaced.
     pub fn close(&self) {
-        let Self { accept, describe, ensure, transfer, record, catalog, stars } = self;
+        let Self { accept, describe, ensure, transfer, record, catalog, stars, sweep } = self;
         accept.close();
         describe.close();
         ensure.close();
@@ -67,6 +72,7 @@ impl Stages {
         record.close();
         catalog.close();
         stars.close();
+        sweep.close();
     }
 }
 
@@ -96,6 +102,8 @@ pub struct Tools {
     pub drills: Drills,
     /// Looking at users' stars.
     pub polling: Polling,
+    /// Sweeping upstreams.
+    pub sweeping: Sweeping,
     /// How far back states of refs are remembered.
     pub history: std::time::Duration,
     /// Larger upstreams are paused. Bytes.

@@ -24,4 +24,5 @@ pub mod record;
 pub mod restore;
 mod starring;
 pub mod stars;
+pub mod sweep;
 pub mod transfer;

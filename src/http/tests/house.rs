@@ -28,7 +28,7 @@ use crate::onedev::OnedevClient;
 use crate::orchestrator::Stages;
 use crate::stages::panics::Panics;
 use crate::stages::pool::{Pool, PoolOptions};
-use crate::stages::{accept, catalog, describe, ensure, record, stars, transfer};
+use crate::stages::{accept, catalog, describe, ensure, record, stars, sweep, transfer};
 use crate::store::{Connection, Store, StoreError};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::progress::Progress;
@@ -168,6 +168,14 @@ fn stages(config: &Config, store: &Store, metrics: &Metrics, panics: &Panics) ->
         progress: Progress::default(),
         panics: panics.clone(),
     });
+    let sweep = Arc::new(sweep::Tools {
+        store: store.clone(),
+        github: github.clone(),
+        pace: config.sync.pace(),
+        rule: config.retry.rule(),
+        metrics: metrics.clone(),
+        panics: panics.clone(),
+    });
     let record = Arc::new(record::Tools {
         store: store.clone(),
         sync: config.sync.clone(),
@@ -183,6 +191,7 @@ fn stages(config: &Config, store: &Store, metrics: &Metrics, panics: &Panics) ->
         record: Pool::start(pool("record"), move |it| record::RecordActor::new(Arc::clone(&record), it)),
         catalog: Pool::start(pool("catalog"), move |it| catalog::CatalogActor::new(Arc::clone(&catalog), it)),
         stars: Pool::start(pool("stars"), move |it| stars::StarsActor::new(Arc::clone(&stars), it)),
+        sweep: Pool::start(pool("sweep"), move |it| sweep::SweepActor::new(Arc::clone(&sweep), it)),
     }
 }
 

@@ -97,7 +97,8 @@ fn beside_git(call: &Call<'_>, repo: &Repo, below: &[&str]) -> Answer {
 }
 
 fn is_visible(call: &Call<'_>, repo: &Repo) -> bool {
-    !repo.private || call.caller == Caller::Token
+    let token = || auth::presented(call.request).unwrap_or_default();
+    !repo.private || (call.caller == Caller::Token && call.state.sees(&token(), repo))
 }
 
 fn show(call: &Call<'_>, repo: &Repo) -> Answer {

@@ -100,7 +100,8 @@ pub(super) fn find(
             state.former(owner, name).filter(|it| !it.private || caller == Caller::Token).ok_or_else(missing)?;
         return Err(redirect(request, &state.full_name(moved), path, call));
     };
-    if repo.private && caller != Caller::Token {
+    let seen = caller == Caller::Token && state.sees(&auth::presented(request).unwrap_or_default(), repo);
+    if repo.private && !seen {
         return Err(missing());
     }
     match repo.block {

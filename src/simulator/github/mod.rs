@@ -10,6 +10,7 @@ mod contents;
 mod edit;
 mod endpoints;
 mod git;
+mod graphql;
 mod json;
 mod lfs;
 mod rest;
@@ -186,6 +187,7 @@ async fn serve(request: HttpRequest, shared: web::Data<Shared>, payload: web::Pa
         let path = request.uri().path().to_owned();
         match GitCall::of(&path, request.query_string()) {
             Some((repository, call)) => git::answer(&shared, request, body, quirks, repository, call).await,
+            None if graphql::is_meant(&request) => graphql::answer(&shared, &request, body).await,
             None => match lfs::answer(&shared, &request, body).await {
                 Ok(response) => response,
                 Err(_) => rest::answer(&shared, &request),
