@@ -193,7 +193,9 @@ mod tests {
         let mut hours = [0_u32; 24];
         for n in 0..24_000_u32 {
             // Ids as they are made: the time in front, random bits behind.
-            let id = MirrorId(Uuid::from_u128(0x0193_0000_0000_7000_8000_0000_0000_0000 | u128::from(n.wrapping_mul(2_654_435_761))));
+            let id = MirrorId(Uuid::from_u128(
+                0x0193_0000_0000_7000_8000_0000_0000_0000 | u128::from(n.wrapping_mul(2_654_435_761)),
+            ));
             let at = full_look(id, HOUR * 24, now());
             let hour = usize::try_from((at - now()).num_hours().clamp(0, 23)).unwrap();
             hours[hour] += 1;

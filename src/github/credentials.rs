@@ -96,7 +96,10 @@ impl Credentials {
         let Some(it) = self.tokens.get(token) else { return };
         let known = it.refused().replace(now + SET_ASIDE);
         if known.is_none() {
-            tracing::warn!(key = it.key, "GitHub refuses this token: it is set aside, and tried again every ten minutes");
+            tracing::warn!(
+                key = it.key,
+                "GitHub refuses this token: it is set aside, and tried again every ten minutes"
+            );
         }
         self.count();
     }

@@ -81,7 +81,8 @@ pub(super) struct Terms<'a> {
 }
 
 impl Terms<'_> {
-    pub(super) const PLAIN: Self = Terms { etag: None, largest: LARGEST_BODY, accept: None, resource: Resource::Core, body: None };
+    pub(super) const PLAIN: Self =
+        Terms { etag: None, largest: LARGEST_BODY, accept: None, resource: Resource::Core, body: None };
 }
 
 /// A successful answer.

@@ -68,8 +68,7 @@ impl GithubClient {
     pub(super) async fn graphql(&self, pass: &Pass, query: &str, variables: Value) -> Result<Graph, GithubError> {
         let exchange = self.exchange();
         let body = json!({ "query": query, "variables": variables }).to_string();
-        let terms =
-            Terms { largest: LARGEST_ANSWER, resource: Resource::Graphql, body: Some(&body), ..Terms::PLAIN };
+        let terms = Terms { largest: LARGEST_ANSWER, resource: Resource::Graphql, body: Some(&body), ..Terms::PLAIN };
         let answer = exchange.once(Method::POST, exchange.graphql_url(), pass, terms).await?;
         let Body { data, errors } = answer.json()?;
         let limited = |it: &&Fault| it.is("RATE_LIMITED") || it.message.to_ascii_lowercase().contains("rate limit");

@@ -30,5 +30,5 @@ mod tests;
 pub use catalog::{Budget, Question, Sheet, Told};
 pub use client::{Clock, GithubClient, Reachability};
 pub use error::GithubError;
-pub use upstreams::Asked;
 pub use stars::{PageLink, StarEntry, StarPage, Starred};
+pub use upstreams::Asked;

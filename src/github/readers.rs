@@ -105,12 +105,7 @@ impl GithubClient {
     }
 
     /// One request with one credential; what GitHub makes of the credential is remembered.
-    pub(super) async fn get_as(
-        &self,
-        reader: Principal,
-        url: Url,
-        terms: Terms<'_>,
-    ) -> Result<Answer, GithubError> {
+    pub(super) async fn get_as(&self, reader: Principal, url: Url, terms: Terms<'_>) -> Result<Answer, GithubError> {
         if let (Principal::Installation(installation), Some(app)) = (reader, &self.inner.credentials.app) {
             return self.read_as(app, installation, url, terms).await;
         }

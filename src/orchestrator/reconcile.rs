@@ -11,9 +11,7 @@ use crate::domain::job::{JobKind, Priority};
 use crate::domain::part::Part;
 use crate::stages::failure::Failure;
 use crate::store::jobs::{self, NewJob};
-use crate::store::{
-    Connection, StoreError, catalog, deliveries, drills, history, markers, parts, settings, syncs,
-};
+use crate::store::{Connection, StoreError, catalog, deliveries, drills, history, markers, parts, settings, syncs};
 
 /// Mirrors queued in one go; the rest follows at the next look.
 const DUE_AT_ONCE: u32 = 500;

@@ -153,7 +153,7 @@ fn stages(config: &Config, store: &Store, metrics: &Metrics, panics: &Panics) ->
     let stars = stars_tools(config, store, &github, metrics, panics);
     let transfer = Arc::new(transfer::Tools {
         store: store.clone(),
-        github,
+        github: github.clone(),
         onedev,
         connections: git::http_client().unwrap().into(),
         wire: git::Patience::default(),
@@ -170,7 +170,7 @@ fn stages(config: &Config, store: &Store, metrics: &Metrics, panics: &Panics) ->
     });
     let sweep = Arc::new(sweep::Tools {
         store: store.clone(),
-        github: github.clone(),
+        github: github,
         pace: config.sync.pace(),
         rule: config.retry.rule(),
         metrics: metrics.clone(),

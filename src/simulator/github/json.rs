@@ -19,6 +19,11 @@ pub(crate) fn node_id(kind: &str, id: i64) -> String {
     format!("{kind}_{}", base64::engine::general_purpose::STANDARD_NO_PAD.encode(format!("sim{id}")))
 }
 
+/// How GraphQL knows a repository.
+pub fn repository_node_id(id: GithubId) -> String {
+    node_id("R", id.0)
+}
+
 /// The repository that an id of [`node_id`] means.
 pub(crate) fn id_of_node(id: &str) -> Option<GithubId> {
     use base64::Engine as _;

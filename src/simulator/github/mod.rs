@@ -27,6 +27,7 @@ use std::sync::{Arc, Mutex};
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
+pub use self::json::repository_node_id as node_id;
 pub use self::state::Block;
 pub use self::webhooks::{Delivery, sign};
 

@@ -37,6 +37,4 @@ pub use self::look::{doubt_description, holder, record_unchanged, record_verifie
 pub use self::row::{Failure, Mirror, Project, Proof, Upstream};
 pub(in crate::store) use self::row::{mirror_id, oid};
 pub use self::standing::{hold, pause, restar, resume, set_status, unstar};
-pub use self::sweep::{
-    Candidate, activity, doubt, due_by_git, is_sweep_due, pass_over, plan_full, suspect, sweepable,
-};
+pub use self::sweep::{Candidate, activity, doubt, due_by_git, is_sweep_due, pass_over, plan_full, suspect, sweepable};

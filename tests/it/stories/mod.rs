@@ -29,6 +29,7 @@ mod revive;
 mod secrets;
 mod ssh;
 mod star;
+mod sweep;
 pub mod tools;
 mod unstar;
 mod unusual;
