@@ -72,8 +72,8 @@ impl From<Conflict> for OnedevError {
 /// Finds the place. Writes nothing.
 ///
 /// A remembered id counts only if its project still stands at the remembered path, or where it was about to
-/// be moved: OneDev gives ids away again after a restart. A project that somebody moved by hand is therefore not followed; the
-/// mirror is looked for at its paths.
+/// be moved: OneDev gives ids away again after a restart. A project that somebody moved by hand is therefore
+/// not followed; the mirror is looked for at its paths.
 ///
 /// # Errors
 /// [`OnedevError`]; a server that is starting is never "nothing there".
