@@ -16,6 +16,7 @@ mod kept;
 mod lfs;
 mod lfs_reach;
 mod marker;
+mod month;
 mod naming;
 mod onedev;
 mod panic;
