@@ -318,7 +318,8 @@ async fn a_fresh_star_overtakes_an_import_that_github_slows_down(world: World) {
     let imported = world.store().read(mirrors::counts_by_status).await.unwrap().values().sum::<u64>();
     assert!(imported < 41, "the import has not ended");
     let id = world.mirror(fresh).await.id;
-    let job = world.jobs().await.into_iter().find(|it| it.mirror == Some(id)).expect("it is queued");
+    let is_sync = |it: &jobs::Job| it.mirror == Some(id) && it.kind == JobKind::Sync;
+    let job = world.jobs().await.into_iter().find(is_sync).expect("it is queued");
     assert_eq!(job.priority, Priority::FRESH);
     world.stop().await;
 }
