@@ -14,6 +14,7 @@ use chrono::Utc;
 use starkeep::config::stars::Unstar;
 
 use self::dice::Dice;
+use self::plan::{COUNTED_FOR, DECK};
 use self::player::Month;
 use crate::world::{Backend, FAN, World};
 
@@ -58,10 +59,17 @@ async fn live(mut world: World, repositories: usize) {
     // Some come by being taken over and forked: three hundred in the end.
     let made = repositories * 24 / 25;
     let mut month = Month::begin(world, Dice::new(seed), made, made * 2 / 3).await;
-    for day in month.plan() {
-        month.day(day).await;
+    let mut late = Vec::new();
+    for mut day in month.plan() {
+        day.events.append(&mut late);
+        late = month.day(day).await;
     }
     println!("{:?}", month.happened);
+    if repositories >= COUNTED_FOR {
+        let missing: Vec<_> = DECK.iter().filter(|(it, _)| !month.happened.contains_key(it)).collect();
+        assert!(missing.is_empty(), "that never happened: {missing:?}");
+        assert!(month.model.repos.iter().any(|it| !it.lost.is_empty()), "no tip was overwritten");
+    }
     judge::all(&month).await;
     month.world.end().await;
 }

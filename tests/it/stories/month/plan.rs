@@ -6,7 +6,9 @@ use super::model::{Fate, Model, Repo};
 
 pub const DAYS: usize = 30;
 /// The number of repositories that the counts below are for.
-const COUNTED_FOR: usize = 300;
+pub const COUNTED_FOR: usize = 300;
+
+const LEAST: usize = 2;
 
 /// What can happen to a repository in a day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,6 +29,8 @@ pub enum Event {
     Empty,
     Rename,
     Transfer,
+    /// Its owner takes another login, so that all of his repositories have other names.
+    NewLogin,
     /// It is renamed, and a new repository takes its name and is starred too.
     TakeOver,
     /// Somebody forks it, and the fork is starred too.
@@ -43,8 +47,8 @@ pub enum Event {
     Unblock,
 }
 
-/// How often each happens among [`COUNTED_FOR`] repositories; at least once among fewer.
-const DECK: [(Event, usize); 20] = [
+/// How often each happens among [`COUNTED_FOR`] repositories; at least [`LEAST`] times among fewer.
+pub const DECK: [(Event, usize); 21] = [
     (Event::Unstar, 14),
     (Event::Restar, 6),
     (Event::Push, 60),
@@ -56,6 +60,7 @@ const DECK: [(Event, usize); 20] = [
     (Event::Empty, 3),
     (Event::Rename, 12),
     (Event::Transfer, 8),
+    (Event::NewLogin, 3),
     (Event::TakeOver, 8),
     (Event::Fork, 4),
     (Event::Hide, 4),
@@ -113,15 +118,18 @@ pub fn month(dice: &mut Dice, repositories: usize, stars: usize) -> Vec<Day> {
     weather.push(Fair);
     let mut deck = vec![Event::Star; stars];
     for (event, count) in DECK {
-        deck.extend(vec![event; (count * repositories / COUNTED_FOR).max(1)]);
+        deck.extend(vec![event; (count * repositories / COUNTED_FOR).max(LEAST.min(count))]);
     }
     dice.shuffle(&mut deck);
     let mut days: Vec<Day> =
         (0..DAYS).map(|number| Day { number, weather: weather[number], events: Vec::new() }).collect();
     for event in deck {
         // What must follow on something else has its time in the second half.
-        let late = matches!(event, Event::Restar | Event::Show | Event::Unblock);
-        let day = if late { DAYS / 2 + dice.below(DAYS / 2) } else { dice.below(DAYS) };
+        let day = match event {
+            Event::Block | Event::Hide => dice.below(DAYS / 2),
+            Event::Restar | Event::Show | Event::Unblock => DAYS / 2 + dice.below(DAYS / 2),
+            _ => dice.below(DAYS),
+        };
         days[day].events.push(event);
     }
     days
@@ -142,6 +150,7 @@ pub fn choose(dice: &mut Dice, model: &Model, event: Event) -> Option<usize> {
             Event::Retag => followed && !repo.empty && repo.tags > 0,
             // Repositories that nobody stars any more are renamed as well.
             Event::Rename | Event::Transfer => lives && repo.ever,
+            Event::NewLogin => followed && !model.repos.iter().any(|it| it.unseen && it.owner == repo.owner),
             Event::TakeOver => followed,
             Event::Fork => followed && !repo.empty,
             Event::Hide => followed && !repo.hidden,

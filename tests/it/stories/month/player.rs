@@ -67,12 +67,16 @@ impl Month {
         plan::month(&mut self.dice, repositories, to_come)
     }
 
-    pub async fn day(&mut self, day: Day) {
+    /// Gives what could not happen to any repository on that day.
+    pub async fn day(&mut self, day: Day) -> Vec<Event> {
         let weather = day.weather;
         self.darken(weather);
-        let mut deliveries = Vec::new();
+        let (mut deliveries, mut late) = (Vec::new(), Vec::new());
         for event in day.events {
-            let Some(place) = plan::choose(&mut self.dice, &self.model, event) else { continue };
+            let Some(place) = plan::choose(&mut self.dice, &self.model, event) else {
+                late.push(event);
+                continue;
+            };
             println!("day {} {weather:?}: {event:?} {}", day.number, self.model.repos[place].full_name());
             deliveries.extend(self.happen(event, place));
             *self.happened.entry(event).or_default() += 1;
@@ -86,6 +90,7 @@ impl Month {
         if weather.is_clear() {
             self.settle().await;
         }
+        late
     }
 
     fn darken(&self, weather: Weather) {
@@ -145,8 +150,10 @@ impl Month {
     }
 
     /// The time of the next look has come for what changed unheard, or for all; and what waits for GitHub is due.
+    /// Of half of what was deleted the list of stars tells first, by not having it any more.
     async fn hour_passes(&self, all: bool) {
-        let ids: Vec<GithubId> = self.model.repos.iter().filter(|it| all || it.unseen).map(|it| it.id).collect();
+        let is_due = |it: &&Repo| all || it.unseen && !(it.fate == Some(Fate::Deleted) && it.id.0 % 2 == 0);
+        let ids: Vec<GithubId> = self.model.repos.iter().filter(is_due).map(|it| it.id).collect();
         let due = move |c: &mut starkeep::store::Connection| {
             for id in &ids {
                 let Some(mirror) = mirrors::by_github_id(c, *id)?.filter(|it| it.status.is_synced()) else { continue };
@@ -201,6 +208,7 @@ impl Month {
                 vec![self.world.github().unstar(FAN, self.model.repos[place].id).unwrap()]
             }
             Event::Rename | Event::Transfer => vec![self.call_otherwise(event, place)],
+            Event::NewLogin => return self.new_login(place),
             Event::TakeOver => return self.take_over(place),
             Event::Fork => return self.fork(place),
             Event::Delete | Event::Block | Event::Unblock => {
@@ -236,6 +244,21 @@ impl Month {
         github.rename(id, &new).unwrap();
         self.model.repos[place].call(&owner, &new);
         github.renamed(id, &name).unwrap()
+    }
+
+    /// GitHub tells the App nothing of it.
+    fn new_login(&mut self, place: usize) -> Vec<Delivery> {
+        let (old, new) = (self.model.repos[place].owner.clone(), format!("owner-n{}", self.serial));
+        let account = self.world.github().account(&old);
+        self.world.github().rename_account(account, &new).unwrap();
+        for repo in self.model.repos.iter_mut().filter(|it| it.owner == old && it.fate != Some(Fate::Deleted)) {
+            let name = repo.name.clone();
+            // Nobody can see it of what GitHub does not show.
+            let seen = repo.fate.is_some() || !repo.starred;
+            repo.call(&new, &name);
+            repo.unseen = !seen;
+        }
+        Vec::new()
     }
 
     /// The old name belongs to somebody else by the time anybody looks.
