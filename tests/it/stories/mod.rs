@@ -15,6 +15,7 @@ mod head;
 mod kept;
 mod lfs;
 mod lfs_reach;
+mod lfs_streamed;
 mod marker;
 mod month;
 mod naming;
