@@ -141,17 +141,19 @@ impl Look<'_> {
         self.held(self.tools.store.write(count).await?)
     }
 
-    /// A repository that was deleted, taken down or hidden is in nobody's list. Nobody took its star back, and
-    /// its copy must not be let go for that, so GitHub is asked for each that is missing.
+    /// A repository that was deleted, taken down or hidden is in nobody's list, and a private one in its user's own
+    /// alone. Nobody took those stars back, and no copy must be let go for that, so GitHub is asked for each that
+    /// is missing.
     async fn tell_apart(&self, missing: Vec<GithubId>) -> Result<Missed, Failure> {
         let mut missed = Missed::default();
         for id in missing {
-            match self.github(Urgency::Routine).repository(id).await {
-                Ok(it) if !it.disabled => missed.withdrawn.push(id),
-                Ok(_) => missed.vanished.push(id),
-                Err(error) if error.is_gone() => missed.vanished.push(id),
+            let github = self.github(Urgency::Routine);
+            let would_be_listed = match github.repository(id).await {
+                Ok(it) => !it.disabled && (!it.private || github.is_own(&self.who).await),
+                Err(error) if error.is_gone() => false,
                 Err(error) => return Err(error.into()),
-            }
+            };
+            if would_be_listed { missed.withdrawn.push(id) } else { missed.unlisted.push(id) }
         }
         Ok(missed)
     }

@@ -23,8 +23,8 @@ const BATCH: u32 = 100;
 pub(super) struct Missed {
     /// The user took the star back.
     pub(super) withdrawn: Vec<GithubId>,
-    /// GitHub shows the repository no more, so that it is in nobody's list.
-    pub(super) vanished: Vec<GithubId>,
+    /// The list would not show it, starred or not: what became of the repository its mirror will find out.
+    pub(super) unlisted: Vec<GithubId>,
 }
 
 /// What belongs to every transaction of a look.
@@ -57,7 +57,7 @@ impl Look<'_> {
         Ok(self.tools.store.read(move |c| starred::missed(c, account, scan, BATCH)).await?)
     }
 
-    /// Lets go of what was taken back; what has vanished is looked at for what became of it.
+    /// Lets go of what was taken back; what the list does not show for other reasons is looked at.
     pub(super) async fn settle(&self, missed: Missed, scan: i64) -> Result<(), Failure> {
         let desk = self.desk(scan);
         let settled = self.tools.store.write(move |c| desk.settle(c, &missed, Utc::now())).await?;
@@ -124,11 +124,11 @@ impl Desk {
         if !polls::is_held(c, &self.login, &self.worker)? {
             return Ok(false);
         }
-        let Missed { withdrawn, vanished } = missed;
+        let Missed { withdrawn, unlisted } = missed;
         for repository in withdrawn {
             starring::let_go(c, &self.stargazer(), &self.rules, *repository, now)?;
         }
-        for repository in vanished {
+        for repository in unlisted {
             starred::overlook(c, self.who.id, *repository, self.scan, now)?;
             let mirror = mirrors::by_github_id(c, *repository)?;
             if let Some(mirror) = mirror.filter(|it| it.status.is_synced()) {

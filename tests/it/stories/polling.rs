@@ -188,6 +188,26 @@ async fn a_repository_that_vanished_is_in_no_list_and_is_not_let_go_for_that(wor
 }
 
 #[actix::test]
+async fn a_star_that_a_webhook_told_of_and_the_public_list_cannot_show_is_not_let_go() {
+    let mut world = World::new(Backend::Sqlite).unwrap().polling();
+    // A token that sees the repository, and is not the user's own.
+    world.config.github.token = Some(world.github().token().to_owned().into());
+    let ids = world.starred(2);
+    world.first_look().await;
+    let hidden = world.repository("octo", "hidden");
+    world.github().set_private(hidden, true).unwrap();
+    world.star(hidden).await;
+    world.github().unstar(FAN, ids[0]).unwrap();
+    world.look_at_stars().await;
+    assert_eq!(world.status(ids[0]).await, Status::Archived);
+    world.assert_healthy(hidden).await;
+    world.accepted(&world.github().unstar(FAN, hidden).unwrap()).await;
+    world.drain().await;
+    assert_eq!(world.status(hidden).await, Status::Archived, "a webhook tells of that too");
+    world.end().await;
+}
+
+#[actix::test]
 async fn within_the_grace_period_a_star_that_is_seen_again_saves_the_project() {
     let mut world = World::new(Backend::Sqlite).unwrap().polling();
     world.config.stars.unstar = Unstar::Delete;
