@@ -17,6 +17,7 @@ mod lfs;
 mod lfs_reach;
 mod lfs_streamed;
 mod marker;
+mod month;
 mod moves;
 mod naming;
 mod onedev;

@@ -95,7 +95,9 @@ impl World {
                 let _ = tokio::time::timeout(std::time::Duration::from_millis(20), wakeups.changed()).await;
             }
         };
-        tokio::time::timeout(std::time::Duration::from_secs(60), looked).await.expect("the sweep comes by");
+        if tokio::time::timeout(std::time::Duration::from_secs(60), looked).await.is_err() {
+            panic!("the sweep does not come by: {:#?}\n{:#?}", self.wiki(id).await, self.jobs().await);
+        }
         self.drain().await;
         self.wiki(id).await
     }
