@@ -156,6 +156,11 @@ impl GithubClient {
         Ok((own, url))
     }
 
+    /// Whether a token is this account's own, so that its list shows private repositories too.
+    pub async fn is_own(&self, whose: &Account) -> bool {
+        matches!(self.own_token(whose).await, Ok(Some(_)))
+    }
+
     /// The token that is this account's own; one that does not tell is not. A token that cannot be asked fails
     /// the look: read as anybody the list would lack what is private, as if it had been withdrawn.
     async fn own_token(&self, whose: &Account) -> Result<Option<Principal>, GithubError> {
