@@ -29,7 +29,7 @@ impl World {
     }
 
     /// Makes mirrors due now, and git's turn after so long.
-    async fn make_due(&self, ids: &[GithubId], turn: TimeDelta) -> DateTime<Utc> {
+    async fn make_mirrors_due(&self, ids: &[GithubId], turn: TimeDelta) -> DateTime<Utc> {
         let mut mirrors = Vec::new();
         for id in ids {
             mirrors.push(self.mirror(*id).await.id);
@@ -46,7 +46,7 @@ impl World {
     }
 
     /// Waits until every one has been looked at, by whomever, and all that follows is done.
-    async fn looked_at_all(&self, ids: &[GithubId], since: DateTime<Utc>) {
+    async fn all_looked_at(&self, ids: &[GithubId], since: DateTime<Utc>) {
         let wait = async {
             for id in ids {
                 while self.mirror(*id).await.next_sync_at.is_none_or(|it| it <= since) {
@@ -59,25 +59,25 @@ impl World {
     }
 
     /// A look at each, and all that follows.
-    async fn look(&self, ids: &[GithubId]) {
-        let since = self.make_due(ids, LATER).await;
-        self.looked_at_all(ids, since).await;
+    async fn look_at_mirrors(&self, ids: &[GithubId]) {
+        let since = self.make_mirrors_due(ids, LATER).await;
+        self.all_looked_at(ids, since).await;
     }
 
     /// Requests of sweeps, and requests of git.
-    fn asked(&self) -> (usize, usize) {
+    fn sweeps_and_git(&self) -> (usize, usize) {
         let all = self.github().requests();
         let sweeps = all.iter().filter(|it| it.path == GRAPHQL).count();
         (sweeps, all.iter().filter(|it| it.path.contains(".git")).count())
     }
 
-    async fn runs(&self, id: GithubId) -> usize {
+    async fn code_runs(&self, id: GithubId) -> usize {
         let mirror = self.mirror(id).await.id;
         self.store().read(move |c| syncs::list(c, mirror, &Window::default())).await.unwrap().items.len()
     }
 
     /// So many repositories, starred and level.
-    async fn level(&mut self, count: usize) -> Vec<GithubId> {
+    async fn level_mirrors(&mut self, count: usize) -> Vec<GithubId> {
         let mut ids = Vec::new();
         for n in 0..count {
             let id = self.repository("octo", &format!("r{n}"));
@@ -98,16 +98,16 @@ fn proof(mirror: &Mirror) -> DateTime<Utc> {
 on_both! {
 async fn a_sweep_with_nothing_new_asks_git_for_nothing(world: World) {
     let mut world = world.sweeping();
-    let ids = world.level(3).await;
+    let ids = world.level_mirrors(3).await;
     let before = world.mirror(ids[0]).await;
-    world.look(&ids).await;
-    assert_eq!(world.asked(), (1, 0));
+    world.look_at_mirrors(&ids).await;
+    assert_eq!(world.sweeps_and_git(), (1, 0));
     let after = world.mirror(ids[0]).await;
     assert_eq!((after.status, proof(&after)), (Status::Healthy, proof(&before)), "a sweep proves nothing");
     assert_eq!((after.last_synced_at, after.updated_at), (before.last_synced_at, before.updated_at));
     let next = after.next_sync_at.unwrap() - Utc::now();
     assert!(next > TimeDelta::minutes(0) && next < TimeDelta::hours(5), "{next}");
-    assert_eq!(world.runs(ids[0]).await, 1);
+    assert_eq!(world.code_runs(ids[0]).await, 1);
     world.end().await;
 }
 }
@@ -115,15 +115,15 @@ async fn a_sweep_with_nothing_new_asks_git_for_nothing(world: World) {
 on_both! {
 async fn what_was_pushed_to_is_synced_once(world: World) {
     let mut world = world.sweeping();
-    let ids = world.level(3).await;
+    let ids = world.level_mirrors(3).await;
     world.github().commit(ids[1], "main", "README", "new").unwrap();
-    world.look(&ids).await;
+    world.look_at_mirrors(&ids).await;
     world.assert_healthy(ids[1]).await;
-    assert_eq!((world.runs(ids[0]).await, world.runs(ids[1]).await), (1, 2));
+    assert_eq!((world.code_runs(ids[0]).await, world.code_runs(ids[1]).await), (1, 2));
     world.github().clear_requests();
-    world.look(&ids).await;
-    assert_eq!(world.asked(), (1, 0), "the same push is no news");
-    assert_eq!(world.runs(ids[1]).await, 2);
+    world.look_at_mirrors(&ids).await;
+    assert_eq!(world.sweeps_and_git(), (1, 0), "the same push is no news");
+    assert_eq!(world.code_runs(ids[1]).await, 2);
     world.end().await;
 }
 }
@@ -131,12 +131,12 @@ async fn what_was_pushed_to_is_synced_once(world: World) {
 on_both! {
 async fn a_renamed_one_is_asked_about_and_goes_on_under_its_new_name(world: World) {
     let mut world = world.sweeping();
-    let ids = world.level(2).await;
+    let ids = world.level_mirrors(2).await;
     world.github().rename(ids[0], "better").unwrap();
-    world.look(&ids).await;
+    world.look_at_mirrors(&ids).await;
     assert_eq!(world.mirror(ids[0]).await.name.to_string(), "octo/better");
     world.assert_healthy(ids[0]).await;
-    assert_eq!(world.runs(ids[1]).await, 1);
+    assert_eq!(world.code_runs(ids[1]).await, 1);
     world.end().await;
 }
 }
@@ -144,12 +144,12 @@ async fn a_renamed_one_is_asked_about_and_goes_on_under_its_new_name(world: Worl
 on_both! {
 async fn one_that_is_not_shown_any_more_is_gone_by_the_usual_way(world: World) {
     let mut world = world.sweeping();
-    let ids = world.level(3).await;
+    let ids = world.level_mirrors(3).await;
     world.github().delete(ids[0]).unwrap();
-    world.look(&ids).await;
+    world.look_at_mirrors(&ids).await;
     let gone = world.mirror(ids[0]).await;
     assert_eq!((gone.status, gone.error.unwrap().code.as_str()), (Status::Gone, "upstream_not_found"));
-    assert_eq!((world.runs(ids[1]).await, world.runs(ids[2]).await), (1, 1));
+    assert_eq!((world.code_runs(ids[1]).await, world.code_runs(ids[2]).await), (1, 1));
     world.end().await;
 }
 }
@@ -157,22 +157,22 @@ async fn one_that_is_not_shown_any_more_is_gone_by_the_usual_way(world: World) {
 on_both! {
 async fn errors_beside_data_lose_only_what_they_are_about(world: World) {
     let mut world = world.sweeping();
-    let ids = world.level(4).await;
+    let ids = world.level_mirrors(4).await;
     // Not shown though it is there, not answered, and a null without a word.
     world.github().fail_node(ids[0], Some("NOT_FOUND"));
     world.github().fail_node(ids[1], Some("SERVICE_UNAVAILABLE"));
     world.github().fail_node(ids[2], None);
-    world.look(&ids).await;
+    world.look_at_mirrors(&ids).await;
     for id in &ids {
         world.assert_healthy(*id).await;
     }
-    assert_eq!((world.runs(ids[0]).await, world.runs(ids[1]).await, world.runs(ids[2]).await), (2, 2, 2));
-    assert_eq!(world.runs(ids[3]).await, 1);
+    assert_eq!((world.code_runs(ids[0]).await, world.code_runs(ids[1]).await, world.code_runs(ids[2]).await), (2, 2, 2));
+    assert_eq!(world.code_runs(ids[3]).await, 1);
     // Within a day the two that were doubted are git's alone: never again a question to REST for each look.
     world.github().mend_nodes();
     world.github().clear_requests();
-    world.look(&ids).await;
-    let (sweeps, git) = world.asked();
+    world.look_at_mirrors(&ids).await;
+    let (sweeps, git) = world.sweeps_and_git();
     assert!(sweeps <= 2 && git >= 2, "{sweeps} sweeps, {git} of git");
     assert!(!world.github().requests().iter().any(|it| it.path.starts_with("/repositories/")));
     world.end().await;
@@ -182,10 +182,10 @@ async fn errors_beside_data_lose_only_what_they_are_about(world: World) {
 on_both! {
 async fn while_graphql_is_limited_nothing_is_taken_for_quiet(world: World) {
     let mut world = world.sweeping();
-    let ids = world.level(2).await;
+    let ids = world.level_mirrors(2).await;
     let reset = (Utc::now() + TimeDelta::minutes(30)).timestamp();
     world.github().set_graphql_limit(5_000, 0, reset);
-    let since = world.make_due(&ids, LATER).await;
+    let since = world.make_mirrors_due(&ids, LATER).await;
     let limited = async {
         loop {
             let sweep = world.store().read(|c| sweeps::find(c, UPSTREAMS)).await.unwrap();
@@ -205,7 +205,7 @@ async fn while_graphql_is_limited_nothing_is_taken_for_quiet(world: World) {
 on_both! {
 async fn while_sweeps_fail_git_looks(world: World) {
     let mut world = world.sweeping();
-    let ids = world.level(2).await;
+    let ids = world.level_mirrors(2).await;
     world.github().fail(Trigger::next(On::Rest).path(GRAPHQL).always(), Fault::answer(502, "oops"));
     let failed = |c: &mut starkeep::store::Connection| {
         let (now, lease) = (Utc::now(), TimeDelta::seconds(1));
@@ -213,9 +213,9 @@ async fn while_sweeps_fail_git_looks(world: World) {
         sweeps::release(c, UPSTREAMS, "another", now + TimeDelta::hours(1), 3).map(drop)
     };
     world.store().write(failed).await.unwrap();
-    world.look(&ids).await;
-    assert_eq!(world.asked().0, 0, "no sweep is due");
-    assert_eq!((world.runs(ids[0]).await, world.runs(ids[1]).await), (2, 2));
+    world.look_at_mirrors(&ids).await;
+    assert_eq!(world.sweeps_and_git().0, 0, "no sweep is due");
+    assert_eq!((world.code_runs(ids[0]).await, world.code_runs(ids[1]).await), (2, 2));
     world.end().await;
 }
 }
@@ -223,12 +223,12 @@ async fn while_sweeps_fail_git_looks(world: World) {
 on_both! {
 async fn without_a_token_git_looks(world: World) {
     let mut world = world;
-    let ids = world.level(2).await;
-    world.look(&ids).await;
-    let (sweeps, git) = world.asked();
+    let ids = world.level_mirrors(2).await;
+    world.look_at_mirrors(&ids).await;
+    let (sweeps, git) = world.sweeps_and_git();
     assert_eq!(sweeps, 0);
     assert!(git >= 2, "{git}");
-    assert_eq!((world.runs(ids[0]).await, world.runs(ids[1]).await), (2, 2));
+    assert_eq!((world.code_runs(ids[0]).await, world.code_runs(ids[1]).await), (2, 2));
     world.end().await;
 }
 }
@@ -236,11 +236,11 @@ async fn without_a_token_git_looks(world: World) {
 on_both! {
 async fn git_has_its_turn_whatever_sweeps_say(world: World) {
     let mut world = world.sweeping();
-    let ids = world.level(2).await;
-    let since = world.make_due(&ids[..1], TimeDelta::zero()).await;
-    world.looked_at_all(&ids[..1], since).await;
-    world.look(&ids[1..]).await;
-    assert_eq!((world.runs(ids[0]).await, world.runs(ids[1]).await), (2, 1));
+    let ids = world.level_mirrors(2).await;
+    let since = world.make_mirrors_due(&ids[..1], TimeDelta::zero()).await;
+    world.all_looked_at(&ids[..1], since).await;
+    world.look_at_mirrors(&ids[1..]).await;
+    assert_eq!((world.code_runs(ids[0]).await, world.code_runs(ids[1]).await), (2, 1));
     world.end().await;
 }
 }
@@ -249,19 +249,19 @@ on_both! {
 async fn a_process_that_dies_in_a_sweep_leaves_it_to_the_next(world: World) {
     let mut world = world.sweeping();
     world.config.sync.lease = Duration::from_secs(1);
-    let ids = world.level(2).await;
+    let ids = world.level_mirrors(2).await;
     world.github().commit(ids[1], "main", "README", "new").unwrap();
     world.stop().await;
     let gate = world.github().hold(Trigger::next(On::Rest).path(GRAPHQL), Hold::Arrival);
-    let since = world.make_due(&ids, LATER).await;
+    let since = world.make_mirrors_due(&ids, LATER).await;
     let first = world.process();
     gate.reached().await;
     first.kill();
     gate.release();
     world.start().await;
-    world.looked_at_all(&ids, since).await;
+    world.all_looked_at(&ids, since).await;
     world.assert_healthy(ids[1]).await;
-    assert_eq!((world.runs(ids[0]).await, world.runs(ids[1]).await), (1, 2));
+    assert_eq!((world.code_runs(ids[0]).await, world.code_runs(ids[1]).await), (1, 2));
     world.end().await;
 }
 }
@@ -270,12 +270,12 @@ async fn a_process_that_dies_in_a_sweep_leaves_it_to_the_next(world: World) {
 async fn two_processes_sweep_once() {
     let Some(world) = World::new(Backend::Postgres) else { return };
     let mut world = world.sweeping();
-    let ids = world.level(3).await;
+    let ids = world.level_mirrors(3).await;
     let second = world.process();
-    world.look(&ids).await;
+    world.look_at_mirrors(&ids).await;
     // Both have ticked since.
-    world.look(&ids).await;
-    assert_eq!(world.asked(), (2, 0));
+    world.look_at_mirrors(&ids).await;
+    assert_eq!(world.sweeps_and_git(), (2, 0));
     assert!(second.terminate().success());
     world.end().await;
 }
@@ -285,11 +285,11 @@ async fn one_token_of_two_is_revoked_and_the_other_goes_on(world: World) {
     let mut world = world.sweeping();
     world.github().add_token("another");
     world.config.github.tokens = vec![SecretString::from("another")];
-    let ids = world.level(2).await;
+    let ids = world.level_mirrors(2).await;
     let token = world.github().token().to_owned();
     world.github().revoke_token(&token);
     world.github().commit(ids[0], "main", "README", "new").unwrap();
-    world.look(&ids).await;
+    world.look_at_mirrors(&ids).await;
     for id in &ids {
         world.assert_healthy(*id).await;
     }
@@ -326,7 +326,7 @@ async fn two_thousand_unchanged_mirrors_cost_twenty_requests(world: World) {
         }
     };
     tokio::time::timeout(Duration::from_secs(120), swept).await.expect("all are swept");
-    assert_eq!(world.asked(), (COUNT / 100, 0));
+    assert_eq!(world.sweeps_and_git(), (COUNT / 100, 0));
     world.end().await;
 }
 }
