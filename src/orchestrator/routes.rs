@@ -68,7 +68,7 @@ fn settled_sides(mirror: &Mirror, priority: Priority) -> Option<TwoSides> {
 /// Asks GitHub by id, which alone tells who is who.
 pub(super) async fn describe(tools: &Tools, ticket: &Ticket, mirror: Mirror) -> Result<(Mirror, Repository), Failure> {
     tools.progress.tell(mirror.id, "describe", 0);
-    let describe = Describe::Mirror(ticket.clone(), mirror.github_id);
+    let describe = Describe::Mirror(ticket.clone(), mirror.github_id, mirror.name.clone());
     let repository = tools.stages.describe.ask(describe, PATIENCE).await??;
     check_bounds(tools, &repository)?;
     let (id, described) = (mirror.id, repository.clone());
