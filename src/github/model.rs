@@ -97,6 +97,7 @@ pub(super) struct InstallationBody {
 /// The account of an installation; an enterprise has no login.
 #[derive(Debug, Deserialize)]
 struct HolderBody {
+    #[serde(default)]
     id: i64,
     login: Option<String>,
 }

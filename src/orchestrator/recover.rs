@@ -16,6 +16,8 @@ use crate::store::recoveries::{self, Recovery};
 
 /// After a failure the look goes on no later than this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// A delivery that could not be fetched so often is left out.
+const MOST_FAILURES: i32 = 5;
 
 /// Looking for missed deliveries.
 pub struct Recovering {
@@ -86,13 +88,34 @@ async fn look(tools: &Tools, recovering: &Recovering, recovery: Recovery) -> Res
     }
     let mut processed = 0;
     while let Some(missed) = tools.store.read(recoveries::next_missed).await? {
-        if let Some(accept) = recover::fetch(&recovering.tools, &missed).await? {
-            tools.stages.accept.ask(accept, PATIENCE).await??;
-            processed += 1;
+        match recover::fetch(&recovering.tools, &missed).await {
+            Ok(Some(accept)) => {
+                tools.stages.accept.ask(accept, PATIENCE).await??;
+                processed += 1;
+            }
+            Ok(None) => {}
+            Err(failure) => give_up(tools, &missed.guid, failure).await?,
         }
         tools.store.write(move |c| recoveries::dealt_with(c, &missed.guid)).await?;
     }
     Ok(processed)
+}
+
+/// One delivery that GitHub fails to show again and again must not keep back those behind it.
+///
+/// # Errors
+/// The failure itself, while it is worth another try.
+async fn give_up(tools: &Tools, guid: &str, failure: Failure) -> Result<(), Failure> {
+    if let Retry::After(_) = failure.retry {
+        return Err(failure);
+    }
+    let missed = guid.to_owned();
+    let failures = tools.store.write(move |c| recoveries::failed(c, &missed)).await?;
+    if failures < MOST_FAILURES {
+        return Err(failure);
+    }
+    tracing::warn!(delivery = guid, code = failure.code, "a missed delivery is given up: {}", failure.message);
+    Ok(())
 }
 
 /// Writes down how a look ended, and when the next one is due.

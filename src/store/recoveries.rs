@@ -278,6 +278,16 @@ pub fn next_missed(c: &mut Connection) -> Result<Option<Sent>, StoreError> {
     Ok(Some(Sent { guid, id, event, at: time::read(&at)?, repository: None }))
 }
 
+/// A missed delivery could not be fetched. Says how often that was so by now.
+///
+/// # Errors
+/// Those of the database.
+pub fn failed(c: &mut Connection, guid: &str) -> Result<i32, StoreError> {
+    let row = missed_deliveries::table.find(guid);
+    diesel::update(row).set(missed_deliveries::failures.eq(missed_deliveries::failures + 1)).execute(&mut c.db)?;
+    Ok(row.select(missed_deliveries::failures).first(&mut c.db).optional()?.unwrap_or_default())
+}
+
 /// A missed delivery was dealt with.
 ///
 /// # Errors
@@ -285,4 +295,13 @@ pub fn next_missed(c: &mut Connection) -> Result<Option<Sent>, StoreError> {
 pub fn dealt_with(c: &mut Connection, guid: &str) -> Result<(), StoreError> {
     diesel::delete(missed_deliveries::table.find(guid)).execute(&mut c.db)?;
     Ok(())
+}
+
+/// Whether a process is at it.
+///
+/// # Errors
+/// Those of the database.
+pub fn is_under_way(c: &mut Connection, app: i64) -> Result<bool, StoreError> {
+    let held = recoveries::table.find(app).filter(recoveries::leased_by.is_not_null());
+    Ok(diesel::select(exists(held)).get_result(&mut c.db)?)
 }

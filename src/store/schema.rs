@@ -495,6 +495,7 @@ diesel::table! {
         delivery_id -> BigInt,
         event -> Text,
         delivered_at -> Text,
+        failures -> Integer,
     }
 }
 

@@ -34,6 +34,8 @@ CREATE TABLE missed_deliveries (
     guid         TEXT COLLATE "C" NOT NULL PRIMARY KEY,
     delivery_id  BIGINT NOT NULL,
     event        TEXT COLLATE "C" NOT NULL,
-    delivered_at TEXT COLLATE "C" NOT NULL
+    delivered_at TEXT COLLATE "C" NOT NULL,
+    -- How often it could not be fetched.
+    failures     INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX missed_deliveries_in_order ON missed_deliveries (delivered_at, delivery_id);

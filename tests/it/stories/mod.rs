@@ -3,6 +3,8 @@
 mod adopt;
 mod adopt_whole;
 mod alias;
+mod app;
+mod bad_days;
 mod brake;
 mod cached;
 pub mod catalog;
@@ -16,6 +18,7 @@ mod kept;
 mod lfs;
 mod lfs_reach;
 mod marker;
+mod missed;
 mod naming;
 mod onedev;
 mod panic;

@@ -21,7 +21,7 @@ const SELDOM: Duration = Duration::from_secs(3600);
 const LIST: &str = "/starred";
 
 impl World {
-    fn polling(mut self) -> Self {
+    pub fn polling(mut self) -> Self {
         self.config.stars.poll_interval = Some(SELDOM);
         self
     }
@@ -31,7 +31,7 @@ impl World {
     }
 
     /// Waits for the end of a look that was due at `since`.
-    async fn polled(&self, since: chrono::DateTime<Utc>) -> Poll {
+    pub async fn polled(&self, since: chrono::DateTime<Utc>) -> Poll {
         let wait = async {
             loop {
                 match self.poll_row().await {
@@ -44,7 +44,7 @@ impl World {
     }
 
     /// Starts the service and waits for its first look and for all that follows.
-    async fn first_look(&mut self) -> Poll {
+    pub async fn first_look(&mut self) -> Poll {
         let since = Utc::now();
         self.start().await;
         let poll = self.polled(since).await;
@@ -53,14 +53,14 @@ impl World {
     }
 
     /// Begins a look.
-    async fn hasten(&self) -> chrono::DateTime<Utc> {
+    pub async fn hasten(&self) -> chrono::DateTime<Utc> {
         let now = Utc::now();
         assert!(self.store().write(move |c| polls::hasten(c, FAN, now)).await.unwrap());
         now
     }
 
     /// A look, and all that follows is done.
-    async fn look_at_stars(&self) -> Poll {
+    pub async fn look_at_stars(&self) -> Poll {
         let poll = self.polled(self.hasten().await).await;
         self.drain().await;
         poll
