@@ -21,7 +21,7 @@ impl World {
             let window = Window { limit: 200, cursor };
             let page = self.store().read(move |c| jobs::list(c, &jobs::Filter::default(), &window)).await.unwrap();
             all.extend(page.items);
-            cursor = page.next_cursor;
+            cursor = page.next;
             if cursor.is_none() {
                 return all;
             }

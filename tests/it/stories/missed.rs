@@ -58,7 +58,7 @@ impl World {
     }
 
     /// Requests for the list, and for single deliveries.
-    fn asked(&self) -> (usize, usize) {
+    fn looks(&self) -> (usize, usize) {
         let all = self.github().requests();
         let lists = all.iter().filter(|it| it.path == LIST).count();
         (lists, all.iter().filter(|it| it.path.starts_with(LIST)).count() - lists)
@@ -93,14 +93,14 @@ async fn what_was_missed_is_processed_in_order_and_once(world: World) {
     world.assert_healthy(kept).await;
     assert_eq!(world.mirror(let_go).await.status, Status::Archived, "the star came before it was taken back");
     assert!(!world.there(unknown).await);
-    assert_eq!(world.asked(), (1, 3), "only what may ask for something is fetched");
+    assert_eq!(world.looks(), (1, 3), "only what may ask for something is fetched");
     let rows = world.store().read(|c| deliveries::list(c, &deliveries::Filter::default(), &Window::default())).await;
     assert_eq!(rows.unwrap().items.len(), 3);
 
     // Again, and by GitHub itself: nothing happens twice.
     let overview = world.overview().await;
     assert_eq!(world.recover().await, None);
-    assert_eq!(world.asked(), (2, 3));
+    assert_eq!(world.looks(), (2, 3));
     assert_eq!(world.accepted(&star).await, "duplicate");
     world.drain().await;
     assert_eq!(world.overview().await, overview);
@@ -129,7 +129,7 @@ async fn what_came_in_is_not_fetched_and_what_failed_runs_again(world: World) {
     world.github().clear_faults();
     world.github().clear_requests();
     assert_eq!(world.recover().await, None);
-    assert_eq!(world.asked(), (1, 1));
+    assert_eq!(world.looks(), (1, 1));
     world.assert_healthy(ill).await;
     world.end().await;
 }
@@ -145,10 +145,10 @@ async fn a_look_that_breaks_off_goes_on_at_its_page(world: World) {
     let since = Utc::now();
     world.start().await;
     assert_eq!(world.recovered(since).await.as_deref(), Some("github_server_error"));
-    assert_eq!(world.asked(), (3, 0));
+    assert_eq!(world.looks(), (3, 0));
     world.github().clear_requests();
     assert_eq!(world.recover().await, None);
-    assert_eq!(world.asked(), (2, 7), "two pages were left");
+    assert_eq!(world.looks(), (2, 7), "two pages were left");
     for id in &ids {
         world.assert_healthy(*id).await;
     }
@@ -167,7 +167,7 @@ async fn a_place_in_the_list_that_github_has_forgotten_is_looked_for_from_the_to
     let since = Utc::now();
     world.start().await;
     assert_eq!(world.recovered(since).await, None);
-    assert_eq!(world.asked(), (2 + 3, 5));
+    assert_eq!(world.looks(), (2 + 3, 5));
     world.end().await;
 }
 
@@ -185,7 +185,7 @@ async fn a_service_that_ends_in_the_middle_of_it_goes_on_at_its_next_start(world
     world.github().clear_requests();
     world.start().await;
     assert_eq!(world.recovered(since).await, None);
-    assert_eq!(world.asked().1, 2, "what was processed is not fetched again");
+    assert_eq!(world.looks().1, 2, "what was processed is not fetched again");
     for id in &ids {
         world.assert_healthy(*id).await;
     }
@@ -220,7 +220,7 @@ async fn without_an_app_or_when_it_is_off_nobody_looks() {
         }
         let id = world.repository("octo", "hello");
         world.star(id).await;
-        assert_eq!(world.asked(), (0, 0));
+        assert_eq!(world.looks(), (0, 0));
         world.end().await;
     }
 }
@@ -238,7 +238,7 @@ async fn several_processes_fetch_each_delivery_once() {
     for id in &ids {
         world.assert_healthy(*id).await;
     }
-    assert_eq!(world.asked(), (1, 6));
+    assert_eq!(world.looks(), (1, 6));
     for process in processes {
         assert!(process.terminate().success());
     }
