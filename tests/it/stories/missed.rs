@@ -17,7 +17,7 @@ const LIST: &str = "/app/hook/deliveries";
 
 impl World {
     /// GitHub could not deliver this.
-    fn missed(&self, delivery: &Delivery) {
+    fn not_delivered(&self, delivery: &Delivery) {
         self.github().attempted(delivery, 502);
     }
 
@@ -81,12 +81,12 @@ async fn what_was_missed_is_processed_in_order_and_once(world: World) {
     let (kept, let_go) = (world.repository("octo", "kept"), world.repository("octo", "let-go"));
     let unknown = world.repository("octo", "unknown");
     let star = world.github().star(FAN, let_go).unwrap();
-    world.missed(&star);
-    world.missed(&world.github().unstar(FAN, let_go).unwrap());
-    world.missed(&world.github().star(FAN, kept).unwrap());
-    world.missed(&world.github().push(unknown, "refs/heads/main", None, None).unwrap());
-    world.missed(&world.github().repository_event(kept, "created", serde_json::Value::Null).unwrap());
-    world.missed(&world.github().delivery("fork", "octo", Some(kept), serde_json::Value::Null).unwrap());
+    world.not_delivered(&star);
+    world.not_delivered(&world.github().unstar(FAN, let_go).unwrap());
+    world.not_delivered(&world.github().star(FAN, kept).unwrap());
+    world.not_delivered(&world.github().push(unknown, "refs/heads/main", None, None).unwrap());
+    world.not_delivered(&world.github().repository_event(kept, "created", serde_json::Value::Null).unwrap());
+    world.not_delivered(&world.github().delivery("fork", "octo", Some(kept), serde_json::Value::Null).unwrap());
     let since = Utc::now();
     world.start().await;
     assert_eq!(world.recovered(since).await, None);
@@ -140,7 +140,7 @@ async fn a_look_that_breaks_off_goes_on_at_its_page(world: World) {
     let mut world = world.hub();
     world.github().set_delivery_page(2);
     let ids: Vec<_> = (0..7).map(|n| world.repository("octo", &format!("r{n}"))).collect();
-    ids.iter().for_each(|id| world.missed(&world.github().star(FAN, *id).unwrap()));
+    ids.iter().for_each(|id| world.not_delivered(&world.github().star(FAN, *id).unwrap()));
     world.github().fail(Trigger::next(On::Rest).path(LIST).nth(3), Fault::answer(502, "oops"));
     let since = Utc::now();
     world.start().await;
@@ -161,7 +161,7 @@ async fn a_place_in_the_list_that_github_has_forgotten_is_looked_for_from_the_to
     let mut world = World::new(Backend::Sqlite).unwrap().hub();
     world.github().set_delivery_page(2);
     let ids: Vec<_> = (0..5).map(|n| world.repository("octo", &format!("r{n}"))).collect();
-    ids.iter().for_each(|id| world.missed(&world.github().star(FAN, *id).unwrap()));
+    ids.iter().for_each(|id| world.not_delivered(&world.github().star(FAN, *id).unwrap()));
     let refused = Fault::answer(422, "{\"message\": \"Invalid cursor\"}");
     world.github().fail(Trigger::next(On::Rest).path(LIST).nth(2), refused);
     let since = Utc::now();
@@ -175,7 +175,7 @@ on_both! {
 async fn a_service_that_ends_in_the_middle_of_it_goes_on_at_its_next_start(world: World) {
     let mut world = world.hub();
     let ids: Vec<_> = (0..4).map(|n| world.repository("octo", &format!("r{n}"))).collect();
-    ids.iter().for_each(|id| world.missed(&world.github().star(FAN, *id).unwrap()));
+    ids.iter().for_each(|id| world.not_delivered(&world.github().star(FAN, *id).unwrap()));
     let gate = world.github().hold(Trigger::next(On::Rest).path("/app/hook/deliveries/").nth(3), Hold::Arrival);
     world.start().await;
     gate.reached().await;
@@ -200,8 +200,8 @@ async fn what_github_has_forgotten_or_cannot_be_read_is_left_out() {
     let long_ago = Utc::now() - chrono::TimeDelta::days(4);
     world.github().attempted_at(&world.github().star(FAN, old).unwrap(), 502, long_ago);
     let odd = world.github().delivery("star", FAN, None, serde_json::json!({"action": "created"})).unwrap();
-    world.missed(&odd);
-    world.missed(&world.github().star(FAN, fine).unwrap());
+    world.not_delivered(&odd);
+    world.not_delivered(&world.github().star(FAN, fine).unwrap());
     let since = Utc::now();
     world.start().await;
     assert_eq!(world.recovered(since).await, None);
@@ -231,7 +231,7 @@ async fn several_processes_fetch_each_delivery_once() {
     let mut world = world.hub();
     world.attach().await;
     let ids: Vec<_> = (0..6).map(|n| world.repository("octo", &format!("r{n}"))).collect();
-    ids.iter().for_each(|id| world.missed(&world.github().star(FAN, *id).unwrap()));
+    ids.iter().for_each(|id| world.not_delivered(&world.github().star(FAN, *id).unwrap()));
     let since = Utc::now();
     let processes = [world.process(), world.process()];
     assert_eq!(world.recovered(since).await, None);

@@ -17,6 +17,7 @@ mod head;
 mod kept;
 mod lfs;
 mod lfs_reach;
+mod lfs_streamed;
 mod marker;
 mod missed;
 mod naming;
