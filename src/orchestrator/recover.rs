@@ -126,19 +126,20 @@ async fn end(tools: &Tools, recovering: &Recovering, looked: Result<u64, Failure
         Err(Failure { retry: Retry::After(pause), .. }) => *pause,
         Err(_) => recovering.every.min(LONGEST_PAUSE),
     };
-    match &looked {
-        Ok(0) => {}
-        Ok(deliveries) => tracing::info!(deliveries, "missed deliveries were fetched back"),
-        Err(failure) => {
-            tracing::warn!(code = failure.code, "missed deliveries cannot be looked for: {}", failure.message);
-        }
+    let done_at = looked.is_ok().then(Utc::now);
+    let failure = looked.as_ref().err().filter(|it| it.verdict != Verdict::CalledOff).cloned();
+    if let Some(failure) = &failure {
+        tracing::warn!(code = failure.code, "missed deliveries cannot be looked for: {}", failure.message);
+    }
+    if let Some(deliveries) = looked.ok().filter(|it| *it > 0) {
+        tracing::info!(deliveries, "missed deliveries were fetched back");
     }
     let (app, worker) = (recovering.app, tools.worker.clone());
     tools
         .store
         .write(move |c| {
-            let error = looked.as_ref().err().map(|it| (it.code, it.message.as_str()));
-            recoveries::release(c, app, &worker, Utc::now() + pause, error, Utc::now())
+            let error = failure.as_ref().map(|it| (it.code, it.message.as_str()));
+            recoveries::release(c, app, &worker, Utc::now() + pause, done_at, error)
         })
         .await?;
     Ok(())

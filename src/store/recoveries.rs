@@ -152,7 +152,7 @@ pub fn renew(c: &mut Connection, app: i64, worker: &str, until: DateTime<Utc>) -
     Ok(renewed.execute(&mut c.db)? == 1)
 }
 
-/// Ends a look: the lease is given back, and the next is due at `next_at`.
+/// Ends a look: the lease is given back, and the next is due at `next_at`. `done_at` if it came to its end.
 ///
 /// # Errors
 /// Those of the database.
@@ -161,10 +161,10 @@ pub fn release(
     app: i64,
     worker: &str,
     next_at: DateTime<Utc>,
+    done_at: Option<DateTime<Utc>>,
     error: Option<(&str, &str)>,
-    now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
-    let ended = error.is_none().then(|| recoveries::ended_at.eq(Some(time::text(now))));
+    let ended = done_at.map(|it| recoveries::ended_at.eq(Some(time::text(it))));
     diesel::update(mine!(app, worker))
         .set((
             recoveries::next_at.eq(time::text(next_at)),
@@ -237,7 +237,10 @@ pub fn end_walk(c: &mut Connection, app: i64, worker: &str, looked_to: DateTime<
 
 fn is_missing(c: &mut Connection, it: &Sent) -> Result<bool, StoreError> {
     if let Some(repository) = it.repository {
-        let its = mirrors::table.filter(mirrors::github_id.eq(repository.0));
+        // A mirror that is younger has seen what the event tells of.
+        let its = mirrors::table
+            .filter(mirrors::github_id.eq(repository.0))
+            .filter(mirrors::created_at.le(time::text(it.at)));
         if !diesel::select(exists(its)).get_result::<bool>(&mut c.db)? {
             return Ok(false);
         }

@@ -32,11 +32,11 @@ async fn a_look_is_one_processes_and_goes_on_where_it_was_left(bed: Bed) {
     assert!(!bed.write(|c| recoveries::take_page(c, APP, "a", &[sent(8, "star", None)], None)).await);
     assert!(!bed.write(move |c| recoveries::renew(c, APP, "a", at(99))).await);
     assert!(bed.write(|c| recoveries::end_walk(c, APP, "b", at(9))).await);
-    bed.write(|c| recoveries::release(c, APP, "b", at(500), None, at(50))).await;
+    bed.write(|c| recoveries::release(c, APP, "b", at(500), Some(at(50)), None)).await;
     assert!(claim("a", 499).await.is_none());
     let next = claim("a", 500).await.unwrap();
     assert_eq!((next.looked_to, next.walk), (Some(at(9)), None));
-    bed.write(|c| recoveries::release(c, APP, "a", at(600), Some(("github_app", "no")), at(501))).await;
+    bed.write(|c| recoveries::release(c, APP, "a", at(600), None, Some(("github_app", "no")))).await;
     let ended = bed.read(|c| recoveries::ended(c, APP)).await;
     assert_eq!(ended, (Some(at(50)), Some(("github_app".to_owned(), "no".to_owned()))));
 }
