@@ -20,6 +20,8 @@ mod lfs_reach;
 mod lfs_streamed;
 mod marker;
 mod missed;
+mod month;
+mod moves;
 mod naming;
 mod onedev;
 mod panic;
