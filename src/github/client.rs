@@ -127,8 +127,17 @@ impl GithubClient {
     /// # Errors
     /// [`GithubError`]; with an App, `NotFound` only after every installation was asked.
     pub async fn repository(&self, id: GithubId) -> Result<Repository, GithubError> {
+        self.repository_of(id, None).await
+    }
+
+    /// The same for one that was last seen with this owner, which tells an App whom to ask first and, if
+    /// nobody sees it, whether somebody could who is suspended.
+    ///
+    /// # Errors
+    /// As [`Self::repository`], and [`GithubError::Suspended`].
+    pub async fn repository_of(&self, id: GithubId, owner: Option<&str>) -> Result<Repository, GithubError> {
         let url = self.inner.exchange.url(&["repositories", &id.to_string()]);
-        let found = self.read(url, Hint::Id(id)).await?;
+        let found = self.read(url, Hint::Id(id, owner)).await?;
         if found.id != id {
             return Err(GithubError::Malformed(format!("asked for repository {id}, it told of {}", found.id)));
         }
@@ -199,7 +208,16 @@ impl GithubClient {
     }
 
     async fn read(&self, url: Url, hint: Hint<'_>) -> Result<Repository, GithubError> {
-        let (reader, first, answer) = self.seek(hint, &url, Terms::PLAIN).await?;
+        let (reader, first, answer) = match (self.seek(hint, &url, Terms::PLAIN).await, &self.inner.credentials.app) {
+            (Err(GithubError::NotFound), Some(app)) => {
+                let blind = match hint.owner() {
+                    Some(owner) => app.blind_to(owner).await,
+                    None => None,
+                };
+                return Err(blind.unwrap_or(GithubError::NotFound));
+            }
+            (sought, _) => sought?,
+        };
         let found: Repository = answer.json::<RepositoryBody>()?.try_into()?;
         self.inner.credentials.remember(found.id, &found.name, reader, found.private || !first);
         Ok(found)

@@ -77,6 +77,10 @@ pub enum GithubError {
     /// GraphQL gave errors and no data.
     #[error("GitHub's GraphQL gives no data: {0}")]
     Graphql(String),
+    /// The App's installation on the owner's account was suspended or removed: whether the repository is there
+    /// cannot be told.
+    #[error("GitHub does not show the repository, and cannot tell why: {0}")]
+    Suspended(String),
     /// An answer that GitHub would not give.
     #[error("GitHub's answer is not understood: {0}; check github.api_url")]
     Malformed(String),
@@ -100,6 +104,7 @@ impl GithubError {
             | Self::Blocked { .. }
             | Self::Unauthorized(_)
             | Self::Forbidden(_)
+            | Self::Suspended(_)
             | Self::Rejected { .. }
             | Self::RedirectElsewhere(_) => Retry::Never,
         }
@@ -123,6 +128,7 @@ impl GithubError {
             Self::RedirectElsewhere(_) => "github_redirect",
             Self::App(_) => "github_app",
             Self::Graphql(_) => "github_graphql",
+            Self::Suspended(_) => "installation_suspended",
             Self::Malformed(_) => "github_malformed",
         }
     }

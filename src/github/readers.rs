@@ -3,13 +3,14 @@
 use chrono::TimeDelta;
 use url::Url;
 
-use super::app::{App, Installation, LIST_REST};
+use super::app::{App, LIST_REST};
 use super::client::GithubClient;
 use super::error::GithubError;
 use super::exchange::{Answer, Pass, Principal, Terms};
 use super::token::Token;
 use super::upstreams::Asked;
 use crate::domain::ids::GithubId;
+use crate::domain::installation::Installation;
 use crate::domain::rate::Resource;
 use crate::domain::repository::RepositoryName;
 
@@ -22,9 +23,20 @@ const TENTHS: u32 = 10;
 /// What is known of the asked-for thing before the first request.
 #[derive(Clone, Copy)]
 pub(super) enum Hint<'a> {
-    Id(GithubId),
+    /// With its owner, as far as that is known.
+    Id(GithubId, Option<&'a str>),
     Name(&'a RepositoryName),
     Owner(&'a str),
+}
+
+impl<'a> Hint<'a> {
+    pub(super) fn owner(self) -> Option<&'a str> {
+        match self {
+            Self::Id(_, owner) => owner,
+            Self::Name(name) => Some(name.owner()),
+            Self::Owner(owner) => Some(owner),
+        }
+    }
 }
 
 impl GithubClient {
@@ -39,20 +51,20 @@ impl GithubClient {
         let all = &self.inner.credentials;
         let installations = self.installations(life).await?;
         let is_there = |it: &Principal| match it {
-            Principal::Installation(id) => installations.iter().any(|known| known.id == *id),
+            Principal::Installation(id) => installations.iter().any(|known| known.id.0 == *id),
             Principal::Token(token) => !all.is_set_aside(*token, self.now()),
             _ => true,
         };
-        let (seen_by, owner) = match hint {
-            Hint::Id(id) => (all.remembered(id).flatten(), None),
-            Hint::Name(name) => (all.remembered_named(name), Some(name.owner())),
-            Hint::Owner(owner) => (None, Some(owner)),
+        let seen_by = match hint {
+            Hint::Id(id, _) => all.remembered(id).flatten(),
+            Hint::Name(name) => all.remembered_named(name),
+            Hint::Owner(_) => None,
         };
-        let own = installations.iter().find(|it| owner.is_some_and(|owner| it.is_of(owner)));
+        let own = installations.iter().find(|it| hint.owner().is_some_and(|owner| it.is_of(owner)));
         let tokens = self.live_tokens(resource);
         let mut readers: Vec<Principal> = seen_by.into_iter().filter(is_there).collect();
-        let rest = own.into_iter().map(|it| Principal::Installation(it.id)).chain(tokens);
-        let rest = rest.chain(installations.iter().map(|it| Principal::Installation(it.id)));
+        let rest = own.into_iter().map(|it| Principal::Installation(it.id.0)).chain(tokens);
+        let rest = rest.chain(installations.iter().map(|it| Principal::Installation(it.id.0)));
         for reader in rest {
             if !readers.contains(&reader) {
                 readers.push(reader);
@@ -169,7 +181,7 @@ impl GithubClient {
         if several && all.remembered(id).is_none() {
             self.repository(id).await?;
         }
-        let readers = self.readers(Hint::Id(id), Resource::Core, None).await?;
+        let readers = self.readers(Hint::Id(id, None), Resource::Core, None).await?;
         Ok(readers.first().copied().unwrap_or(Principal::Anonymous))
     }
 
@@ -182,7 +194,7 @@ impl GithubClient {
         for (place, it) in asked.iter().enumerate() {
             let seen_by = self.inner.credentials.remembered(it.id).flatten();
             let own = || installations.iter().find(|known| known.is_of(it.name.owner()));
-            let reader = seen_by.or_else(|| own().map(|it| Principal::Installation(it.id))).unwrap_or(common);
+            let reader = seen_by.or_else(|| own().map(|it| Principal::Installation(it.id.0))).unwrap_or(common);
             match parts.iter_mut().find(|(known, _)| *known == reader) {
                 Some((_, places)) => places.push(place),
                 None => parts.push((reader, vec![place])),
@@ -207,6 +219,11 @@ impl GithubClient {
                 app.forget(installation, &token).await;
                 let token = app.token(exchange, installation).await?;
                 exchange.get_on(url, &pass(&token)?, terms).await
+            }
+            Err(GithubError::Forbidden(text)) if text.contains("suspended") => {
+                app.doubt().await;
+                app.forget_any(installation);
+                Err(GithubError::App(format!("its installation is suspended ({text})")))
             }
             other => other,
         }

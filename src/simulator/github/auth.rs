@@ -4,10 +4,9 @@ use actix_web::HttpRequest;
 use actix_web::http::header::AUTHORIZATION;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use chrono::Utc;
 use serde_json::Value;
 
-use super::state::State;
+use super::state::{Repo, State};
 use crate::domain::ids::AccountId;
 
 /// What the `Authorization` header amounts to.
@@ -42,6 +41,11 @@ pub(crate) fn caller(state: &State, request: &HttpRequest) -> Caller {
     }
 }
 
+/// Whether the request's credential shows a private repository.
+pub(crate) fn sees_private(state: &State, request: &HttpRequest, repo: &Repo) -> bool {
+    presented(request).filter(|it| state.tokens.contains(it)).is_some_and(|it| state.sees(&it, repo))
+}
+
 /// Whose token the request carries, if it is a user's.
 pub(crate) fn user(state: &State, request: &HttpRequest) -> Option<AccountId> {
     state.owners.get(&presented(request)?).copied()
@@ -51,7 +55,7 @@ pub(crate) fn user(state: &State, request: &HttpRequest) -> Option<AccountId> {
 ///
 /// # Errors
 /// GitHub's words for what is wrong.
-pub(crate) fn check_jwt(request: &HttpRequest, app_id: i64) -> Result<(), &'static str> {
+pub(crate) fn check_jwt(request: &HttpRequest, app_id: i64, now: i64) -> Result<(), &'static str> {
     let token = presented(request).unwrap_or_default();
     let parts: Vec<_> = token.split('.').collect();
     let [header, claims, signature] = parts.as_slice() else {
@@ -64,7 +68,7 @@ pub(crate) fn check_jwt(request: &HttpRequest, app_id: i64) -> Result<(), &'stat
     };
     let number = |name: &str| claims.get(name).and_then(Value::as_i64);
     let issuer = claims.get("iss").map(|it| it.to_string().trim_matches('"').to_owned());
-    let (Some(expires), now) = (number("exp"), Utc::now().timestamp()) else {
+    let Some(expires) = number("exp") else {
         return Err("Missing 'expiration' claim ('exp') in assertion");
     };
     if header.get("alg").and_then(Value::as_str) != Some("RS256") || signature.is_empty() {

@@ -100,8 +100,7 @@ fn beside_git(call: &Call<'_>, repo: &Repo, below: &[&str]) -> Answer {
 }
 
 fn is_visible(call: &Call<'_>, repo: &Repo) -> bool {
-    let token = || auth::presented(call.request).unwrap_or_default();
-    !repo.private || (call.caller == Caller::Token && call.state.sees(&token(), repo))
+    !repo.private || auth::sees_private(call.state, call.request, repo)
 }
 
 fn show(call: &Call<'_>, repo: &Repo) -> Answer {

@@ -96,12 +96,13 @@ pub(super) fn find(
     let (bare, wiki) = bare.strip_suffix(".wiki").map_or((bare, false), |it| (it, true));
     let (owner, name) = bare.split_once('/').ok_or_else(missing)?;
     let Some(repo) = state.current(owner, name) else {
-        let moved =
-            state.former(owner, name).filter(|it| !it.private || caller == Caller::Token).ok_or_else(missing)?;
+        let moved = state
+            .former(owner, name)
+            .filter(|it| !it.private || auth::sees_private(state, request, it))
+            .ok_or_else(missing)?;
         return Err(redirect(request, &state.full_name(moved), path, call));
     };
-    let seen = caller == Caller::Token && state.sees(&auth::presented(request).unwrap_or_default(), repo);
-    if repo.private && !seen {
+    if repo.private && !auth::sees_private(state, request, repo) {
         return Err(missing());
     }
     match repo.block {

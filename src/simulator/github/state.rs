@@ -80,6 +80,8 @@ pub(crate) struct State {
     /// Stars by user, newest last.
     pub(crate) stars: BTreeMap<AccountId, Vec<(GithubId, DateTime<Utc>)>>,
     pub(crate) lfs: super::lfs::LfsState,
+    /// The App, as far as it is not an option.
+    pub(crate) app: super::hook::AppState,
     clock: i64,
     next_id: i64,
 }
@@ -102,6 +104,7 @@ impl State {
             hidden: HashSet::new(),
             stars: BTreeMap::new(),
             lfs: super::lfs::LfsState::default(),
+            app: super::hook::AppState::default(),
             clock: 0,
             next_id: 1_000,
         }
@@ -118,9 +121,10 @@ impl State {
         self.next_id
     }
 
-    /// Whether the holder of a valid token is shown a repository.
+    /// Whether the holder of a valid token is shown a repository: an installation's those of its own account only.
     pub(crate) fn sees(&self, token: &str, repo: &Repo) -> bool {
-        !repo.private || !self.hidden.contains(&(token.to_owned(), repo.id))
+        let is_covered = self.app.account_of(token).is_none_or(|it| it == repo.owner);
+        !repo.private || (is_covered && !self.hidden.contains(&(token.to_owned(), repo.id)))
     }
 
     /// The account of a login, compared without case.
