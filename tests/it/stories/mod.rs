@@ -18,6 +18,7 @@ mod lfs_reach;
 mod lfs_streamed;
 mod marker;
 mod month;
+mod moves;
 mod naming;
 mod onedev;
 mod panic;

@@ -336,7 +336,7 @@ async fn the_wiki_follows_its_repository_to_a_new_name_announced_or_not(world: W
     world.sweep(id).await;
     world.assert_wiki(id).await;
     assert_eq!(world.mirror(id).await.name.to_string(), "octo/bye");
-    assert_eq!(world.wiki(id).await.project.unwrap().path, PATH, "its project stays where it is");
+    assert_eq!(world.wiki(id).await.project.unwrap().path, "github/octo/bye/wiki", "its project follows");
     world.github().transfer(id, "acme").unwrap();
     world.github().write_page(id, "Home", "under another owner").unwrap();
     world.gollum(id).await;
