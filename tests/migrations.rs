@@ -109,6 +109,13 @@ mod tests {
              INSERT INTO starred (account_id, github_id, starred_at, added_at, scan) VALUES (5, 1, 't', 't', 1);
              INSERT INTO rate_limits (credential, resource, quota, updated_at) VALUES ('token', 'core', 5000, 't');",
         ),
+        (
+            "0017_app",
+            "INSERT INTO installations (id, account_id, login, selection, permissions, updated_at) \
+                 VALUES (77, 5, 'octocat', 'all', '{}', 't');
+             INSERT INTO recoveries (app_id, next_at, looked_to) VALUES (4242, 't', 't');
+             INSERT INTO missed_deliveries (guid, delivery_id, event, delivered_at) VALUES ('g', 9, 'star', 't');",
+        ),
     ];
 
     const SQLITE_COLUMNS: &str = "SELECT t.name || '.' || c.name || CASE c.\"notnull\" WHEN 1 THEN '' ELSE '?' END AS text \
