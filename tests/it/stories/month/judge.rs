@@ -18,7 +18,7 @@ use super::player::Month;
 use crate::world::{FAN, World};
 
 /// Whether projects follow their upstreams' names.
-const PROJECTS_FOLLOW: bool = false;
+const PROJECTS_FOLLOW: bool = true;
 
 /// The whole month.
 pub async fn all(month: &Month) {
