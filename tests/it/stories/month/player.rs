@@ -159,7 +159,7 @@ impl Month {
     /// The time of the next look has come for what changed unheard, or for all; and what waits for GitHub is due.
     /// Of half of what was deleted the list of stars tells first, by not having it any more.
     async fn hour_passes(&self, all: bool) {
-        let is_due = |it: &&Repo| all || it.unseen && !(it.fate == Some(Fate::Deleted) && it.id.0 % 2 == 0);
+        let is_due = |it: &&Repo| all || it.unseen && !(it.fate == Some(Fate::Deleted) && it.id.0.rem_euclid(2) == 0);
         let ids: Vec<GithubId> = self.model.repos.iter().filter(is_due).map(|it| it.id).collect();
         let due = move |c: &mut starkeep::store::Connection| {
             for id in &ids {
