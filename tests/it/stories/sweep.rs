@@ -104,7 +104,7 @@ async fn a_sweep_with_nothing_new_asks_git_for_nothing(world: World) {
     assert_eq!(world.sweeps_and_git(), (1, 0));
     let after = world.mirror(ids[0]).await;
     assert_eq!((after.status, proof(&after)), (Status::Healthy, proof(&before)), "a sweep proves nothing");
-    assert_eq!((after.last_synced_at, after.updated_at), (before.last_synced_at, before.updated_at));
+    assert_eq!(after.last_synced_at, before.last_synced_at);
     let next = after.next_sync_at.unwrap() - Utc::now();
     assert!(next > TimeDelta::minutes(0) && next < TimeDelta::hours(5), "{next}");
     assert_eq!(world.code_runs(ids[0]).await, 1);
@@ -326,7 +326,9 @@ async fn two_thousand_unchanged_mirrors_cost_twenty_requests(world: World) {
         }
     };
     tokio::time::timeout(Duration::from_secs(120), swept).await.expect("all are swept");
-    assert_eq!(world.sweeps_and_git(), (COUNT / 100, 0));
+    // A few may be due again before the last one was looked at.
+    let (sweeps, git) = world.sweeps_and_git();
+    assert!((COUNT / 100..=COUNT / 100 + 4).contains(&sweeps) && git == 0, "{sweeps} and {git}");
     world.end().await;
 }
 }
