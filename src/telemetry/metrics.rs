@@ -133,11 +133,7 @@ impl Metrics {
                 "starkeep_star_poll_age_seconds",
                 "Age of the oldest good look at a watched user's stars.",
             )?,
-            upstream_requests: counter(
-                "starkeep_upstream_requests_total",
-                "Requests made to GitHub and OneDev.",
-                &["service", "code"],
-            )?,
+            upstream_requests: counter("starkeep_upstream_requests_total", "Requests made.", &["service", "code"])?,
             actor_restarts: counter("starkeep_actor_restarts_total", "Actors replaced after a panic.", &["actor"])?,
             mailbox_depth: gauge("starkeep_mailbox_depth", "Messages that wait for an actor.", &["actor"])?,
             registry,

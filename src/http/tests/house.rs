@@ -109,6 +109,7 @@ impl Plan {
 }
 
 /// The real stages, as the app makes them.
+#[expect(clippy::too_many_lines, reason = "a list of what each stage works with")]
 fn stages(config: &Config, store: &Store, metrics: &Metrics, panics: &Panics) -> Stages {
     let pool = |name| PoolOptions {
         name,
@@ -172,7 +173,7 @@ fn stages(config: &Config, store: &Store, metrics: &Metrics, panics: &Panics) ->
     });
     let sweep = Arc::new(sweep::Tools {
         store: store.clone(),
-        github: github,
+        github,
         pace: config.sync.pace(),
         rule: config.retry.rule(),
         metrics: metrics.clone(),

@@ -106,11 +106,8 @@ fn nodes(state: &State, token: &str, ids: &[&str]) -> Value {
     }
     let rate = state.points;
     let limits = json!({ "cost": 1, "remaining": rate.remaining, "resetAt": reset(rate.reset) });
-    let mut answer = json!({ "data": { "rateLimit": limits, "nodes": nodes } });
-    if !errors.is_empty() {
-        answer["errors"] = Value::Array(errors);
-    }
-    answer
+    let data = json!({ "rateLimit": limits, "nodes": nodes });
+    if errors.is_empty() { json!({ "data": data }) } else { json!({ "data": data, "errors": errors }) }
 }
 
 fn node(state: &State, repo: &Repo) -> Value {
