@@ -8,6 +8,7 @@ mod limits;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use actix::{Arbiter, ArbiterHandle};
@@ -109,6 +110,9 @@ impl App {
         let metrics = Metrics::new().context("the metrics could not be registered")?;
         let adapters = Adapters::new(&config, &store, &metrics, &panics)?;
         limits::recall(&store, &adapters.github).await?;
+        if serve {
+            adapters.say_if_lists_are_missed(&config);
+        }
         let (gave_up, transfers) = (CancellationToken::new(), Arbiter::new());
         let stages = adapters.stages(&config, &gave_up, &transfers.handle());
         let permits = Arc::new(Semaphore::new(config.sync.workers));
@@ -340,6 +344,16 @@ impl Adapters {
         })
     }
 
+    /// Said once: whoever sorts by star lists without reading them finds everything in one folder.
+    fn say_if_lists_are_missed(&self, config: &Config) {
+        if self.naming.uses_list() && config.stars.lists(self.github.has_credential()).is_none() {
+            tracing::warn!(
+                "onedev.naming has {{list}}, but star lists are not read: that takes github.token or an App, stars.users, \
+                 stars.poll_interval and stars.lists_interval; mirrors of unknown lists go to `unlisted`"
+            );
+        }
+    }
+
     fn pool(
         &self,
         name: &'static str,
@@ -375,6 +389,11 @@ impl Adapters {
             on_conflict: config.onedev.on_conflict,
             on_rename: config.onedev.on_rename,
             visibility: config.onedev.visibility,
+            lists: ensure::Lists {
+                users: config.stars.users.clone(),
+                are_read: config.stars.lists(self.github.has_credential()).is_some(),
+                labels_refused: AtomicBool::new(false),
+            },
             panics: self.panics.clone(),
         });
         let pushes = Arc::new(Semaphore::new(config.onedev.concurrent_pushes));
@@ -400,6 +419,10 @@ impl Adapters {
             store: self.store.clone(),
             github: self.github.clone(),
             stars: config.stars.clone(),
+            lists: config
+                .stars
+                .lists(self.github.has_credential())
+                .map(|every| stars::ListRule { every, placing: self.naming.uses_list() }),
             policy: config.policy.clone(),
             rule: config.retry.rule(),
             metrics: self.metrics.clone(),

@@ -13,6 +13,7 @@ pub mod job;
 pub mod kept;
 pub mod lfs;
 pub mod lfs_config;
+pub mod lists;
 pub mod marker;
 pub mod mirror;
 pub mod naming;

@@ -47,6 +47,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .service(reading("/mirrors/{id}/lfs", history::lfs))
         .service(web::resource("/mirrors/{id}/kept/{kept}/branch").route(web::post().to(kept::branch)))
         .service(reading("/mirrors/{id}/refs", refs::refs))
+        .service(reading("/mirrors/{id}/lists", mirrors::lists))
         .service(reading("/mirrors/{id}/wiki", mirrors::wiki))
         .service(reading("/stars", stars::list))
         .service(web::resource("/stars/{login}").route(web::post().to(stars::look)))

@@ -20,6 +20,7 @@ mod kept;
 mod lfs;
 mod lfs_reach;
 mod lfs_streamed;
+mod lists;
 mod marker;
 mod missed;
 mod month;
