@@ -125,6 +125,11 @@ impl App {
                 permits: Arc::new(Semaphore::new(POLLS_AT_ONCE)),
             },
             history: config.sync.history,
+            records: orchestrator::Records {
+                deliveries: config.deliveries.keep,
+                most_deliveries: config.deliveries.max_count,
+                audit: config.audit.keep,
+            },
             max_bytes: config.sync.max_bytes,
             wiki: config.sync.wiki,
             metadata: config.sync.metadata,

@@ -109,6 +109,12 @@ mod tests {
              INSERT INTO starred (account_id, github_id, starred_at, added_at, scan) VALUES (5, 1, 't', 't', 1);
              INSERT INTO rate_limits (credential, resource, quota, updated_at) VALUES ('token', 'core', 5000, 't');",
         ),
+        (
+            "0018_api_keys",
+            "INSERT INTO api_keys (id, name, prefix, hash, scopes, created_by, created_at) \
+                 VALUES ('k', 'ci', 'sk_abcdefgh', 'argon2id', 'mirrors:read', 'admin', 't');",
+        ),
+        ("0019_audit_chain", "UPDATE audit SET seq = 1, hash = 'hash';"),
     ];
 
     const SQLITE_COLUMNS: &str = "SELECT t.name || '.' || c.name || CASE c.\"notnull\" WHEN 1 THEN '' ELSE '?' END AS text \

@@ -2,11 +2,13 @@
 //! done, 1 failed, 2 wrong usage.
 
 mod adopt;
+mod audit;
 mod completions;
 mod config;
 mod demo;
 mod drill;
 mod kept;
+mod key;
 mod migrate;
 mod mirror;
 mod output;
@@ -90,6 +92,16 @@ enum Command {
         #[arg(long, value_name = "N")]
         sample: Option<usize>,
     },
+    /// Keys of the admin API
+    Key {
+        #[command(subcommand)]
+        action: key::Action,
+    },
+    /// Check or export the audit log
+    Audit {
+        #[command(subcommand)]
+        action: audit::Action,
+    },
     /// Bring the database up to date
     Migrate,
     /// Check or show the configuration
@@ -157,6 +169,8 @@ async fn run_command(command: Command, given: &Given) -> anyhow::Result<u8> {
         Command::Adopt { dry_run } => adopt::run(given, dry_run).await,
         Command::Restore(order) => restore::run(given, order).await,
         Command::Drill { sample } => drill::run(given, sample).await,
+        Command::Key { action } => key::run(given, action).await,
+        Command::Audit { action } => audit::run(given, action).await,
         Command::Migrate => migrate::run(given).await,
         Command::Config { action } => Ok(config::run(action, &given.options, given.json, &mut out, &mut err)?),
         Command::Completions { shell } => {

@@ -8,7 +8,7 @@ use actix::{Actor, Context, Handler, ResponseActFuture, WrapFuture as _};
 use chrono::{DateTime, Utc};
 
 use super::failure::Failure;
-use super::messages::{Accept, Accepted, Reception};
+use super::messages::{Accept, Accepted, Reception, Replay, Replayed};
 use super::panics::Panics;
 use super::pool::Guard;
 use super::starring::{self, Stargazer};
@@ -21,7 +21,7 @@ use crate::domain::policy::{self, Wish};
 use crate::store::deliveries::{NewDelivery, Outcome, Recorded};
 use crate::store::jobs::NewJob;
 use crate::store::mirrors::Mirror;
-use crate::store::{Connection, Store, StoreError, catalog, deliveries, jobs, mirrors, watched};
+use crate::store::{Connection, Store, StoreError, audit, catalog, deliveries, jobs, mirrors, replays, watched};
 
 /// What the stage works with.
 pub struct Tools {
@@ -66,6 +66,19 @@ impl Handler<Accept> for AcceptActor {
     }
 }
 
+impl Handler<Replay> for AcceptActor {
+    type Result = ResponseActFuture<Self, Result<Option<Replayed>, Failure>>;
+
+    fn handle(&mut self, message: Replay, _: &mut Self::Context) -> Self::Result {
+        let tools = Arc::clone(&self.tools);
+        let work = async move {
+            let (stars, metadata, now) = (tools.stars.clone(), tools.metadata, Utc::now());
+            Ok(tools.store.write(move |c| replay(c, &stars, metadata, &message, now)).await?)
+        };
+        Box::pin(work.into_actor(self))
+    }
+}
+
 /// Records a delivery and queues what it asks for.
 fn accept(
     c: &mut Connection,
@@ -74,26 +87,84 @@ fn accept(
     message: &Accept,
     now: DateTime<Utc>,
 ) -> Result<Accepted, StoreError> {
-    let watched = match &message.event {
-        Event::Starred { sender, .. } | Event::Unstarred { sender, .. } => is_watched(c, stars, sender)?,
-        _ => false,
-    };
-    let wish = Some(policy::wish(&message.event, watched)).filter(|it| metadata || *it != Wish::Catalog);
-    let wish = wish.unwrap_or(Wish::Nothing);
-    let wish = granted(c, wish, message)?;
-    let ignored = wish == Wish::Nothing && !matches!(message.event, Event::Ping);
+    let wish = wish_of(c, stars, metadata, message, true)?;
+    let ignored = is_ignored(wish, message);
     if let Recorded::Duplicate(jobs) = deliveries::record(c, &delivery(message, ignored), now)? {
         return Ok(Accepted { reception: Reception::Duplicate, jobs });
     }
+    let jobs = carry_out(c, stars, message, wish, now)?;
+    Ok(Accepted { reception: if ignored { Reception::Ignored } else { Reception::Accepted }, jobs })
+}
+
+/// The same for one that is on record.
+fn replay(
+    c: &mut Connection,
+    stars: &Stars,
+    metadata: bool,
+    order: &Replay,
+    now: DateTime<Utc>,
+) -> Result<Option<Replayed>, StoreError> {
+    let Some(known) = deliveries::find(c, &order.guid)? else { return Ok(None) };
+    let message = Accept { guid: known.guid, event: known.event, correlation: order.correlation };
+    let wish = wish_of(c, stars, metadata, &message, !order.dry_run)?;
+    let mut jobs = Vec::new();
+    if !order.dry_run {
+        let outcome = if is_ignored(wish, &message) { Outcome::Ignored } else { Outcome::Accepted };
+        replays::reopen(c, &message.guid, outcome, order.correlation)?;
+        jobs = carry_out(c, stars, &message, wish, now)?;
+        audit::append(c, &order.entry, now)?;
+    }
+    Ok(Some(Replayed { event: message.event.name().to_owned(), wish: word(wish), jobs }))
+}
+
+/// What a delivery asks for, as things stand. Whether the id behind a login may be learnt from it.
+fn wish_of(
+    c: &mut Connection,
+    stars: &Stars,
+    metadata: bool,
+    message: &Accept,
+    learn: bool,
+) -> Result<Wish, StoreError> {
+    let watched = match &message.event {
+        Event::Starred { sender, .. } | Event::Unstarred { sender, .. } => is_watched(c, stars, sender, learn)?,
+        _ => false,
+    };
+    let wish = Some(policy::wish(&message.event, watched)).filter(|it| metadata || *it != Wish::Catalog);
+    granted(c, wish.unwrap_or(Wish::Nothing), message)
+}
+
+fn is_ignored(wish: Wish, message: &Accept) -> bool {
+    wish == Wish::Nothing && !matches!(message.event, Event::Ping)
+}
+
+/// Queues it in the transaction that records the delivery.
+fn carry_out(
+    c: &mut Connection,
+    stars: &Stars,
+    message: &Accept,
+    wish: Wish,
+    now: DateTime<Utc>,
+) -> Result<Vec<JobId>, StoreError> {
     let jobs = match message.event.subject() {
         Some(subject) => grant(c, stars, message, wish, subject, now)?,
         None => Vec::new(),
     };
     // With a job on its way nothing is decided yet.
-    if !ignored && jobs.is_empty() {
+    if !is_ignored(wish, message) && jobs.is_empty() {
         deliveries::settle(c, &message.guid)?;
     }
-    Ok(Accepted { reception: if ignored { Reception::Ignored } else { Reception::Accepted }, jobs })
+    Ok(jobs)
+}
+
+fn word(wish: Wish) -> &'static str {
+    match wish {
+        Wish::Nothing => "nothing",
+        Wish::Keep => "keep",
+        Wish::LetGo => "let_go",
+        Wish::Wiki => "wiki",
+        Wish::Catalog => "catalog",
+        Wish::Sync { .. } => "sync",
+    }
 }
 
 /// What is asked of a mirror that does not exist is asked of nobody.
@@ -121,7 +192,7 @@ fn delivery(message: &Accept, ignored: bool) -> NewDelivery {
 }
 
 /// By id once it is known; by login, without case, before that.
-fn is_watched(c: &mut Connection, stars: &Stars, sender: &Account) -> Result<bool, StoreError> {
+fn is_watched(c: &mut Connection, stars: &Stars, sender: &Account, learn: bool) -> Result<bool, StoreError> {
     if let Some(login) = watched::login_of(c, sender.id)? {
         return Ok(stars.users.iter().any(|it| it.eq_ignore_ascii_case(&login)));
     }
@@ -129,7 +200,9 @@ fn is_watched(c: &mut Connection, stars: &Stars, sender: &Account) -> Result<boo
     if !named || watched::id_of(c, &sender.login)?.is_some() {
         return Ok(false);
     }
-    watched::remember(c, &sender.login, sender.id)?;
+    if learn {
+        watched::remember(c, &sender.login, sender.id)?;
+    }
     Ok(true)
 }
 

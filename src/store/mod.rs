@@ -11,6 +11,7 @@
 
 mod address;
 pub mod adopted;
+pub mod api_keys;
 pub mod audit;
 mod backend;
 pub mod catalog;
@@ -25,6 +26,7 @@ pub mod lfs;
 mod lock;
 pub mod markers;
 mod migration;
+pub mod minting;
 pub mod mirrors;
 pub mod page;
 pub mod parts;
@@ -32,6 +34,7 @@ pub mod polls;
 mod pool;
 mod prepared;
 pub mod rates;
+pub mod replays;
 mod schema;
 pub mod settings;
 pub mod starred;
