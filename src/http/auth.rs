@@ -196,13 +196,13 @@ impl Door {
             return Err(wrong());
         }
         let Some((key, _)) = row else { return Err(wrong()) };
-        let code = match key.status(Utc::now()) {
+        let problem = match key.status(Utc::now()) {
             Status::Active => return Ok(key),
-            Status::Expired => "key_expired",
-            Status::Revoked => "key_revoked",
+            Status::Expired => Problem::unauthorized("key_expired", "this key has ended; ask for a new one"),
+            Status::Revoked => Problem::unauthorized("key_revoked", "this key was revoked; ask for a new one"),
         };
         self.verified.forget(&full);
-        Err(Problem::unauthorized(code, "this key is not valid any more; ask for a new one"))
+        Err(problem)
     }
 
     /// The same work for a prefix that nobody has, so that its time tells nothing.

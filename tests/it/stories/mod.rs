@@ -13,6 +13,7 @@ mod economy;
 mod faults;
 mod head;
 mod kept;
+mod keys;
 mod lfs;
 mod lfs_reach;
 mod marker;
