@@ -1,6 +1,6 @@
 //! Keys: who may do what with them, and what is written of it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -186,16 +186,13 @@ async fn without_an_admin_token_a_key_still_opens() {
 }
 
 #[actix_web::test]
-async fn a_crowd_with_one_key_is_verified_a_few_times_only() {
+async fn a_crowd_with_one_key_waits_for_one_verification() {
     let house = House::new().await;
     let (_, full) = house.key(&["mirrors:read"]).await;
-    let begun = Instant::now();
     let crowd = (0..200).map(|_| house.with(&full, Method::GET, "/mirrors", None));
     for answer in futures_util::future::join_all(crowd).await {
         answer.expect(200);
     }
-    // No assertion about time: without the cache these were 200 runs of Argon2, 100 turns of two.
-    println!("200 requests with one key took {:?}", begun.elapsed());
 }
 
 /// A path of the table with something in each place.
@@ -206,7 +203,8 @@ fn filled(path: &str) -> String {
 #[actix_web::test]
 async fn every_route_demands_its_scope() {
     let source = include_str!("../api/mod.rs");
-    let routes: Vec<&str> = source.split(['"']).filter(|it| it.starts_with('/') && !it.starts_with("/api")).collect();
+    let quoted = source.split('"').skip(1).step_by(2);
+    let routes: Vec<&str> = quoted.filter(|it| it.starts_with('/')).collect();
     assert!(routes.len() > 20, "{routes:?}");
     for route in &routes {
         assert!(TABLE.iter().any(|(it, _, _)| it == route), "{route} is not in the table of scopes");
