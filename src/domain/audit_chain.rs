@@ -71,7 +71,7 @@ mod tests {
             correlation: None,
             address: Some("127.0.0.1"),
         };
-        assert_eq!(hash(START, &link), "@@HASH@@");
+        assert_eq!(hash(START, &link), "4b3372e01a94a397897abd4ceca4ff5b622c3fdc9e0d84ad48887b1877fff736");
     }
 
     #[test]
