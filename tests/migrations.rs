@@ -110,6 +110,13 @@ mod tests {
              INSERT INTO rate_limits (credential, resource, quota, updated_at) VALUES ('token', 'core', 5000, 't');",
         ),
         (
+            "0017_app",
+            "INSERT INTO installations (id, account_id, login, selection, permissions, updated_at) \
+                 VALUES (77, 5, 'octocat', 'all', '{}', 't');
+             INSERT INTO recoveries (app_id, next_at, looked_to) VALUES (4242, 't', 't');
+             INSERT INTO missed_deliveries (guid, delivery_id, event, delivered_at) VALUES ('g', 9, 'star', 't');",
+        ),
+        (
             "0018_api_keys",
             "INSERT INTO api_keys (id, name, prefix, hash, scopes, created_by, created_at) \
                  VALUES ('k', 'ci', 'sk_abcdefgh', 'argon2id', 'mirrors:read', 'admin', 't');",

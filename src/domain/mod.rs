@@ -10,6 +10,7 @@ pub mod brake;
 pub mod catalog;
 pub mod event;
 pub mod ids;
+pub mod installation;
 pub mod job;
 pub mod kept;
 pub mod lfs;

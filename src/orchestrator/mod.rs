@@ -6,6 +6,7 @@
 mod drive;
 mod lease;
 mod reconcile;
+mod recover;
 mod routes;
 mod stars;
 mod supervise;
@@ -34,6 +35,7 @@ use crate::stages::transfer::TransferActor;
 use crate::store::{Store, jobs};
 use crate::telemetry::progress::Progress;
 
+pub use recover::Recovering;
 pub use stars::{AT_ONCE as POLLS_AT_ONCE, Polling};
 pub use supervise::Orchestration;
 
@@ -107,6 +109,8 @@ pub struct Tools {
     pub drills: Drills,
     /// Looking at users' stars.
     pub polling: Polling,
+    /// Looking for missed deliveries; `None` without an App, or where it is switched off.
+    pub recovering: Option<Recovering>,
     /// How far back states of refs are remembered.
     pub history: std::time::Duration,
     /// How much of what was recorded is kept.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Records, Tools, stars};
+use super::{Records, Tools, recover, stars};
 use crate::domain::ids::{CorrelationId, MirrorId};
 use crate::domain::job::{JobKind, Priority};
 use crate::domain::part::Part;
@@ -34,6 +34,7 @@ pub(super) async fn run(tools: &Arc<Tools>) -> Result<(), Failure> {
     }
     if tools.only.is_none() {
         stars::begin(tools).await?;
+        recover::begin(tools).await?;
         queue_due(tools).await?;
         queue_markers(tools).await?;
         queue_drills(tools).await?;
