@@ -25,7 +25,7 @@ use crate::store::deliveries::{NewDelivery, Outcome, Recorded};
 use crate::store::jobs::NewJob;
 use crate::store::mirrors::Mirror;
 use crate::store::{
-    Connection, Store, StoreError, audit, catalog, deliveries, installations, jobs, mirrors, replays, watched,
+    Connection, Store, StoreError, audit, catalog, deliveries, installations, jobs, mirrors, replays, starred, watched,
 };
 
 /// What the stage works with.
@@ -120,7 +120,9 @@ fn replay(
     now: DateTime<Utc>,
 ) -> Result<Option<Replayed>, StoreError> {
     let Some(known) = deliveries::find(c, &order.guid)? else { return Ok(None) };
-    let message = Accept { guid: known.guid, event: known.event, correlation: order.correlation };
+    // It tells of what was, and must not undo what was seen since.
+    let sent_at = Some(known.received_at);
+    let message = Accept { guid: known.guid, event: known.event, correlation: order.correlation, sent_at };
     let wish = wish_of(c, stars, metadata, &message, !order.dry_run)?;
     let mut jobs = Vec::new();
     if !order.dry_run {
@@ -145,7 +147,8 @@ fn wish_of(
         _ => false,
     };
     let wish = Some(policy::wish(&message.event, watched)).filter(|it| metadata || *it != Wish::Catalog);
-    granted(c, wish.unwrap_or(Wish::Nothing), message)
+    let wish = granted(c, wish.unwrap_or(Wish::Nothing), message)?;
+    Ok(if is_overtaken(c, wish, message)? { Wish::Nothing } else { wish })
 }
 
 fn is_ignored(wish: Wish, message: &Accept) -> bool {
@@ -204,6 +207,20 @@ fn granted(c: &mut Connection, wish: Wish, message: &Accept) -> Result<Wish, Sto
     Ok(if mirrors::by_github_id(c, subject.id)?.is_some() { wish } else { Wish::Nothing })
 }
 
+/// A delivery that was fetched back tells of what was. A star from before its mirror was let go, and a withdrawal
+/// from before the star that is known by now, were overtaken by what was seen since.
+fn is_overtaken(c: &mut Connection, wish: Wish, message: &Accept) -> Result<bool, StoreError> {
+    let (Some(sent), Some(who), Some(subject)) = (message.sent_at, stargazer(message), message.event.subject()) else {
+        return Ok(false);
+    };
+    let since = match wish {
+        Wish::Keep => mirrors::by_github_id(c, subject.id)?.and_then(|it| it.unstarred_at),
+        Wish::LetGo => starred::since(c, who.account.id, subject.id)?,
+        _ => None,
+    };
+    Ok(since.is_some_and(|it| it > sent))
+}
+
 fn delivery(message: &Accept, ignored: bool) -> NewDelivery {
     let sender = match &message.event {
         Event::Starred { sender, .. } | Event::Unstarred { sender, .. } => Some((sender.id, sender.login.clone())),
@@ -246,7 +263,7 @@ fn grant(
         Wish::Nothing | Wish::Note => Ok(Vec::new()),
         Wish::Keep => keep(c, message, subject, now),
         Wish::LetGo => match stargazer(message) {
-            Some(who) => starring::let_go(c, &who, stars, subject.id, now),
+            Some(who) => starring::let_go(c, &who, stars, subject.id, message.sent_at.unwrap_or(now), now),
             None => Ok(Vec::new()),
         },
         Wish::Wiki => {
