@@ -110,6 +110,11 @@ mod tests {
              INSERT INTO rate_limits (credential, resource, quota, updated_at) VALUES ('token', 'core', 5000, 't');",
         ),
         (
+            "0015_sweep",
+            "INSERT INTO lookouts (mirror_id, node_id) VALUES ('m', 'R_1');
+             INSERT INTO sweeps (name, next_at) VALUES ('upstreams', 't');",
+        ),
+        (
             "0017_app",
             "INSERT INTO installations (id, account_id, login, selection, permissions, updated_at) \
                  VALUES (77, 5, 'octocat', 'all', '{}', 't');

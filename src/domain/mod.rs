@@ -27,3 +27,4 @@ pub mod refs;
 pub mod repository;
 pub mod retry;
 pub mod stars;
+pub mod sweep;

@@ -118,6 +118,8 @@ impl Eq for RepositoryName {}
 pub struct Repository {
     /// Identity; survives renames and transfers.
     pub id: GithubId,
+    /// The same in GitHub's other interface, where many are asked for at once; `None` where it was not told.
+    pub node_id: Option<String>,
     /// Current name.
     pub name: RepositoryName,
     /// Only its collaborators see it.

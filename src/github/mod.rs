@@ -9,18 +9,22 @@
 mod app;
 mod catalog;
 mod client;
+mod credentials;
 mod deliveries;
 mod error;
 mod exchange;
 mod file;
 mod git;
 mod governors;
+mod graphql;
 mod installations;
 mod limits;
 mod model;
 mod pauses;
+mod readers;
 mod stars;
 mod token;
+mod upstreams;
 
 #[cfg(test)]
 mod tests;
@@ -30,3 +34,4 @@ pub use client::{Clock, GithubClient, Reachability};
 pub use deliveries::{Delivered, DeliveryPage};
 pub use error::GithubError;
 pub use stars::{PageLink, StarEntry, StarPage, Starred};
+pub use upstreams::Asked;

@@ -10,6 +10,7 @@ mod recover;
 mod routes;
 mod stars;
 mod supervise;
+mod sweep;
 mod wiki;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,6 +32,7 @@ use crate::stages::pool::{Guard, Pool};
 use crate::stages::record::RecordActor;
 use crate::stages::restore;
 use crate::stages::stars::StarsActor;
+use crate::stages::sweep::SweepActor;
 use crate::stages::transfer::TransferActor;
 use crate::store::{Store, jobs};
 use crate::telemetry::progress::Progress;
@@ -38,6 +40,7 @@ use crate::telemetry::progress::Progress;
 pub use recover::Recovering;
 pub use stars::{AT_ONCE as POLLS_AT_ONCE, Polling};
 pub use supervise::Orchestration;
+pub use sweep::Sweeping;
 
 /// The stages, each behind a handle that survives its actors.
 #[derive(Clone)]
@@ -56,12 +59,14 @@ pub struct Stages {
     pub catalog: Pool<CatalogActor>,
     /// Looks at users' stars.
     pub stars: Pool<StarsActor>,
+    /// Asks GitHub what changed.
+    pub sweep: Pool<SweepActor>,
 }
 
 impl Stages {
     /// Takes no more messages; children that end from now on are not replaced.
     pub fn close(&self) {
-        let Self { accept, describe, ensure, transfer, record, catalog, stars } = self;
+        let Self { accept, describe, ensure, transfer, record, catalog, stars, sweep } = self;
         accept.close();
         describe.close();
         ensure.close();
@@ -69,6 +74,7 @@ impl Stages {
         record.close();
         catalog.close();
         stars.close();
+        sweep.close();
     }
 }
 
@@ -109,6 +115,8 @@ pub struct Tools {
     pub drills: Drills,
     /// Looking at users' stars.
     pub polling: Polling,
+    /// Sweeping upstreams.
+    pub sweeping: Sweeping,
     /// Looking for missed deliveries; `None` without an App, or where it is switched off.
     pub recovering: Option<Recovering>,
     /// How far back states of refs are remembered.

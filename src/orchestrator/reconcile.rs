@@ -5,14 +5,14 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Records, Tools, recover, stars};
+use super::{Records, Tools, recover, stars, sweep};
 use crate::domain::ids::{CorrelationId, MirrorId};
 use crate::domain::job::{JobKind, Priority};
 use crate::domain::part::Part;
 use crate::stages::failure::Failure;
 use crate::store::jobs::{self, NewJob};
 use crate::store::{
-    Connection, StoreError, audit, catalog, deliveries, drills, history, markers, mirrors, parts, settings, syncs,
+    Connection, StoreError, audit, catalog, deliveries, drills, history, markers, parts, settings, syncs,
 };
 
 /// Mirrors queued in one go; the rest follows at the next look.
@@ -35,7 +35,8 @@ pub(super) async fn run(tools: &Arc<Tools>) -> Result<(), Failure> {
     if tools.only.is_none() {
         stars::begin(tools).await?;
         recover::begin(tools).await?;
-        queue_due(tools).await?;
+        let is_trusted = sweep::begin(tools).await?;
+        queue_due(tools, is_trusted).await?;
         queue_markers(tools).await?;
         queue_drills(tools).await?;
         if tools.metadata {
@@ -124,8 +125,8 @@ fn drill_some(c: &mut Connection, draws: &[f64]) -> Result<(), StoreError> {
     Ok(())
 }
 
-async fn queue_due(tools: &Tools) -> Result<(), Failure> {
-    let due = tools.store.read(|c| mirrors::due(c, Utc::now(), DUE_AT_ONCE)).await?;
+async fn queue_due(tools: &Tools, is_trusted: bool) -> Result<(), Failure> {
+    let due = sweep::due(tools, is_trusted, DUE_AT_ONCE).await?;
     queue(tools, JobKind::Sync, due).await?;
     if tools.wiki {
         let of = |c: &mut Connection| parts::due(c, Part::Wiki, JobKind::Wiki, Utc::now(), DUE_AT_ONCE);

@@ -11,6 +11,7 @@ mod look;
 mod moves;
 mod row;
 mod standing;
+mod sweep;
 
 /// Updates columns of one mirror, `updated_at` with them; says whether the mirror was there.
 macro_rules! update {
@@ -38,3 +39,4 @@ pub use self::moves::{beside, moved, renounce_move};
 pub use self::row::{Failure, Mirror, Project, Proof, Upstream};
 pub(in crate::store) use self::row::{mirror_id, oid};
 pub use self::standing::{hold, pause, restar, resume, set_status, unstar};
+pub use self::sweep::{Candidate, activity, doubt, due_by_git, is_sweep_due, pass_over, plan_full, suspect, sweepable};
