@@ -158,7 +158,7 @@ pub fn verify(c: &mut Connection, expected: Option<&End>) -> Result<Verdict, Sto
     let fault = |why| Some(Break { seq: at.seq + 1, id: None, why });
     if at != head {
         verdict.broken = fault("the end of the log is missing");
-    } else if !seen && expected.is_some_and(|it| it.seq > verdict.anchor.seq) {
+    } else if !seen && expected.is_some_and(|it| it.seq >= verdict.anchor.seq) {
         verdict.broken = fault("the log does not hold the hash that was expected: its chain was made anew");
     }
     Ok(verdict)

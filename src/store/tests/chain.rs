@@ -104,7 +104,11 @@ async fn what_is_given_up_leaves_an_anchor(bed: Bed) {
     assert_eq!(bed.write(|c| chain::prune(c, at(7 * DAY), at(10 * DAY))).await, 0);
     chained(&bed).await;
     let verdict = verified(&bed).await;
-    assert_eq!((verdict.entries, verdict.anchor.seq, verdict.head.seq, verdict.broken), (4, 7, 11, None));
+    assert_eq!((verdict.entries, verdict.anchor.seq, verdict.head.seq, &verdict.broken), (4, 7, 11, &None));
+    let anchor = verdict.anchor;
+    let forged = End { hash: "0".repeat(64), ..anchor.clone() };
+    assert_eq!(bed.read(move |c| chain::verify(c, Some(&anchor))).await.broken, None);
+    assert!(bed.read(move |c| chain::verify(c, Some(&forged))).await.broken.is_some());
     tamper(&bed, "DELETE FROM audit WHERE seq = 8").await;
     assert_eq!(verified(&bed).await.broken.unwrap().seq, 8);
 }
