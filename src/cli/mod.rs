@@ -6,6 +6,7 @@ mod audit;
 mod completions;
 mod config;
 mod demo;
+mod doctor;
 mod drill;
 mod kept;
 mod key;
@@ -103,6 +104,8 @@ enum Command {
         #[command(subcommand)]
         action: audit::Action,
     },
+    /// Try everything that serving needs, and say how to mend what is amiss; exit 1 if serving would fail
+    Doctor,
     /// Bring the database up to date
     Migrate,
     /// Check or show the configuration
@@ -172,6 +175,7 @@ async fn run_command(command: Command, given: &Given) -> anyhow::Result<u8> {
         Command::Drill { sample } => drill::run(given, sample).await,
         Command::Key { action } => key::run(given, action).await,
         Command::Audit { action } => audit::run(given, action).await,
+        Command::Doctor => doctor::run(given).await,
         Command::Migrate => migrate::run(given).await,
         Command::Config { action } => Ok(config::run(action, &given.options, given.json, &mut out, &mut err)?),
         Command::Completions { shell } => {
