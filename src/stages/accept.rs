@@ -15,7 +15,7 @@ use super::starring::{self, Stargazer};
 use crate::config::stars::Stars;
 use crate::domain::catalog::feed;
 use crate::domain::event::{Account, Event, Subject};
-use crate::domain::ids::JobId;
+use crate::domain::ids::{InstallationId, JobId};
 use crate::domain::installation::{Installation, InstallationChange};
 use crate::domain::job::{JobKind, Priority};
 use crate::domain::policy::{self, Wish};
@@ -67,10 +67,7 @@ impl Handler<Accept> for AcceptActor {
         let work = async move {
             tools.panics.strike("accept");
             let (stars, metadata, now) = (tools.stars.clone(), tools.metadata, Utc::now());
-            let changed = match &message.event {
-                Event::InstallationChanged { installation, .. } => Some(installation.id),
-                _ => None,
-            };
+            let changed = installation_of(&message.event);
             let accepted = tools.store.write(move |c| accept(c, &stars, metadata, &message, now)).await?;
             if let Some(id) = changed {
                 tools.github.installation_changed(id).await;
@@ -88,9 +85,23 @@ impl Handler<Replay> for AcceptActor {
         let tools = Arc::clone(&self.tools);
         let work = async move {
             let (stars, metadata, now) = (tools.stars.clone(), tools.metadata, Utc::now());
-            Ok(tools.store.write(move |c| replay(c, &stars, metadata, &message, now)).await?)
+            let done = tools.store.write(move |c| replay(c, &stars, metadata, &message, now)).await?;
+            let Some((replayed, changed)) = done else { return Ok(None) };
+            // What it tells of is past: GitHub says how things stand.
+            if let Some(id) = changed {
+                tools.github.installation_changed(id).await;
+            }
+            Ok(Some(replayed))
         };
         Box::pin(work.into_actor(self))
+    }
+}
+
+/// The installation of the App that is another now.
+fn installation_of(event: &Event) -> Option<InstallationId> {
+    match event {
+        Event::InstallationChanged { installation, .. } => Some(installation.id),
+        _ => None,
     }
 }
 
@@ -111,14 +122,14 @@ fn accept(
     Ok(Accepted { reception: if ignored { Reception::Ignored } else { Reception::Accepted }, jobs })
 }
 
-/// The same for one that is on record.
+/// The same for one that is on record. Tells of the installation that is in doubt then, too.
 fn replay(
     c: &mut Connection,
     stars: &Stars,
     metadata: bool,
     order: &Replay,
     now: DateTime<Utc>,
-) -> Result<Option<Replayed>, StoreError> {
+) -> Result<Option<(Replayed, Option<InstallationId>)>, StoreError> {
     let Some(known) = deliveries::find(c, &order.guid)? else { return Ok(None) };
     // It tells of what was, and must not undo what was seen since.
     let sent_at = Some(known.received_at);
@@ -131,7 +142,8 @@ fn replay(
         jobs = carry_out(c, stars, &message, wish, now)?;
         audit::append(c, &order.entry, now)?;
     }
-    Ok(Some(Replayed { event: message.event.name().to_owned(), wish: word(wish), jobs }))
+    let changed = installation_of(&message.event).filter(|_| !order.dry_run);
+    Ok(Some((Replayed { event: message.event.name().to_owned(), wish: word(wish), jobs }, changed)))
 }
 
 /// What a delivery asks for, as things stand. Whether the id behind a login may be learnt from it.

@@ -9,7 +9,8 @@ use super::commands::{json as parsed, run};
 use crate::world::{ADMIN, World, on_both};
 
 impl World {
-    async fn ask(&self, key: &str, method: Method, path: &str, body: Value) -> (u16, Value) {
+    /// A call of the admin API: its status and answer.
+    pub async fn ask(&self, key: &str, method: Method, path: &str, body: Value) -> (u16, Value) {
         let request = reqwest::Client::new().request(method, self.url(&format!("/api/v1{path}"))).bearer_auth(key);
         let answer = if body.is_null() { request } else { request.json(&body) }.send().await.unwrap();
         (answer.status().as_u16(), serde_json::from_str(&answer.text().await.unwrap()).unwrap_or(Value::Null))
@@ -114,6 +115,13 @@ on_both! {
         assert_eq!((again["state"].as_str(), &again["received_at"]), (Some("processed"), &star["received_at"]));
         let (_, log) = world.ask(ADMIN, Method::GET, "/audit?action=delivery.replay", Value::Null).await;
         assert_eq!(log["items"].as_array().unwrap().len(), 3, "{log}");
+        // What was overtaken since is told of, and not done.
+        let taken_back = world.github().unstar(crate::world::FAN, id).unwrap();
+        world.accepted(&taken_back).await;
+        world.drain().await;
+        let path = format!("/deliveries/{}/replay", star["id"].as_str().unwrap());
+        let (status, told) = world.ask(ADMIN, Method::POST, &path, Value::Null).await;
+        assert_eq!((status, told["asks_for"].as_str(), told["jobs"].clone()), (202, Some("nothing"), json!([])));
         assert_eq!(world.ask(ADMIN, Method::POST, "/deliveries/none/replay", Value::Null).await.0, 404);
         let backwards = json!({ "from": "2999-01-01T00:00:00Z", "to": "2000-01-01T00:00:00Z" });
         assert_eq!(world.ask(ADMIN, Method::POST, "/deliveries/replay", backwards).await.0, 400);
