@@ -40,7 +40,7 @@ mod star;
 mod sweep;
 pub mod tools;
 mod unstar;
-mod unusual;
+pub mod unusual;
 mod upstream;
 mod whole;
 mod wiki;
