@@ -14,6 +14,7 @@ pub mod adopted;
 pub mod api_keys;
 pub mod audit;
 mod backend;
+pub mod backup;
 pub mod catalog;
 mod connection;
 pub mod deliveries;

@@ -17,7 +17,7 @@ impl World {
     }
 
     /// The chain holds all that is in the log.
-    async fn chained(&self) -> chain::Verdict {
+    pub async fn chained(&self) -> chain::Verdict {
         while self.store().write(chain::extend).await.unwrap() > 0 {}
         let verdict = self.store().read(|c| chain::verify(c, None)).await.unwrap();
         assert_eq!(verdict.broken, None);

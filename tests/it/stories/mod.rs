@@ -1,9 +1,10 @@
 //! One file for each thing that happens to mirrors.
 
-mod adopt;
+pub mod adopt;
 mod adopt_whole;
 mod alias;
 mod app;
+mod backup;
 mod bad_days;
 mod brake;
 mod cached;
