@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use crate::config::Config;
 use crate::config::sync::Engine;
+use crate::domain::event::Account;
 use crate::domain::ids::MirrorId;
 use crate::domain::naming::Naming;
 use crate::domain::outcome::Comparison;
@@ -27,11 +28,12 @@ use crate::git;
 use crate::github::GithubClient;
 use crate::http::{self, Component, ComponentState};
 use crate::onedev::OnedevClient;
-use crate::orchestrator::{self, Only, Orchestration, POLLS_AT_ONCE, Polling, Stages};
+use crate::orchestrator::{self, BATCHES_AT_ONCE, Only, Orchestration, POLLS_AT_ONCE, Polling, Stages};
 use crate::stages::accept::{self, AcceptActor};
 use crate::stages::catalog::{self, CatalogActor};
 use crate::stages::describe::{self, DescribeActor};
 use crate::stages::ensure::{self, EnsureActor};
+use crate::stages::listing::{self, Identify, ListingActor};
 use crate::stages::messages::{Compare, Describe, Ticket, TidyCaches, TwoSides};
 use crate::stages::panics::Panics;
 use crate::stages::pool::{PAUSE, Pool, PoolOptions};
@@ -39,7 +41,7 @@ use crate::stages::record::{self, RecordActor};
 use crate::stages::stars::{self, StarsActor};
 use crate::stages::transfer::{self, TransferActor};
 use crate::store::mirrors::{self, Mirror};
-use crate::store::{ServeLock, Store, jobs, parts, polls};
+use crate::store::{ServeLock, Store, jobs, listings, parts, polls};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::progress::Progress;
 
@@ -124,6 +126,7 @@ impl App {
                 every: config.stars.poll_interval,
                 permits: Arc::new(Semaphore::new(POLLS_AT_ONCE)),
             },
+            batches: Arc::new(Semaphore::new(BATCHES_AT_ONCE)),
             history: config.sync.history,
             max_bytes: config.sync.max_bytes,
             wiki: config.sync.wiki,
@@ -172,6 +175,21 @@ impl App {
             only.add(mirrors);
             self.store.wake();
         }
+    }
+
+    /// Reads this batch too, if it does not read all of them anyway.
+    pub fn take_on_batch(&self, id: &str) {
+        if let Some(only) = &self.only {
+            only.add_batch(id.to_owned());
+        }
+    }
+
+    /// Asks GitHub who has a login.
+    ///
+    /// # Errors
+    /// What GitHub says, or why it could not be asked.
+    pub async fn identify(&self, login: &str) -> anyhow::Result<Account> {
+        Ok(self.stages.listing.ask(Identify { login: login.to_owned() }, PATIENCE).await??)
     }
 
     /// Asks GitHub for a repository by its name.
@@ -278,6 +296,7 @@ async fn take_over(store: &Store) -> anyhow::Result<ServeLock> {
         let freed = store
             .write(|c| {
                 polls::free_held_by(c, "serve/")?;
+                listings::free_held_by(c, "serve/")?;
                 jobs::free_held_by(c, "serve/", Utc::now())
             })
             .await?;
@@ -390,6 +409,14 @@ impl Adapters {
             metrics: self.metrics.clone(),
             panics: self.panics.clone(),
         });
+        let listing = Arc::new(listing::Tools {
+            store: self.store.clone(),
+            github: self.github.clone(),
+            onedev: self.onedev.clone(),
+            naming: self.naming.clone(),
+            rule: config.retry.rule(),
+            panics: self.panics.clone(),
+        });
         let record = Arc::new(record::Tools {
             store: self.store.clone(),
             sync: config.sync.clone(),
@@ -410,6 +437,10 @@ impl Adapters {
             record: Pool::start(pool("record", size, &here), move |it| RecordActor::new(Arc::clone(&record), it)),
             catalog: Pool::start(pool("catalog", size, transfers), move |it| {
                 CatalogActor::new(Arc::clone(&catalog), it)
+            }),
+            // One more than are read at once, for whoever asks who a user is.
+            listing: Pool::start(pool("listing", BATCHES_AT_ONCE + 1, &here), move |it| {
+                ListingActor::new(Arc::clone(&listing), it)
             }),
             stars: Pool::start(pool("stars", POLLS_AT_ONCE, &here), move |it| StarsActor::new(Arc::clone(&stars), it)),
         }

@@ -109,6 +109,12 @@ mod tests {
              INSERT INTO starred (account_id, github_id, starred_at, added_at, scan) VALUES (5, 1, 't', 't', 1);
              INSERT INTO rate_limits (credential, resource, quota, updated_at) VALUES ('token', 'core', 5000, 't');",
         ),
+        (
+            "0014_listings",
+            "INSERT INTO listings (id, wanted, correlation_id, created_at) VALUES ('b', '{}', 'c', 't');
+             INSERT INTO listed (listing, github_id, owner, name, size_kib, finding) \
+                 VALUES ('b', 1, 'octo', 'hello', 5, 'new');",
+        ),
     ];
 
     const SQLITE_COLUMNS: &str = "SELECT t.name || '.' || c.name || CASE c.\"notnull\" WHEN 1 THEN '' ELSE '?' END AS text \

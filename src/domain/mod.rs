@@ -12,6 +12,7 @@ pub mod job;
 pub mod kept;
 pub mod lfs;
 pub mod lfs_config;
+pub mod listing;
 pub mod marker;
 pub mod mirror;
 pub mod naming;

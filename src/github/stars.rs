@@ -19,13 +19,20 @@ use crate::domain::repository::RepositoryName;
 use crate::domain::stars::{Mark, Star};
 
 /// Gives the time of each star.
-const WITH_TIMES: &str = "application/vnd.github.star+json";
+pub(super) const WITH_TIMES: &str = "application/vnd.github.star+json";
 /// A page of a hundred repositories has some 700 KiB.
-const LARGEST_PAGE: usize = 8 << 20;
+pub(super) const LARGEST_PAGE: usize = 8 << 20;
 
 /// Where the next page is; good for requests of the same client only.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PageLink(Url);
+pub struct PageLink(pub(super) Url);
+
+impl PageLink {
+    /// As text, to be kept; [`GithubClient::page_link`] reads it back.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
 
 /// A star as a list shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -145,7 +152,7 @@ impl GithubClient {
     }
 
     /// The list's address. The token's own user is shown more of it: private repositories.
-    async fn starred(&self, whose: &Account, size: u8) -> Url {
+    pub(super) async fn starred(&self, whose: &Account, size: u8) -> Url {
         let mut url = match self.is_own(whose).await {
             true => self.exchange().url(&["user", "starred"]),
             false => self.exchange().url(&["users", &whose.login, "starred"]),
@@ -156,7 +163,7 @@ impl GithubClient {
     }
 
     /// Whether the token is this account's own. A token that does not tell is not.
-    async fn is_own(&self, whose: &Account) -> bool {
+    pub(super) async fn is_own(&self, whose: &Account) -> bool {
         let Credential::Token(_) = &self.inner.credential else { return false };
         let whoami = || async {
             match self.account(self.exchange().url(&["user"]), &whose.login).await {
@@ -169,7 +176,7 @@ impl GithubClient {
     }
 
     /// One request about a user. With an App it is made by the installation on that account, or any.
-    async fn ask_about(&self, login: &str, url: Url, terms: Terms<'_>) -> Result<Answer, GithubError> {
+    pub(super) async fn ask_about(&self, login: &str, url: Url, terms: Terms<'_>) -> Result<Answer, GithubError> {
         let exchange = self.exchange();
         let answer = match &self.inner.credential {
             Credential::None => exchange.get_on(url, &self.anonymous(), terms).await,

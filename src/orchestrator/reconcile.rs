@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Tools, stars};
+use super::{Only, Tools, listings, stars};
 use crate::domain::ids::{CorrelationId, MirrorId};
 use crate::domain::job::{JobKind, Priority};
 use crate::domain::part::Part;
@@ -34,6 +34,7 @@ pub(super) async fn run(tools: &Arc<Tools>) -> Result<(), Failure> {
     if freed > 0 {
         tracing::warn!(jobs = freed, "leases had run out; their jobs are free again");
     }
+    listings::begin(tools, tools.only.as_ref().map(Only::batches)).await?;
     if tools.only.is_none() {
         stars::begin(tools).await?;
         queue_due(tools).await?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::{Claim, Orchestrator, Reconcile, Tools, stars};
+use super::{Claim, Orchestrator, Reconcile, Tools, listings, stars};
 use crate::stages::failure::Failure;
 use crate::stages::pool::{Pool, PoolOptions, Unanswered};
 
@@ -22,6 +22,7 @@ pub struct Orchestration {
     permits: Arc<Semaphore>,
     workers: u32,
     polls: Arc<Semaphore>,
+    batches: Arc<Semaphore>,
     pool: Pool<Orchestrator>,
 }
 
@@ -30,11 +31,12 @@ impl Orchestration {
     pub fn start(tools: Tools, workers: u32, options: PoolOptions) -> Self {
         let (stop, call_off, permits) = (tools.stop.clone(), tools.call_off.clone(), Arc::clone(&tools.permits));
         let polls = Arc::clone(&tools.polling.permits);
+        let batches = Arc::clone(&tools.batches);
         let wakeups = tools.store.wakeups();
         let tools = Arc::new(tools);
         let pool = Pool::start(options, move |guard| Orchestrator::new(Arc::clone(&tools), guard));
         actix::spawn(look(pool.clone(), wakeups, stop.clone()));
-        Self { stop, call_off, permits, workers, polls, pool }
+        Self { stop, call_off, permits, workers, polls, batches, pool }
     }
 
     /// Claims no more, waits for what is under way at most `patience`, then calls it off; its jobs are
@@ -42,6 +44,7 @@ impl Orchestration {
     pub async fn shut_down(self, patience: Duration) {
         self.stop.cancel();
         stars::ended(&self.polls).await;
+        listings::ended(&self.batches).await;
         if tokio::time::timeout(patience, self.permits.acquire_many(self.workers)).await.is_err() {
             tracing::warn!("not all work ended in time; the rest is called off and will be done again");
             self.call_off.cancel();

@@ -22,6 +22,7 @@ pub mod history;
 pub mod jobs;
 pub mod kept;
 pub mod lfs;
+pub mod listings;
 mod lock;
 pub mod markers;
 mod migration;

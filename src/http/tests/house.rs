@@ -151,6 +151,14 @@ fn stages(config: &Config, store: &Store, metrics: &Metrics, panics: &Panics) ->
         panics: panics.clone(),
     });
     let stars = stars_tools(config, store, &github, metrics, panics);
+    let listing = Arc::new(crate::stages::listing::Tools {
+        store: store.clone(),
+        github: github.clone(),
+        onedev: onedev.clone(),
+        naming: Naming::parse(&config.onedev.naming, &config.onedev.root).unwrap(),
+        rule: config.retry.rule(),
+        panics: panics.clone(),
+    });
     let transfer = Arc::new(transfer::Tools {
         store: store.clone(),
         github,
@@ -182,6 +190,9 @@ fn stages(config: &Config, store: &Store, metrics: &Metrics, panics: &Panics) ->
         transfer: Pool::start(pool("transfer"), move |it| transfer::TransferActor::new(Arc::clone(&transfer), it)),
         record: Pool::start(pool("record"), move |it| record::RecordActor::new(Arc::clone(&record), it)),
         catalog: Pool::start(pool("catalog"), move |it| catalog::CatalogActor::new(Arc::clone(&catalog), it)),
+        listing: Pool::start(pool("listing"), move |it| {
+            crate::stages::listing::ListingActor::new(Arc::clone(&listing), it)
+        }),
         stars: Pool::start(pool("stars"), move |it| stars::StarsActor::new(Arc::clone(&stars), it)),
     }
 }

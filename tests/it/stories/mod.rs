@@ -3,6 +3,7 @@
 mod adopt;
 mod adopt_whole;
 mod alias;
+mod batch;
 mod brake;
 mod cached;
 pub mod catalog;

@@ -1,0 +1,127 @@
+//! Many repositories at once: every star of a user, or a list of names.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use starkeep::domain::job::{JobState, Priority};
+use starkeep::domain::mirror::Source;
+use starkeep::simulator::{Fault, On, Trigger};
+use starkeep::store::mirrors;
+
+use super::commands::{json as parsed, run};
+use crate::world::{ADMIN, Backend, World, on_both};
+
+const SOMEBODY: &str = "somebody";
+
+impl World {
+    async fn batch(&self, body: Value, key: Option<&str>) -> (u16, Value) {
+        let mut request = reqwest::Client::new().post(self.url("/api/v1/batches")).bearer_auth(ADMIN).json(&body);
+        if let Some(key) = key {
+            request = request.header("Idempotency-Key", key);
+        }
+        let answer = request.send().await.unwrap();
+        (answer.status().as_u16(), answer.json().await.unwrap())
+    }
+
+    /// Waits until a batch is read.
+    async fn read_batch(&self, id: &Value) -> Value {
+        let url = self.url(&format!("/api/v1/batches/{}", id.as_str().unwrap()));
+        let wait = async {
+            loop {
+                let answer = reqwest::Client::new().get(&url).bearer_auth(ADMIN).send().await.unwrap();
+                let batch: Value = answer.json().await.unwrap();
+                if batch["state"] != "reading" {
+                    return batch;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(120), wait).await.expect("the batch is read")
+    }
+
+    async fn mirrors_in_all(&self) -> u64 {
+        self.store().read(mirrors::counts_by_status).await.unwrap().values().sum()
+    }
+}
+
+on_both! {
+async fn a_plan_of_250_stars_is_right_and_changes_nothing(world: World) {
+    let mut world = world;
+    world.github().star_many(SOMEBODY, "octo", 249);
+    let known = world.repository("octo", "known");
+    world.star(known).await;
+    world.github().star(SOMEBODY, known).unwrap();
+    let (code, asked) = world.batch(json!({ "starred_by": SOMEBODY, "dry_run": true }), None).await;
+    assert_eq!(code, 202, "{asked}");
+    let plan = world.read_batch(&asked["id"]).await;
+    assert_eq!((&plan["state"], &plan["total"]), (&json!("planned"), &json!(250)), "{plan}");
+    let counts = ["new", "existing", "renamed", "conflicts"].map(|it| plan["plan"][it].as_u64().unwrap());
+    assert_eq!(counts, [249, 1, 0, 0]);
+    assert_eq!(plan["plan"]["api_calls"], 3 + 249);
+    assert_eq!((world.mirrors_in_all().await, world.jobs().await.len()), (1, 1), "nothing is changed");
+    world.end().await;
+}
+}
+
+on_both! {
+async fn a_batch_that_fails_half_way_goes_on_without_doubles(world: World) {
+    let mut world = world;
+    world.github().set_largest_page(2);
+    let ids: Vec<_> = (0..5).map(|n| world.repository("octo", &format!("r{n}"))).collect();
+    ids.iter().for_each(|id| drop(world.github().star(SOMEBODY, *id).unwrap()));
+    world.start().await;
+    world.github().fail(Trigger::next(On::Rest).path("/user/").nth(2).times(4), Fault::answer(502, "oops"));
+    let (code, asked) = world.batch(json!({ "starred_by": SOMEBODY }), Some("a-key")).await;
+    assert_eq!(code, 202, "{asked}");
+    let batch = world.read_batch(&asked["id"]).await;
+    assert_eq!(batch["total"], 5, "{batch}");
+    world.drain().await;
+    for id in &ids {
+        world.assert_healthy(*id).await;
+        assert_eq!(world.mirror(*id).await.source, Source::Batch);
+    }
+    let jobs = world.jobs().await;
+    assert_eq!(jobs.len(), 5);
+    assert!(jobs.iter().all(|it| it.priority == Priority::IMPORTED && it.state == JobState::Done));
+
+    // The same key again is the same batch; for another one it is refused.
+    let (code, again) = world.batch(json!({ "starred_by": SOMEBODY }), Some("a-key")).await;
+    assert_eq!((code, &again["id"], &again["done"]), (202, &asked["id"], &json!(5)), "{again}");
+    let (code, problem) = world.batch(json!({ "starred_by": SOMEBODY, "dry_run": true }), Some("a-key")).await;
+    assert_eq!((code, &problem["type"]), (422, &json!("urn:starkeep:problem:idempotency_key_reused")));
+    world.end().await;
+}
+}
+
+on_both! {
+async fn names_become_mirrors_and_a_stranger_is_told(world: World) {
+    let mut world = world;
+    let id = world.repository("octo", "hello");
+    world.start().await;
+    let (code, problem) = world.batch(json!({ "starred_by": "nobody" }), None).await;
+    assert_eq!((code, &problem["type"]), (404, &json!("urn:starkeep:problem:github_no_user")));
+    assert_eq!(world.batch(json!({}), None).await.0, 400);
+    let (_, asked) = world.batch(json!({ "repositories": ["octo/hello", "octo/lost"] }), None).await;
+    world.read_batch(&asked["id"]).await;
+    world.drain().await;
+    world.assert_healthy(id).await;
+    let batch = world.read_batch(&asked["id"]).await;
+    assert_eq!((&batch["done"], &batch["failed"], &batch["missing"]), (&json!(1), &json!(1), &json!(["octo/lost"])));
+    world.end().await;
+}
+}
+
+#[actix::test]
+async fn the_command_queues_every_star_without_a_server() {
+    let mut world = World::new(Backend::Sqlite).unwrap();
+    world.github().star_many(SOMEBODY, "octo", 120);
+    let (code, out, err) = run(&world, &["batch", "--starred-by", SOMEBODY, "--json"]);
+    assert_eq!(code, Some(0), "{out}{err}");
+    let batch = parsed(&out);
+    assert_eq!((&batch["state"], &batch["queued"]), (&json!("queued"), &json!(120)), "{batch}");
+    world.attach().await;
+    assert_eq!(world.mirrors_in_all().await, 120);
+    let (code, _, err) = run(&world, &["batch", "--starred-by", "nobody"]);
+    assert_eq!(code, Some(1));
+    assert!(err.contains("nobody"), "{err}");
+}
