@@ -209,12 +209,7 @@ pub fn renew(c: &mut Connection, id: &str, worker: &str, until: DateTime<Utc>) -
 ///
 /// # Errors
 /// Those of the database.
-pub fn release(
-    c: &mut Connection,
-    id: &str,
-    worker: &str,
-    next_at: Option<DateTime<Utc>>,
-) -> Result<bool, StoreError> {
+pub fn release(c: &mut Connection, id: &str, worker: &str, next_at: Option<DateTime<Utc>>) -> Result<bool, StoreError> {
     change!(
         c,
         id,
@@ -430,7 +425,8 @@ pub fn view(c: &mut Connection, it: &Listing) -> Result<Value, StoreError> {
         What::Names { names } => (None, Some(names)),
     };
     let real = |count: u64| if it.dry_run { 0 } else { count };
-    let error = it.error.as_ref().map(|(code, message, since)| json!({ "code": code, "message": message, "since": since }));
+    let error =
+        it.error.as_ref().map(|(code, message, since)| json!({ "code": code, "message": message, "since": since }));
     Ok(json!({
         "id": it.id, "state": state, "starred_by": user, "repositories": names, "dry_run": it.dry_run,
         "total": total, "listed": counts.listed,
