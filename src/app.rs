@@ -378,6 +378,7 @@ impl Adapters {
             onedev: self.onedev.clone(),
             naming: self.naming.clone(),
             on_conflict: config.onedev.on_conflict,
+            on_rename: config.onedev.on_rename,
             visibility: config.onedev.visibility,
             panics: self.panics.clone(),
         });

@@ -1,6 +1,7 @@
 //! Adoption, restoring and drills for the command line: the adapters without the actors.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -78,6 +79,11 @@ impl Archive {
         Ok(remote::restore(&self.tools, wanted, to, wiki).await?)
     }
 
+    /// Bytes of packs and LFS objects that came out of OneDev so far.
+    pub fn moved(&self) -> u64 {
+        self.tools.progress.snapshot().received
+    }
+
     /// Restores a mirror on trial.
     ///
     /// # Errors
@@ -112,6 +118,7 @@ pub(super) fn tools(config: &Config, store: &Store, metrics: &Metrics) -> anyhow
         http: git::http_client()?,
         wire: git::Patience { stall: config.sync.stall_timeout, ..git::Patience::default() },
         spool: git::Spool::new(config.sync.spool_memory, config.sync.spool_dir.clone()),
+        progress: Arc::new(git::Progress::new(metrics)),
         metrics: metrics.clone(),
     })
 }

@@ -15,6 +15,7 @@ mod restore;
 mod serve;
 mod status;
 mod verify;
+mod waiting;
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;

@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::{Given, output, status};
+use super::{Given, output, status, waiting};
 use crate::app::archive::{Archive, Destination, Moved, Restored, Wanted, wiki_address, wiki_folder};
 use crate::config;
 use crate::domain::lfs::Pointer;
@@ -113,12 +113,17 @@ pub(super) async fn run(given: &Given, order: Order) -> anyhow::Result<u8> {
     let mut found = status::select(&archive.store, std::slice::from_ref(&order.repository)).await?;
     let mirror = found.pop().ok_or_else(|| anyhow::anyhow!("there is no mirror of {}", order.repository))?;
     let wanted = archive.wanted(&mirror, order.at).await?;
-    let (done, wiki) = match target {
-        Target::Folders(folder, wiki) => {
-            (archive.to_folder(&mirror, &wanted, &folder, &wiki).await?, wiki.display().to_string())
-        }
-        Target::Servers(to, wiki) => (archive.to_remote(&wanted, &to, &wiki).await?, wiki.url.to_string()),
+    let wiki = match &target {
+        Target::Folders(_, wiki) => wiki.display().to_string(),
+        Target::Servers(_, wiki) => wiki.url.to_string(),
     };
+    let work = async {
+        match &target {
+            Target::Folders(folder, wiki) => archive.to_folder(&mirror, &wanted, folder, wiki).await,
+            Target::Servers(to, wiki) => archive.to_remote(&wanted, to, wiki).await,
+        }
+    };
+    let done = waiting::shown(&mirror.name.to_string(), || archive.moved(), work).await?;
     let told = Told { repository: &mirror.name, to: &order.to, wiki: &wiki, wanted: &wanted, done: &done };
     if given.json {
         output::json(&told.as_json())?;

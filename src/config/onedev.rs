@@ -28,6 +28,8 @@ pub struct Onedev {
     pub naming: String,
     /// What to do when a project of that path is not ours.
     pub on_conflict: OnConflict,
+    /// What becomes of the project of an upstream that was renamed or transferred.
+    pub on_rename: OnRename,
     /// Pushes at once, over all mirrors of this process.
     pub concurrent_pushes: usize,
     /// Who may see a mirror.
@@ -47,6 +49,17 @@ pub enum OnConflict {
     Adopt,
     /// Stop with an error.
     Fail,
+}
+
+/// What becomes of the project of an upstream that was renamed or transferred.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnRename {
+    /// It goes where the naming rule puts it now.
+    #[default]
+    Move,
+    /// It stays where it is.
+    Keep,
 }
 
 /// Who may see a mirror.
@@ -72,6 +85,7 @@ impl Default for Onedev {
             root: "github".to_owned(),
             naming: "{owner}/{name}".to_owned(),
             on_conflict: OnConflict::default(),
+            on_rename: OnRename::default(),
             concurrent_pushes: 2,
             visibility: Visibility::default(),
             insecure_http: false,
@@ -82,8 +96,19 @@ impl Default for Onedev {
 impl Section for Onedev {
     fn read(values: &mut Values<'_>) -> Self {
         let mut it = Self::default();
-        let Self { url, ssh_url, ssh, token, root, naming, on_conflict, concurrent_pushes, visibility, insecure_http } =
-            &mut it;
+        let Self {
+            url,
+            ssh_url,
+            ssh,
+            token,
+            root,
+            naming,
+            on_conflict,
+            on_rename,
+            concurrent_pushes,
+            visibility,
+            insecure_http,
+        } = &mut it;
         values.set_option("onedev.url", url, address);
         values.set_option("onedev.ssh_url", ssh_url, ssh_address);
         values.set_secret("onedev.ssh_key", &mut ssh.key);
@@ -93,6 +118,7 @@ impl Section for Onedev {
         values.set("onedev.root", root, words);
         values.set("onedev.naming", naming, words);
         values.set("onedev.on_conflict", on_conflict, word);
+        values.set("onedev.on_rename", on_rename, word);
         values.set("onedev.concurrent_pushes", concurrent_pushes, number);
         values.set("onedev.visibility", visibility, word);
         values.set("onedev.insecure_http", insecure_http, flag);
@@ -108,6 +134,7 @@ impl Section for Onedev {
             root,
             naming,
             on_conflict: _,
+            on_rename: _,
             concurrent_pushes,
             visibility: _,
             insecure_http,

@@ -18,6 +18,10 @@ pub const ALIAS: &str = "refs/starkeep/alias/";
 /// the new one has no room yet. It is gone before the proof.
 pub const STAND_IN: &str = "refs/heads/starkeep-stand-in";
 
+/// Holds a commit of a pack that is pushed while it comes, from its end until the LFS objects it needs are there
+/// and the refs have moved. It is gone before the proof.
+pub const ARRIVING: &str = "refs/starkeep/arriving";
+
 /// OneDev was seen to take components of 250 bytes; longer ones are replaced by a hash.
 const LONGEST_COMPONENT: usize = 200;
 /// OneDev was seen to take names of 2,099 bytes.

@@ -3,10 +3,13 @@
 //! Bytes come from the side-band of a fetch; they go to the spool, straight into a push, or to the
 //! walker of [`super::census`]. The checksum at the end is not verified here: the target does so.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 
 use super::body::Body;
 use super::error::WireError;
+use super::progress::Progress;
 use super::scan::Pieces;
 use super::sideband::{SideBand, Step};
 
@@ -37,6 +40,7 @@ pub struct Pack {
     bytes: u64,
     ended: bool,
     scan: Option<Pieces>,
+    progress: Option<Arc<Progress>>,
 }
 
 impl Pack {
@@ -45,7 +49,8 @@ impl Pack {
     /// # Errors
     /// Whatever the server reports instead; bytes that are no pack.
     pub(crate) async fn open(body: Body, bands: SideBand, input: Bytes) -> Result<Self, WireError> {
-        let mut it = Self { body, bands, input, ahead: None, objects: 0, bytes: 0, ended: false, scan: None };
+        let mut it =
+            Self { body, bands, input, ahead: None, objects: 0, bytes: 0, ended: false, scan: None, progress: None };
         let mut ahead = Bytes::new();
         while ahead.len() < HEADER {
             let Some(piece) = it.receive().await? else { return Err(it.truncated()) };
@@ -61,6 +66,12 @@ impl Pack {
     /// Every piece that is handed on goes to this scan too.
     pub(crate) fn scan_with(&mut self, scan: Pieces) {
         self.scan = Some(scan);
+    }
+
+    /// Every byte that is handed on is counted there too; for packs that go neither through a spool nor a feed,
+    /// which do so themselves.
+    pub fn count(&mut self, progress: Arc<Progress>) {
+        self.progress = Some(progress);
     }
 
     /// How many objects the head promises.
@@ -89,6 +100,9 @@ impl Pack {
             None => self.receive().await?,
         };
         self.bytes += piece.as_ref().map_or(0, |it| it.len() as u64);
+        if let (Some(piece), Some(progress)) = (&piece, &self.progress) {
+            progress.received(piece.len());
+        }
         match (&piece, &self.scan) {
             (Some(piece), Some(scan)) => drop(scan.send(piece.clone()).await),
             _ => self.scan = None,

@@ -162,8 +162,9 @@ impl GithubClient {
         url
     }
 
-    /// Whether the token is this account's own. A token that does not tell is not.
-    pub(super) async fn is_own(&self, whose: &Account) -> bool {
+    /// Whether the token is this account's own, so that its list shows private repositories too. A token that does
+    /// not tell is not.
+    pub async fn is_own(&self, whose: &Account) -> bool {
         let Credential::Token(_) = &self.inner.credential else { return false };
         let whoami = || async {
             match self.account(self.exchange().url(&["user"]), &whose.login).await {

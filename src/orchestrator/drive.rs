@@ -114,7 +114,7 @@ fn is_final(tools: &Tools, job: &Job, failure: &Failure) -> bool {
 
 async fn work(tools: &Tools, job: &Job, ticket: &Ticket) -> Result<Outcome, Failure> {
     let id = ticket.mirror;
-    let Some(mirror) = tools.store.read(move |c| mirrors::find(c, id)).await? else { return Ok(Outcome::Nothing) };
+    let Some(mirror) = routes::found(tools, id).await? else { return Ok(Outcome::Nothing) };
     match job.kind {
         JobKind::Sync => routes::sync(tools, job, ticket, mirror).await,
         JobKind::Verify => routes::verify(tools, ticket, mirror).await,

@@ -1,20 +1,21 @@
 //! Which stages a job passes through, and in what order.
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 
 use super::drive::PATIENCE;
 use super::{Drills, Tools, wiki};
-use crate::domain::job::Priority;
+use crate::domain::ids::MirrorId;
+use crate::domain::job::{JobKind, Priority};
 use crate::domain::mirror::Status;
 use crate::domain::policy::{self, DEEP_CHECK};
 use crate::domain::repository::Repository;
 use crate::domain::retry::Retry;
 use crate::stages::failure::{Failure, Verdict};
 use crate::stages::messages::{
-    Catalog, Compare, Depth, Describe, Ensure, Mark, Outcome, Remove, Ticket, TidyCaches, Transfer, TwoSides,
+    Catalog, Compare, Depth, Describe, Ensure, FindAgain, Mark, Outcome, Remove, Ticket, TidyCaches, Transfer, TwoSides,
 };
 use crate::stages::restore;
-use crate::store::jobs::Job;
+use crate::store::jobs::{self, Job, NewJob};
 use crate::store::mirrors::{self, Mirror};
 
 /// describe → ensure → transfer. The first two run only when something says they must: a new mirror,
@@ -65,23 +66,56 @@ fn settled_sides(mirror: &Mirror, priority: Priority) -> Option<TwoSides> {
     if fresh && sound && priority < Priority::ASKED { TwoSides::of(mirror) } else { None }
 }
 
-/// Asks GitHub by id, which alone tells who is who.
+/// The mirror of a job. A move that was cut off is seen to first: until then nobody knows whose project stands
+/// at its path.
+pub(super) async fn found(tools: &Tools, id: MirrorId) -> Result<Option<Mirror>, Failure> {
+    let mirror = tools.store.read(move |c| mirrors::find(c, id)).await?;
+    let Some(moving) = mirror.as_ref().filter(|it| it.is_moving()) else { return Ok(mirror) };
+    tools.stages.ensure.ask(FindAgain { mirror: moving.clone() }, PATIENCE).await??;
+    Ok(tools.store.read(move |c| mirrors::find(c, id)).await?)
+}
+
+/// Asks GitHub by id, which alone tells who is who. After a new name, and whatever else was told, what it says is
+/// taken for old until the project was seen to: a sync that is cut off before that asks again.
 pub(super) async fn describe(tools: &Tools, ticket: &Ticket, mirror: Mirror) -> Result<(Mirror, Repository), Failure> {
     tools.progress.tell(mirror.id, "describe", 0);
     let describe = Describe::Mirror(ticket.clone(), mirror.github_id);
     let repository = tools.stages.describe.ask(describe, PATIENCE).await??;
     check_bounds(tools, &repository)?;
     let (id, described) = (mirror.id, repository.clone());
+    let doubted = is_doubted(&mirror);
     let mirror = tools
         .store
         .write(move |c| {
-            mirrors::set_name(c, id, &described.name, Utc::now())?;
-            mirrors::set_description(c, id, &described, Utc::now())?;
+            let renamed = mirrors::set_description(c, id, &described, Utc::now())?;
+            if renamed || doubted {
+                mirrors::doubt_description(c, id)?;
+            }
             mirrors::find(c, id)
         })
         .await?
         .ok_or_else(forgotten)?;
     Ok((mirror, repository))
+}
+
+/// The same where only the sync sees to the project: after a new name one is queued.
+pub(super) async fn describe_aside(
+    tools: &Tools,
+    ticket: &Ticket,
+    mirror: Mirror,
+) -> Result<(Mirror, Repository), Failure> {
+    let before = mirror.name.clone();
+    let (mirror, repository) = describe(tools, ticket, mirror).await?;
+    if mirror.name != before && mirror.status.is_synced() {
+        let job = NewJob::of(JobKind::Sync, mirror.id, Priority::CHANGED, ticket.correlation);
+        tools.store.write(move |c| jobs::enqueue(c, &job, Utc::now())).await?;
+    }
+    Ok((mirror, repository))
+}
+
+/// Nothing that GitHub told is believed before the project was seen to.
+fn is_doubted(mirror: &Mirror) -> bool {
+    mirror.upstream.as_ref().is_some_and(|it| it.described_at == DateTime::UNIX_EPOCH)
 }
 
 pub(super) fn forgotten() -> Failure {
@@ -94,6 +128,15 @@ async fn prepare(tools: &Tools, ticket: &Ticket, mirror: Mirror) -> Result<TwoSi
     tools.progress.tell(mirror.id, "ensure", 0);
     let ensure = Ensure { ticket: ticket.clone(), mirror: mirror.clone(), repository };
     let ensured = tools.stages.ensure.ask(ensure, PATIENCE).await??;
+    let (id, doubted) = (mirror.id, is_doubted(&mirror));
+    let seen_to = move |c: &mut _| {
+        if doubted {
+            mirrors::trust_description(c, id, Utc::now())?;
+        }
+        mirrors::find(c, id)
+    };
+    // It may stand elsewhere now.
+    let mirror = tools.store.write(seen_to).await?.ok_or_else(forgotten)?;
     wiki::settle(tools, &mirror).await;
     Ok(TwoSides { adopting: ensured.adopting, ..TwoSides::at(&mirror, ensured.id, ensured.path) })
 }
@@ -140,7 +183,7 @@ pub(super) async fn verify(tools: &Tools, ticket: &Ticket, mirror: Mirror) -> Re
     wiki::verify(tools, ticket, &mirror).await?;
     let comparison = match compare(sides.clone()).await {
         Err(failure) if asks_for_a_closer_look(&failure) => {
-            let repository = describe(tools, ticket, mirror).await?.1.name;
+            let repository = describe_aside(tools, ticket, mirror).await?.1.name;
             compare(TwoSides { repository, ..sides }).await?
         }
         other => other?,

@@ -7,7 +7,7 @@
 use chrono::Utc;
 
 use super::drive::PATIENCE;
-use super::routes::{asks_for_a_closer_look, describe, transfer};
+use super::routes::{asks_for_a_closer_look, describe_aside, transfer};
 use super::{Tools, routes};
 use crate::domain::job::{JobKind, Priority};
 use crate::domain::outcome::Synced;
@@ -89,7 +89,7 @@ async fn seek(tools: &Tools, ticket: &Ticket, mirror: &Mirror) -> Result<bool, F
 
 /// Asks GitHub by id, which alone tells whose wiki stands under the name, and sees to the project.
 async fn prepare(tools: &Tools, ticket: &Ticket, mirror: Mirror, wiki: &PartRecord) -> Result<TwoSides, Failure> {
-    let (mirror, _) = describe(tools, ticket, mirror).await?;
+    let (mirror, _) = describe_aside(tools, ticket, mirror).await?;
     let ensure = EnsureWiki { mirror: mirror.clone(), wiki: wiki.clone() };
     let ensured = tools.stages.ensure.ask(ensure, PATIENCE).await??;
     let sides = TwoSides::of_wiki_at(&mirror, wiki, ensured.id, ensured.path);

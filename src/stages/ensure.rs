@@ -3,6 +3,7 @@
 //! Where a project is about to be made is committed first, so that an empty project found there after
 //! a crash is known as ours.
 
+mod follow;
 mod wiki;
 
 use std::sync::Arc;
@@ -11,10 +12,10 @@ use actix::{Actor, Context, Handler, ResponseActFuture, WrapFuture as _};
 use chrono::Utc;
 
 use super::failure::Failure;
-use super::messages::{Ensure, EnsureWiki, Ensured, Remove, RollBack, RollBackWiki};
+use super::messages::{Ensure, EnsureWiki, Ensured, FindAgain, Remove, RollBack, RollBackWiki};
 use super::panics::Panics;
 use super::pool::Guard;
-use crate::config::onedev::{OnConflict, Visibility};
+use crate::config::onedev::{OnConflict, OnRename, Visibility};
 use crate::domain::ids::ProjectId;
 use crate::domain::naming::{Naming, ProjectPath};
 use crate::domain::repository::Repository;
@@ -35,6 +36,8 @@ pub struct Tools {
     pub naming: Naming,
     /// What to do with somebody's project.
     pub on_conflict: OnConflict,
+    /// Whether a project follows its upstream's name.
+    pub on_rename: OnRename,
     /// Who may see a mirror.
     pub visibility: Visibility,
     /// Planned panics; none in production.
@@ -73,6 +76,15 @@ impl Handler<EnsureWiki> for EnsureActor {
     fn handle(&mut self, message: EnsureWiki, _: &mut Self::Context) -> Self::Result {
         let tools = Arc::clone(&self.tools);
         Box::pin(async move { wiki::ensure(&tools, &message.mirror, &message.wiki).await }.into_actor(self))
+    }
+}
+
+impl Handler<FindAgain> for EnsureActor {
+    type Result = ResponseActFuture<Self, Result<(), Failure>>;
+
+    fn handle(&mut self, message: FindAgain, _: &mut Self::Context) -> Self::Result {
+        let tools = Arc::clone(&self.tools);
+        Box::pin(async move { follow::find_again(&tools, &message.mirror).await }.into_actor(self))
     }
 }
 
@@ -121,18 +133,17 @@ async fn ensure(tools: &Tools, mirror: Mirror, repository: &Repository) -> Resul
         refuse_taken(tools, &mirror, project.id).await?;
         return Ok(Ensured { id: project.id, path: project.path, made, adopting });
     }
+    if mirror.project.as_ref().is_none_or(|it| it.id != project.id || it.path != project.path) {
+        follow::remember(tools, &mirror, &project, made).await?;
+    }
+    let project = follow::follow(tools, &mirror, project, &wanted).await?;
     let settings = Settings {
         description: repository.description.as_deref(),
         visibility: tools.visibility,
         upstream_private: repository.private,
     };
     projects::settle(&tools.onedev, &project, &settings).await?;
-    let ensured = Ensured { id: project.id, path: project.path.clone(), made, adopting };
-    // A project that may not be taken over after all is not ours to remember: the transfer decides.
-    if !adopting && mirror.project.as_ref().is_none_or(|it| it.id != project.id || it.path != project.path) {
-        remember(tools, &mirror, project, made).await?;
-    }
-    Ok(ensured)
+    Ok(Ensured { id: project.id, path: project.path, made, adopting })
 }
 
 /// A project that another mirror holds is not there to be adopted.
@@ -145,13 +156,6 @@ async fn refuse_taken(tools: &Tools, mirror: &Mirror, project: ProjectId) -> Res
         }
         _ => Ok(()),
     }
-}
-
-async fn remember(tools: &Tools, mirror: &Mirror, project: crate::onedev::Project, made: bool) -> Result<(), Failure> {
-    let url = project.path.parse().map(|it: ProjectPath| tools.onedev.page_url(&it).to_string()).unwrap_or_default();
-    let (id, project) = (mirror.id, mirrors::Project { id: project.id, path: project.path, url });
-    tools.store.write(move |c| mirrors::set_project(c, id, &project, made, Utc::now())).await?;
-    Ok(())
 }
 
 async fn create(

@@ -102,6 +102,14 @@ pub struct Ensure {
     pub repository: Repository,
 }
 
+/// Look where the project stands that was about to be moved, and write it down.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<(), Failure>")]
+pub struct FindAgain {
+    /// The mirror as it stands in the database.
+    pub mirror: Mirror,
+}
+
 /// The project is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ensured {
@@ -187,15 +195,15 @@ impl TwoSides {
         }
     }
 
-    /// The sides of a mirror's wiki that has a project.
+    /// The sides of a mirror's wiki that has a project; `None` while that may stand elsewhere.
     pub fn of_wiki(mirror: &Mirror, wiki: &PartRecord) -> Option<Self> {
-        let project = wiki.project.as_ref()?;
+        let project = wiki.project.as_ref().filter(|_| !mirror.is_moving())?;
         Some(Self::of_wiki_at(mirror, wiki, project.id, project.path.clone()))
     }
 
-    /// The sides of a mirror that has a project.
+    /// The sides of a mirror that has a project; `None` while that may stand elsewhere.
     pub fn of(mirror: &Mirror) -> Option<Self> {
-        let project = mirror.project.as_ref()?;
+        let project = mirror.project.as_ref().filter(|_| !mirror.is_moving())?;
         Some(Self::at(mirror, project.id, project.path.clone()))
     }
 }

@@ -323,9 +323,12 @@ impl Pen {
 
     fn bury(&self, c: &mut Connection, it: &Record, failure: &Failure) -> Result<Ending, StoreError> {
         self.tell_of_death(c, it, failure)?;
-        // A dead job is no reason never to look again: the routine check will.
+        // A dead job is no reason never to look again: the routine check will, and where an outage only outlasted
+        // the tries, at its usual time.
         if it.job.kind.tells_of_the_mirror() {
-            mirrors::schedule(c, it.ticket.mirror, Some(self.now + policy::DEEP_CHECK), self.now)?;
+            let waits = failure.retry == Retry::Never;
+            let next = if waits { self.now + policy::DEEP_CHECK } else { self.next_look() };
+            mirrors::schedule(c, it.ticket.mirror, Some(next), self.now)?;
         }
         Ok(if jobs::bury(c, it.job.id, &it.worker, error_of(failure), self.now)? { Ending::Dead } else { Ending::Lost })
     }

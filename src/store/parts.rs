@@ -235,6 +235,22 @@ pub fn set_project(
     )
 }
 
+/// Its project went elsewhere with the one that it lies in.
+///
+/// # Errors
+/// Those of the database.
+pub(super) fn moved(c: &mut Connection, id: PartId, project: &Project, now: DateTime<Utc>) -> Result<bool, StoreError> {
+    update!(
+        c,
+        id,
+        now,
+        [],
+        parts::project_path.eq(Some(project.path.as_str())),
+        parts::project_url.eq(Some(project.url.as_str())),
+        parts::intended_path.eq(Some(project.path.as_str())),
+    )
+}
+
 /// Forgets the project and what was put there: it was rolled back or deleted.
 ///
 /// # Errors

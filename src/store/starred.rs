@@ -96,6 +96,10 @@ const MISSED: &str = "SELECT github_id FROM starred WHERE account_id = $1 AND sc
      SELECT m.github_id FROM stars AS s JOIN mirrors AS m ON m.id = s.mirror_id WHERE s.account_id = $1 AND NOT EXISTS \
          (SELECT 1 FROM starred AS l WHERE l.account_id = $1 AND l.github_id = m.github_id)";
 
+/// Those of them that are there, as far as is known: GitHub lists nothing that is gone.
+const UNEXPLAINED: &str =
+    "NOT EXISTS (SELECT 1 FROM mirrors AS g WHERE g.github_id = missed.github_id AND g.status = 'gone')";
+
 #[derive(QueryableByName)]
 struct Counted {
     #[diesel(sql_type = BigInt)]
@@ -107,7 +111,7 @@ struct Counted {
 /// # Errors
 /// Those of the database.
 pub fn count_missed(c: &mut Connection, account: AccountId, scan: i64) -> Result<u64, StoreError> {
-    let sql = format!("SELECT COUNT(*) AS stars FROM ({MISSED}) AS missed");
+    let sql = format!("SELECT COUNT(*) AS stars FROM ({MISSED}) AS missed WHERE {UNEXPLAINED}");
     let row: Counted =
         diesel::sql_query(sql).bind::<BigInt, _>(account.0).bind::<BigInt, _>(scan).get_result(&mut c.db)?;
     Ok(u64::try_from(row.stars).unwrap_or_default())
@@ -119,14 +123,43 @@ struct Missed {
     github_id: i64,
 }
 
-/// What an account is known to star, by the list or by its mirrors, and a walk did not meet; some of them
-/// at once, by GitHub's id.
+/// What an account is known to star, by the list or by its mirrors, and a walk did not meet, though nothing
+/// says that it is gone; some of them at once, by GitHub's id.
 ///
 /// # Errors
 /// Those of the database.
 pub fn missed(c: &mut Connection, account: AccountId, scan: i64, most: u32) -> Result<Vec<GithubId>, StoreError> {
-    let sql = format!("{MISSED} ORDER BY 1 LIMIT {most}");
+    let sql = format!("SELECT github_id FROM ({MISSED}) AS missed WHERE {UNEXPLAINED} ORDER BY 1 LIMIT {most}");
     let rows: Vec<Missed> =
         diesel::sql_query(sql).bind::<BigInt, _>(account.0).bind::<BigInt, _>(scan).load(&mut c.db)?;
     Ok(rows.into_iter().map(|it| GithubId(it.github_id)).collect())
+}
+
+/// A star that a walk did not meet counts as met by it: the repository is gone, so nobody took the star back.
+///
+/// # Errors
+/// Those of the database.
+pub fn overlook(
+    c: &mut Connection,
+    account: AccountId,
+    repository: GithubId,
+    scan: i64,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let known = starred::table.find((account.0, repository.0));
+    if diesel::update(known).set(starred::scan.eq(scan)).execute(&mut c.db)? == 1 {
+        return Ok(());
+    }
+    // Only its mirror tells of the star.
+    let sql = "INSERT INTO starred (account_id, github_id, starred_at, added_at, scan) \
+               SELECT s.account_id, m.github_id, s.starred_at, $3, $4 FROM stars AS s \
+               JOIN mirrors AS m ON m.id = s.mirror_id WHERE s.account_id = $1 AND m.github_id = $2 \
+               ON CONFLICT (account_id, github_id) DO NOTHING";
+    diesel::sql_query(sql)
+        .bind::<BigInt, _>(account.0)
+        .bind::<BigInt, _>(repository.0)
+        .bind::<Text, _>(time::text(now))
+        .bind::<BigInt, _>(scan)
+        .execute(&mut c.db)?;
+    Ok(())
 }

@@ -276,7 +276,10 @@ impl World {
                 let _ = tokio::time::timeout(Duration::from_millis(20), wakeups.changed()).await;
             }
         };
-        tokio::time::timeout(patience, idle).await.expect("the work ends");
+        if tokio::time::timeout(patience, idle).await.is_err() {
+            let open = |it: &Job| matches!(it.state, JobState::Queued | JobState::Running);
+            panic!("the work does not end: {:#?}", self.jobs().await.into_iter().filter(open).collect::<Vec<_>>());
+        }
     }
 
     pub async fn mirror(&self, id: GithubId) -> Mirror {

@@ -132,6 +132,7 @@ fn stages(config: &Config, store: &Store, metrics: &Metrics, panics: &Panics) ->
         onedev: onedev.clone(),
         naming: Naming::parse(&config.onedev.naming, &config.onedev.root).unwrap(),
         on_conflict: config.onedev.on_conflict,
+        on_rename: config.onedev.on_rename,
         visibility: config.onedev.visibility,
         panics: panics.clone(),
     });

@@ -41,7 +41,7 @@ pub async fn create(
 }
 
 /// The id of a project that others lie in. What exists stays as it is.
-async fn container(client: &OnedevClient, path: &ProjectPath) -> Result<ProjectId, OnedevError> {
+pub(super) async fn container(client: &OnedevClient, path: &ProjectPath) -> Result<ProjectId, OnedevError> {
     // Mostly it is there: one request instead of one for each level.
     if let Some(id) = client.project_id(path).await? {
         return Ok(id);

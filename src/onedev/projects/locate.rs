@@ -31,7 +31,8 @@ impl Wanted {
 pub struct Known {
     /// Id and path, as last seen.
     pub project: Option<(ProjectId, String)>,
-    /// The path at which a project was about to be created, committed before the call went out.
+    /// The path at which a project was about to be created, or to which the remembered one was about to be
+    /// moved, committed before the call went out.
     pub intended: Option<ProjectPath>,
 }
 
@@ -70,9 +71,9 @@ impl From<Conflict> for OnedevError {
 
 /// Finds the place. Writes nothing.
 ///
-/// A remembered id counts only if its project still stands at the remembered path: OneDev gives ids
-/// away again after a restart. A project that somebody moved by hand is therefore not followed; the
-/// mirror is looked for at its paths.
+/// A remembered id counts only if its project still stands at the remembered path, or where it was about to
+/// be moved: OneDev gives ids away again after a restart. A project that somebody moved by hand is therefore
+/// not followed; the mirror is looked for at its paths.
 ///
 /// # Errors
 /// [`OnedevError`]; a server that is starting is never "nothing there".
@@ -109,7 +110,9 @@ pub async fn locate(client: &OnedevClient, wanted: &Wanted, known: &Known) -> Re
 async fn remembered(client: &OnedevClient, known: &Known) -> Result<Option<Project>, OnedevError> {
     let Some((id, path)) = &known.project else { return Ok(None) };
     match client.project(*id).await {
-        Ok(found) => Ok(found.filter(|it| it.path.eq_ignore_ascii_case(path))),
+        Ok(found) => Ok(found.filter(|it| {
+            it.path.eq_ignore_ascii_case(path) || known.intended.as_ref().is_some_and(|there| it.is_at(there))
+        })),
         // The id may be by now that of a project which the token must not see.
         Err(OnedevError::Forbidden(_)) => Ok(None),
         Err(error) => Err(error),

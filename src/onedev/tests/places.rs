@@ -8,8 +8,8 @@ use super::{config, path};
 use crate::config::onedev::{OnConflict, Onedev, Visibility};
 use crate::domain::ids::{GithubId, ProjectId};
 use crate::domain::naming::{Naming, ProjectPath};
-use crate::onedev::projects::{Conflict, Known, Placement, Removal, Settings, Wanted};
-use crate::onedev::projects::{create, locate, remove_if_empty, settle};
+use crate::onedev::projects::{Conflict, Destination, Known, Placement, Removal, Settings, Wanted};
+use crate::onedev::projects::{create, destination, locate, relocate, remove_if_empty, settle};
 use crate::onedev::{Ancestry, OnedevClient, OnedevError};
 use crate::simulator::{Fault, On, OneDevSimulator, Phase, Simulator, SimulatorOptions, Trigger};
 use crate::telemetry::metrics::Metrics;
@@ -335,4 +335,68 @@ async fn a_token_that_was_revoked_is_told_as_such() {
     story.onedev().revoke_token(&token);
     assert_eq!(client.check().await.unwrap_err().code(), "onedev_unauthorized");
     assert_eq!(client.project_id(&path(HELLO)).await.unwrap_err().code(), "onedev_unauthorized");
+}
+
+fn wanted(name: &str, on_conflict: OnConflict) -> Wanted {
+    Wanted::new(&Naming::parse("{owner}/{name}", "github").unwrap(), &name.parse().unwrap(), GithubId(7), on_conflict)
+}
+
+#[tokio::test]
+async fn a_project_is_sent_where_its_name_puts_it_and_never_onto_another() {
+    let story = Story::new();
+    let hello = create(&story.client, &path(HELLO), None).await.unwrap().project;
+    story.onedev().clear_requests();
+    let place = |name: &'static str, policy| {
+        let (client, hello) = (story.client.clone(), hello.clone());
+        async move { destination(&client, &hello, &wanted(name, policy)).await.unwrap() }
+    };
+    let go = |to: &str| Destination::Go(path(to));
+    assert_eq!(place("octo/hello", OnConflict::Suffix).await, Destination::Here);
+    assert_eq!(place("Octo/Hello", OnConflict::Suffix).await, go("github/octo/Hello"));
+    assert!(story.onedev().requests().is_empty(), "one at its place costs nothing");
+    assert_eq!(place("acme/bye", OnConflict::Suffix).await, go("github/acme/bye"));
+    let first = story.onedev().create_project("github/acme/bye").unwrap();
+    for policy in [OnConflict::Suffix, OnConflict::Adopt] {
+        assert_eq!(place("acme/bye", policy).await, go("github/acme/bye-gh7"));
+    }
+    let conflict = |at: &str, id| Destination::Conflict(Conflict { path: path(at), project: ProjectId(id) });
+    assert_eq!(place("acme/bye", OnConflict::Fail).await, conflict("github/acme/bye", first));
+    let second = story.onedev().create_project("github/acme/bye-gh7").unwrap();
+    assert_eq!(place("acme/bye", OnConflict::Suffix).await, conflict("github/acme/bye-gh7", second));
+    let below = Naming::parse("{owner}/{name}/{name}", "github").unwrap();
+    let below = Wanted::new(&below, &"octo/hello".parse().unwrap(), GithubId(7), OnConflict::Suffix);
+    assert_eq!(destination(&story.client, &hello, &below).await.unwrap(), Destination::Here, "not into itself");
+    let text = story.writes();
+    assert_eq!(text, Vec::<String>::new(), "looking writes nothing");
+}
+
+#[tokio::test]
+async fn a_move_keeps_everything_and_is_the_same_when_it_is_repeated() {
+    let story = Story::new();
+    let made = create(&story.client, &path(HELLO), Some("says hello")).await.unwrap().project;
+    story.onedev().create_project("github/octo/hello/wiki").unwrap();
+    let tip = story.onedev().commit(HELLO, "main", "README", "hello").unwrap();
+    let to = path("github/acme/bye");
+    for _ in 0..2 {
+        let moved = relocate(&story.client, &made, &to).await.unwrap();
+        assert_eq!(
+            (moved.id, moved.path.as_str(), moved.description.as_deref()),
+            (made.id, to.as_str(), Some("says hello"))
+        );
+    }
+    assert_eq!(story.paths(), ["github", "github/acme", "github/acme/bye", "github/acme/bye/wiki", "github/octo"]);
+    assert!(story.onedev().refs(to.as_str()).unwrap().values().any(|it| *it == tip));
+    // Remembered at the old path, it is found where it was about to go, and nowhere else.
+    let known =
+        |intended: Option<&str>| Known { project: Some((made.id, HELLO.to_owned())), intended: intended.map(path) };
+    let found = story.locate(OnConflict::Suffix, &known(Some("github/acme/bye"))).await;
+    assert!(matches!(found, Ok(Placement::Ours(it)) if it.id == made.id));
+    let lost = story.locate(OnConflict::Suffix, &known(Some(HELLO))).await;
+    assert_eq!(create_at(&lost), Some(&path(HELLO)));
+    story.onedev().create_project("github/acme/other").unwrap();
+    let moved = story.client.project(made.id).await.unwrap().unwrap();
+    let error = relocate(&story.client, &moved, &path("github/acme/other")).await.unwrap_err();
+    assert_eq!(error.code(), "onedev_conflict");
+    let error = relocate(&story.client, &moved, &path("elsewhere/bye")).await.unwrap_err();
+    assert_eq!(error.code(), "onedev_guarded");
 }

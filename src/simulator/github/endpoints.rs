@@ -33,7 +33,7 @@ pub(crate) fn answer(call: &mut Call<'_>, segments: &[&str]) -> Answer {
         },
         ["users", login] => user(call, call.state.account(login)),
         ["user"] => own(call, |call, id| user(call, Some(id))),
-        ["user", "starred"] => own(call, |call, id| starred(call, Some(id), "/user/starred")),
+        ["user", "starred"] => own(call, |call, id| starred(call, Some(id), OWN_STARS)),
         ["user", id] => user(call, account_id(id)),
         ["users", login, "starred"] => starred_by(call, call.state.account(login)),
         ["user", id, "starred"] => starred_by(call, account_id(id)),
@@ -41,6 +41,9 @@ pub(crate) fn answer(call: &mut Call<'_>, segments: &[&str]) -> Answer {
         _ => Answer::not_found(),
     }
 }
+
+/// The list of the token's own user.
+const OWN_STARS: &str = "/user/starred";
 
 fn account_id(id: &str) -> Option<AccountId> {
     id.parse().ok().map(AccountId)
@@ -169,7 +172,8 @@ fn starred(call: &Call<'_>, id: Option<AccountId>, path: &str) -> Answer {
     let visible: Vec<_> = stars
         .iter()
         .filter_map(|(repo, at)| call.state.repositories.get(repo).map(|repo| (repo, *at)))
-        .filter(|(repo, _)| is_visible(call, repo))
+        // To others than the user himself GitHub lists public ones alone.
+        .filter(|(repo, _)| !repo.private || path == OWN_STARS)
         .collect();
     let last = visible.len().div_ceil(size).max(1);
     let items: Vec<Value> = visible

@@ -109,7 +109,7 @@ pub(super) async fn whole(tools: &Tools, rules: &Rules, found: Found) -> Result<
     let put = catch_up(&past.code, &standing, !rules.keep_overwritten, &mut marker.kept, &mut marker.not_level);
     let mut lists = Lists { put, objects: past.objects, ..Lists::default() };
     let wiki = match marker.wiki.clone() {
-        Some(marked) => wiki(tools, rules, marked, past.wiki).await?,
+        Some(marked) => wiki(tools, rules, &project.path, marked, past.wiki).await?,
         None => None,
     };
     if let Some(it) = &wiki {
@@ -146,14 +146,17 @@ fn told(tools: &Tools, project: &Project) -> mirrors::Project {
     mirrors::Project { id: project.id, path: project.path.clone(), url: page(tools, project) }
 }
 
-/// The wiki's project, if it is still where the marker says.
+/// The wiki's project, if it is still there: of the name that the marker says, below the mirror's own. The path in
+/// the marker may be from before a move, and somebody else's by now.
 async fn wiki(
     tools: &Tools,
     rules: &Rules,
+    home: &str,
     mut marked: MarkedWiki,
     past: Vec<Told>,
 ) -> Result<Option<WholeWiki>, Failure> {
-    let Ok(path) = marked.path.parse() else { return Ok(None) };
+    let Some((_, name)) = marked.path.rsplit_once('/') else { return Ok(None) };
+    let Ok(path) = format!("{home}/{name}").parse() else { return Ok(None) };
     let Some(project) = tools.onedev.project_at(&path).await? else { return Ok(None) };
     let standing = restore::project(tools, &project.path)?.ls_refs(&[]).await?.refs;
     let put = catch_up(&past, &standing, !rules.keep_overwritten, &mut marked.kept, &mut marked.not_level);

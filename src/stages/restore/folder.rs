@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,7 @@ use crate::domain::lfs::Pointer;
 use crate::domain::part::Part;
 use crate::domain::refs::{Oid, RefMap};
 use crate::domain::retry::Retry;
-use crate::git::{FetchOptions, LocalRepository, ObjectFolder, Upstream};
+use crate::git::{FetchOptions, LocalRepository, ObjectFolder, Progress, Upstream};
 use crate::stages::failure::Failure;
 
 /// The file in a restored repository that says what it is, so that a later run may put another in its place.
@@ -85,7 +86,8 @@ pub async fn restore(
     };
     let (gathered, before) = (ObjectFolder::new(work.lfs()), ObjectFolder::new(folder.join(LFS)));
     let pointers = code.repository.pointers().await?;
-    let objects = lfs::into_folder(&depot(tools, &wanted.code.path)?, &pointers, &gathered, &before).await?;
+    let objects =
+        lfs::into_folder(&depot(tools, &wanted.code.path)?, &pointers, &gathered, &before, &tools.progress).await?;
     if work.lfs().exists() {
         keep_only(&gathered, &work.lfs(), &pointers)?;
         std::fs::rename(work.lfs(), here.join(LFS)).map_err(|error| failed("cannot be moved", &work.lfs(), &error))?;
@@ -122,11 +124,11 @@ pub async fn fill(
     // Reading the list also tells which protocol the project speaks.
     project.ls_refs(&["refs/heads/"]).await?;
     let mut refs = wanted.all();
-    let (mut bytes, gone) = take(&repository, &project, refs.values().copied()).await?;
+    let (mut bytes, gone) = take(&repository, &project, refs.values().copied(), &tools.progress).await?;
     let refused = without(&mut refs, &gone);
     let mut no_catalog = None;
     if let Some(Catalog { name, commit }) = catalog {
-        let (more, gone) = take(&repository, &project, std::iter::once(*commit)).await?;
+        let (more, gone) = take(&repository, &project, std::iter::once(*commit), &tools.progress).await?;
         bytes += more;
         if gone.is_empty() {
             refs.insert(name.clone(), *commit);
@@ -148,13 +150,17 @@ async fn take(
     repository: &LocalRepository,
     project: &Upstream,
     tips: impl Iterator<Item = Oid>,
+    progress: &Arc<Progress>,
 ) -> Result<(u64, BTreeSet<Oid>), Failure> {
     let (mut tips, mut gone): (BTreeSet<Oid>, _) = (tips.collect(), BTreeSet::new());
     let options = FetchOptions { thin: false, ..FetchOptions::RELAY };
     while !tips.is_empty() {
         let wants: Vec<Oid> = tips.iter().copied().collect();
         match project.fetch(&wants, &[], options).await {
-            Ok(pack) => return Ok((repository.take(pack).await?, gone)),
+            Ok(mut pack) => {
+                pack.count(Arc::clone(progress));
+                return Ok((repository.take(pack).await?, gone));
+            }
             Err(error) => match error.lacking().filter(|it| gone.len() < MOST_GONE && tips.remove(it)) {
                 Some(oid) => gone.insert(oid),
                 None => return Err(error.into()),

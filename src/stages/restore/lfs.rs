@@ -80,6 +80,7 @@ pub(super) async fn into_folder(
     pointers: &BTreeSet<Pointer>,
     to: &ObjectFolder,
     before: &ObjectFolder,
+    progress: &Progress,
 ) -> Result<Objects, Failure> {
     let (mut done, mut wanted) = (Objects::default(), Vec::new());
     for object in pointers {
@@ -89,13 +90,15 @@ pub(super) async fn into_folder(
             wanted.push(*object);
         }
     }
-    let carry = |object, link| async move {
+    let carry = |object: Pointer, link| async move {
         let mut link = Some(link);
         tried(|| {
             let link = link.take();
             async move { to.take(from.open(object, link).await?).await }
         })
-        .await
+        .await?;
+        progress.received(usize::try_from(object.size).unwrap_or(usize::MAX));
+        Ok(())
     };
     done.absorb(each(from, wanted, carry).await?);
     to.tidy().await?;

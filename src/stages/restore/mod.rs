@@ -12,6 +12,8 @@ pub mod plan;
 pub mod remote;
 mod workshop;
 
+use std::sync::Arc;
+
 use crate::domain::naming::ProjectPath;
 use crate::domain::retry::Retry;
 use crate::git::{self, Address, LfsEndpoint, Patience, Side, Upstream};
@@ -38,6 +40,8 @@ pub struct Tools {
     pub spool: git::Spool,
     /// What is counted.
     pub metrics: Metrics,
+    /// How many bytes came out of OneDev.
+    pub progress: Arc<git::Progress>,
 }
 
 /// What was restored.

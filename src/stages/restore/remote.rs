@@ -14,7 +14,7 @@ use crate::domain::plan::is_troublesome;
 use crate::domain::refs::{Oid, RefMap, RefName};
 use crate::domain::retry::Retry;
 use crate::git::{
-    self, Address, Command, Findings, LfsEndpoint, Order, Prepared, Progress, Push, PushReport, Relay, Side, Target,
+    self, Address, Command, Findings, LfsEndpoint, Order, Prepared, Push, PushReport, Relay, Side, Target,
     TransferOptions, Upstream,
 };
 use crate::stages::failure::Failure;
@@ -114,7 +114,7 @@ impl<'a> Way<'a> {
 
     /// Carries some refs over, with all that they need. `of` is the repository that these refs are the whole of.
     async fn carry(&self, all: &RefMap, of: Option<&Repository>) -> Result<(Moved, Objects), Failure> {
-        let progress = Arc::new(Progress::new(&self.tools.metrics));
+        let progress = Arc::clone(&self.tools.progress);
         let relay = Relay {
             upstream: &self.from,
             target: &self.target,

@@ -211,7 +211,7 @@ impl Look<'_> {
         if done { Ok(()) } else { Err(Failure::called_off()) }
     }
 
-    fn github(&self, urgency: Urgency) -> GithubClient {
+    pub(super) fn github(&self, urgency: Urgency) -> GithubClient {
         self.tools.github.urged(urgency)
     }
 }

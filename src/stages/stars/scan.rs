@@ -8,7 +8,9 @@ use tokio::time::Instant;
 
 use super::Found;
 use super::look::{Look, MOST_PAGES};
+use super::take::Missed;
 use crate::config::stars::Unstar;
+use crate::domain::ids::GithubId;
 use crate::domain::job::Priority;
 use crate::domain::policy;
 use crate::domain::rate::Urgency;
@@ -126,14 +128,34 @@ impl Look<'_> {
             return self.hold(missed, all).await;
         }
         loop {
-            match self.let_go(scan).await? {
-                0 => break,
-                gone => self.withdrawn += gone,
+            let batch = self.missed(scan).await?;
+            if batch.is_empty() {
+                break;
             }
+            let missed = self.tell_apart(batch).await?;
+            self.withdrawn += u64::try_from(missed.withdrawn.len()).unwrap_or_default();
+            self.settle(missed, scan).await?;
         }
         let (login, worker, gone) = (self.poll.login.clone(), self.worker.clone(), before + self.withdrawn);
         let count = move |c: &mut _| polls::count_gone(c, &login, &worker, gone, since);
         self.held(self.tools.store.write(count).await?)
+    }
+
+    /// A repository that was deleted, taken down or hidden is in nobody's list, and a private one in its user's own
+    /// alone. Nobody took those stars back, and no copy must be let go for that, so GitHub is asked for each that
+    /// is missing.
+    async fn tell_apart(&self, missing: Vec<GithubId>) -> Result<Missed, Failure> {
+        let mut missed = Missed::default();
+        for id in missing {
+            let github = self.github(Urgency::Routine);
+            let would_be_listed = match github.repository(id).await {
+                Ok(it) => !it.disabled && (!it.private || github.is_own(&self.who).await),
+                Err(error) if error.is_gone() => false,
+                Err(error) => return Err(error.into()),
+            };
+            if would_be_listed { missed.withdrawn.push(id) } else { missed.unlisted.push(id) }
+        }
+        Ok(missed)
     }
 
     /// What was withdrawn within a day so far, and since when that is counted.

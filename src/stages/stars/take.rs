@@ -6,17 +6,26 @@ use chrono::{DateTime, Utc};
 use super::look::Look;
 use crate::config::stars::Stars;
 use crate::domain::event::{Account, Subject};
-use crate::domain::ids::CorrelationId;
+use crate::domain::ids::{CorrelationId, GithubId};
 use crate::domain::job::{JobKind, Priority};
 use crate::github::StarEntry;
 use crate::stages::failure::Failure;
 use crate::stages::starring::{self, Stargazer};
 use crate::store::jobs::NewJob;
 use crate::store::starred::Met;
-use crate::store::{Connection, StoreError, jobs, polls, starred};
+use crate::store::{Connection, StoreError, jobs, mirrors, polls, starred};
 
 /// Withdrawals in one transaction.
 const BATCH: u32 = 100;
+
+/// What a walk did not meet, and why.
+#[derive(Debug, Default)]
+pub(super) struct Missed {
+    /// The user took the star back.
+    pub(super) withdrawn: Vec<GithubId>,
+    /// The list would not show it, starred or not: what became of the repository its mirror will find out.
+    pub(super) unlisted: Vec<GithubId>,
+}
 
 /// What belongs to every transaction of a look.
 #[derive(Clone)]
@@ -42,12 +51,17 @@ impl Look<'_> {
         Ok(())
     }
 
-    /// Lets go of the next batch of what a walk did not meet; says how many there were.
-    pub(super) async fn let_go(&self, scan: i64) -> Result<u64, Failure> {
+    /// The next batch of what a walk did not meet, though nothing says that it is gone.
+    pub(super) async fn missed(&self, scan: i64) -> Result<Vec<GithubId>, Failure> {
+        let account = self.who.id;
+        Ok(self.tools.store.read(move |c| starred::missed(c, account, scan, BATCH)).await?)
+    }
+
+    /// Lets go of what was taken back; what the list does not show for other reasons is looked at.
+    pub(super) async fn settle(&self, missed: Missed, scan: i64) -> Result<(), Failure> {
         let desk = self.desk(scan);
-        let gone = self.tools.store.write(move |c| desk.let_go(c, Utc::now())).await?;
-        self.held(gone.is_some())?;
-        Ok(gone.unwrap_or_default())
+        let settled = self.tools.store.write(move |c| desk.settle(c, &missed, Utc::now())).await?;
+        self.held(settled)
     }
 
     /// How many stars of the user are on record.
@@ -105,15 +119,22 @@ impl Desk {
         Ok(Some(new))
     }
 
-    /// How many were let go; `None` when the lease is somebody else's.
-    fn let_go(&self, c: &mut Connection, now: DateTime<Utc>) -> Result<Option<u64>, StoreError> {
+    /// `false` when the lease is somebody else's.
+    fn settle(&self, c: &mut Connection, missed: &Missed, now: DateTime<Utc>) -> Result<bool, StoreError> {
         if !polls::is_held(c, &self.login, &self.worker)? {
-            return Ok(None);
+            return Ok(false);
         }
-        let missed = starred::missed(c, self.who.id, self.scan, BATCH)?;
-        for repository in &missed {
+        let Missed { withdrawn, unlisted } = missed;
+        for repository in withdrawn {
             starring::let_go(c, &self.stargazer(), &self.rules, *repository, now)?;
         }
-        Ok(Some(u64::try_from(missed.len()).unwrap_or_default()))
+        for repository in unlisted {
+            starred::overlook(c, self.who.id, *repository, self.scan, now)?;
+            let mirror = mirrors::by_github_id(c, *repository)?;
+            if let Some(mirror) = mirror.filter(|it| it.status.is_synced()) {
+                jobs::enqueue(c, &NewJob::of(JobKind::Sync, mirror.id, Priority::ROUTINE, self.correlation), now)?;
+            }
+        }
+        Ok(true)
     }
 }

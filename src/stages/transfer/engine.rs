@@ -31,8 +31,8 @@ impl Run<'_> {
     }
 
     /// The pack of a push: from upstream, or out of the copy.
-    pub(super) async fn prepare(&self, order: &Order, view: &View) -> Result<Prepared, WireError> {
-        let Some(cache) = &self.cache else { return self.relay().prepare(order).await };
+    pub(super) async fn prepare(&self, order: &Order, view: &View, streams: bool) -> Result<Prepared, WireError> {
+        let Some(cache) = &self.cache else { return self.relay(streams || !self.lfs.on).prepare(order).await };
         // Here it costs nothing to name all that OneDev has.
         let haves: Vec<Oid> = view.target.values().copied().collect();
         let source = CacheSource {
@@ -44,7 +44,7 @@ impl Run<'_> {
             max_bytes: self.tools.sync.max_bytes,
             progress: &self.bytes,
         };
-        self.relay().prepare_cached(order, &source).await
+        self.relay(false).prepare_cached(order, &source).await
     }
 }
 

@@ -9,10 +9,11 @@ use tokio::time::Instant;
 
 use super::round::{Run, Tools, View};
 use crate::domain::ids::MirrorId;
+use crate::domain::kept::ARRIVING;
 use crate::domain::lfs::LfsOid;
 use crate::domain::mirror::{Item, NotLevel};
 use crate::domain::part::Part;
-use crate::domain::refs;
+use crate::domain::refs::{self, Oid};
 use crate::domain::retry::Retry;
 use crate::git::{self, Address, Findings, LfsEndpoint, Order, Prepared, Side};
 use crate::stages::failure::Failure;
@@ -67,6 +68,10 @@ pub(super) struct Lfs {
     pub(super) refused: bool,
     /// Everything was searched before a pack began to stream; the mark is away until its end.
     was_whole: bool,
+    /// Where the ref stands under which streamed packs arrive.
+    pub(super) arrived: Option<Oid>,
+    /// OneDev does not take that ref.
+    pub(super) refused_arrival: bool,
     /// Bytes of objects: apart from those of packs, which are counted while objects may be on their way.
     bytes: Arc<git::Progress>,
 }
@@ -84,7 +89,18 @@ impl Lfs {
         let until = Instant::now() + tools.sync.timeout / 2;
         let bytes = Arc::new(git::Progress::new(&tools.metrics));
         let on = tools.sync.lfs && part == Part::Code;
-        Self { on, known: Known::default(), until, due: false, loses: false, refused: false, was_whole: false, bytes }
+        Self {
+            on,
+            known: Known::default(),
+            until,
+            due: false,
+            loses: false,
+            refused: false,
+            was_whole: false,
+            arrived: None,
+            refused_arrival: false,
+            bytes,
+        }
     }
 
     pub(super) fn know(&mut self, known: Known) {
@@ -95,16 +111,6 @@ impl Lfs {
     /// Bytes of objects that went to OneDev so far.
     pub(super) fn sent(&self) -> u64 {
         self.bytes.snapshot().sent
-    }
-
-    /// Whether packs are searched.
-    pub(super) fn scans(&self) -> bool {
-        self.on
-    }
-
-    /// A mirror that has LFS objects gets them before its refs, so its packs must wait until they are whole.
-    pub(super) fn may_stream(&self) -> bool {
-        !(self.on && self.known.used)
     }
 }
 
@@ -132,7 +138,8 @@ impl Run<'_> {
 
     async fn search_all(&mut self, view: &View) -> Result<(), Failure> {
         let managed = refs::managed(&view.target, &self.tools.sync.refs);
-        if managed.is_empty() {
+        let arrived = view.target.keys().any(|it| it.as_str() == ARRIVING);
+        if managed.is_empty() && !arrived {
             // Whatever comes passes the scan.
             return self.set_whole(true).await;
         }
@@ -174,7 +181,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// After a streamed push: what was in it is written down, and brought before the proof.
+    /// At the end of a streamed pack: what was in it is written down.
     pub(super) async fn found(&mut self, order: &Order, found: Findings) -> Result<(), Failure> {
         let whole = std::mem::take(&mut self.lfs.was_whole);
         self.settle_found(order, found, whole).await

@@ -4,6 +4,7 @@
 //! left to push is the proof. So a push that was refused, a ref that somebody moved meanwhile, and a
 //! run that was cut off half-way all need no code of their own: the next round sees what is there.
 
+mod arrive;
 mod brake;
 mod engine;
 mod head;

@@ -11,7 +11,7 @@ use crate::domain::part::Part;
 use crate::domain::plan::{self, Change, Plan};
 use crate::domain::refs::{Oid, RefName};
 use crate::domain::retry::Retry;
-use crate::git::{self, Command, Order, Push, PushReport, RefOutcome, Relay, TransferOptions, Transferred};
+use crate::git::{self, Command, Order, Prepared, Push, PushReport, RefOutcome, Relay, TransferOptions, Transferred};
 use crate::stages::failure::Failure;
 use crate::store::{mirrors, tips};
 
@@ -208,26 +208,35 @@ impl Run<'_> {
     ) -> Result<Vec<PushReport>, Failure> {
         let moving: Vec<Oid> = pushes.iter().flatten().map(|it| it.old).filter(|it| *it != Oid::ZERO).collect();
         let haves = git::haves(&moving, &view.target, &view.upstream);
-        let order = Order { wants, haves, pushes: pushes.into_iter().map(Push::plain).collect() };
-        let sent = self.bytes.snapshot().sent;
-        let mut prepared = self.watched(self.prepare(&order, view)).await?;
+        let arrival = self.arrival(&pushes, &wants);
+        let mut order = Order { wants, haves, pushes: pushes.into_iter().map(Push::plain).collect() };
+        let mut prepared = self.watched(self.prepare(&order, view, arrival.is_some())).await?;
         self.before_push(&order, &mut prepared).await?;
-        let Transferred { reports, received, objects, found, .. } =
-            self.watched(self.relay().deliver(&order, prepared)).await?;
-        if let Some(found) = found {
-            self.found(&order, found).await?;
+        if let Some(arrival) = arrival.filter(|_| self.lfs.on && prepared.is_streamed()) {
+            if !self.arrive(&mut order, prepared, arrival).await? {
+                return Ok(Vec::new());
+            }
+            prepared = self.prepare(&order, view, false).await?;
         }
-        self.stats.bytes_in += received;
-        self.stats.bytes_out += if self.cache.is_some() { self.bytes.snapshot().sent - sent } else { received };
-        self.stats.objects += u64::from(objects);
-        if let Some(unpack) = reports.iter().find_map(|it| it.unpack_failed.as_ref()) {
+        self.deliver(&order, prepared).await.map(|it| it.reports)
+    }
+
+    /// Pushes what was prepared, and counts it.
+    pub(super) async fn deliver(&mut self, order: &Order, prepared: Prepared) -> Result<Transferred, Failure> {
+        let sent = self.bytes.snapshot().sent;
+        let done = self.watched(self.relay(false).deliver(order, prepared)).await?;
+        self.stats.bytes_in += done.received;
+        self.stats.bytes_out += if self.cache.is_some() { self.bytes.snapshot().sent - sent } else { done.received };
+        self.stats.objects += u64::from(done.objects);
+        if let Some(unpack) = done.reports.iter().find_map(|it| it.unpack_failed.as_ref()) {
             let message = format!("OneDev could not unpack what was pushed: {unpack}");
             return Err(Failure::new("unpack_failed", message, Retry::Backoff));
         }
-        Ok(reports)
+        Ok(done)
     }
 
-    pub(super) fn relay(&self) -> Relay<'_> {
+    /// `streams`: whether a pack may be pushed while it comes.
+    pub(super) fn relay(&self, streams: bool) -> Relay<'_> {
         Relay {
             upstream: &self.upstream,
             target: &self.target,
@@ -235,9 +244,9 @@ impl Run<'_> {
             permits: Arc::clone(&self.tools.pushes),
             progress: Arc::clone(&self.bytes),
             options: TransferOptions {
-                stream_above: self.tools.sync.stream_above.filter(|_| self.lfs.may_stream()),
+                stream_above: self.tools.sync.stream_above.filter(|_| streams),
                 max_bytes: self.tools.sync.max_bytes,
-                scan: self.lfs.scans(),
+                scan: self.lfs.on,
             },
         }
     }

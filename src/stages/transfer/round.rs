@@ -204,6 +204,7 @@ impl<'a> Run<'a> {
         let (mut view, (tips, lfs)) = tokio::try_join!(self.read_both(), self.tips())?;
         (self.put, self.intents) = tips;
         self.lfs.know(lfs);
+        self.know_arrival(&view);
         if depth != Depth::Full {
             self.check_name()?;
         }
@@ -231,6 +232,7 @@ impl<'a> Run<'a> {
                 }
                 self.settle_head(&view, depth).await?;
                 self.settle_kept(&view).await?;
+                self.settle_arrival(&view).await?;
                 self.bring_lfs().await?;
                 self.miss_only_what_is_needed(&view, depth).await?;
                 self.ask_where_objects_are(depth).await?;

@@ -155,7 +155,7 @@ fn upsert(c: &mut Connection, mirror: MirrorId, generation: i64, item: &Packed) 
 /// Those of the database; [`StoreError::Corrupt`] for a text that cannot be unpacked.
 pub fn of(c: &mut Connection, mirror: MirrorId, unit: Unit) -> Result<Vec<Stored>, StoreError> {
     let kinds: Vec<&str> = unit.kinds().iter().map(|it| it.as_str()).collect();
-    let rows: Vec<Row> = catalog_items::table
+    let mut rows: Vec<Row> = catalog_items::table
         .filter(catalog_items::mirror_id.eq(mirror.to_string()))
         .filter(catalog_items::number.eq(unit.parts().1))
         .filter(catalog_items::kind.eq_any(kinds))
@@ -166,9 +166,10 @@ pub fn of(c: &mut Connection, mirror: MirrorId, unit: Unit) -> Result<Vec<Stored
             catalog_items::published,
             catalog_items::body,
         ))
-        .order((catalog_items::kind, catalog_items::id))
         .limit(MOST_OF_A_UNIT)
         .load(&mut c.db)?;
+    // Sorted here: asked for that order, SQLite walks all comments of a repository in it for each of its threads.
+    rows.sort_unstable_by(|one, other| (&one.0, one.1).cmp(&(&other.0, other.1)));
     rows.into_iter()
         .map(|(kind, id, name, published, body)| {
             let is_published = published.as_deref() == Some(name.as_str());

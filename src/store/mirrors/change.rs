@@ -10,6 +10,7 @@ use crate::domain::ids::{GithubId, MirrorId};
 use crate::domain::mirror::{NotLevel, Source, Status};
 use crate::domain::refs::{Oid, RefName};
 use crate::domain::repository::{Repository, RepositoryName};
+use crate::store::audit::{self, NewEntry};
 use crate::store::catalog::commits;
 use crate::store::connection::Connection;
 use crate::store::error::StoreError;
@@ -151,6 +152,8 @@ pub fn set_name(
         ))
         .execute(&mut c.db)?;
     if renamed {
+        let detail = serde_json::json!({ "from": mirror.name.to_string(), "to": name.to_string() });
+        audit::append(c, &NewEntry { detail, ..NewEntry::of("github", "mirror.rename", &name.to_string()) }, now)?;
         markers::soon(c, id, now)?;
     }
     Ok(renamed)
@@ -195,7 +198,7 @@ pub fn intend_project(c: &mut Connection, id: MirrorId, path: &str, now: DateTim
 }
 
 /// Remembers the project; `made` says that it was we who made it (which stays true when the same
-/// project is set again).
+/// project is set again). Where it stands, it was meant to stand.
 ///
 /// # Errors
 /// Those of the database.
@@ -209,6 +212,8 @@ pub fn set_project(
     let before = find(c, id)?;
     let same = before.as_ref().and_then(|it| it.project.as_ref()).is_some_and(|it| it.id == project.id);
     let made = made || (same && before.is_some_and(|it| it.made_project));
+    let intended = mirrors::intended_path.is_not_null();
+    update!(c, id, now, [intended], mirrors::intended_path.eq(Some(project.path.as_str())))?;
     update!(
         c,
         id,

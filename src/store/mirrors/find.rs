@@ -102,14 +102,18 @@ pub fn list(c: &mut Connection, filter: &Filter, window: &Window) -> Result<Page
 
 /// A pattern of `LIKE` for texts that hold `text`, with `!` as the escape character.
 fn like(text: &str) -> String {
-    let mut pattern = String::from("%");
+    format!("%{}%", literally(text))
+}
+
+/// A piece of a pattern of `LIKE` that means just `text`, with `!` as the escape character.
+pub(super) fn literally(text: &str) -> String {
+    let mut pattern = String::new();
     for it in text.chars() {
         if matches!(it, '%' | '_' | '!') {
             pattern.push('!');
         }
         pattern.push(it);
     }
-    pattern.push('%');
     pattern
 }
 

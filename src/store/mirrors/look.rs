@@ -78,6 +78,17 @@ pub fn doubt_description(c: &mut Connection, id: MirrorId) -> Result<(), StoreEr
     Ok(())
 }
 
+/// All that follows from what GitHub told of an upstream is done.
+///
+/// # Errors
+/// Those of the database.
+pub fn trust_description(c: &mut Connection, id: MirrorId, now: DateTime<Utc>) -> Result<(), StoreError> {
+    diesel::update(upstreams::table.find(id.to_string()))
+        .set(upstreams::described_at.eq(time::text(now)))
+        .execute(&mut c.db)?;
+    Ok(())
+}
+
 /// The mirror that remembers a project as its own.
 ///
 /// # Errors

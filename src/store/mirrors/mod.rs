@@ -8,6 +8,7 @@ mod change;
 mod find;
 mod json;
 mod look;
+mod moves;
 mod row;
 mod standing;
 
@@ -32,7 +33,8 @@ pub use self::change::{
 pub use self::find::{
     Filter, by_github_id, by_name, counts_by_status, due, find, former_names, list, oldest_verification,
 };
-pub use self::look::{doubt_description, holder, record_unchanged, record_verified};
+pub use self::look::{doubt_description, holder, record_unchanged, record_verified, trust_description};
+pub use self::moves::{beside, moved, renounce_move};
 pub use self::row::{Failure, Mirror, Project, Proof, Upstream};
 pub(in crate::store) use self::row::{mirror_id, oid};
 pub use self::standing::{hold, pause, restar, resume, set_status, unstar};

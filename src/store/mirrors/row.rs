@@ -30,7 +30,8 @@ pub struct Mirror {
     pub paused_from: Option<Status>,
     /// Its OneDev project, once there is one.
     pub project: Option<Project>,
-    /// The path at which a project was about to be made: a project without a marker there is ours.
+    /// The path at which a project was about to be made: a project without a marker there is ours. With another
+    /// one than the project's, the project was about to be moved there.
     pub intended_path: Option<String>,
     /// The project was made by us. While [`Mirror::first_proof_at`] is `None` it may be rolled back.
     pub made_project: bool,
@@ -100,6 +101,15 @@ impl Mirror {
             held_since: None,
             created_at: now,
             updated_at: now,
+        }
+    }
+
+    /// The project was about to be moved and nobody saw whether it was: what stands at its path may by now be
+    /// somebody else's.
+    pub fn is_moving(&self) -> bool {
+        match (&self.project, &self.intended_path) {
+            (Some(project), Some(intended)) => !project.path.eq_ignore_ascii_case(intended),
+            _ => false,
         }
     }
 }

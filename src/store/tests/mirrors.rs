@@ -3,9 +3,10 @@
 use crate::domain::ids::{GithubId, ProjectId};
 use crate::domain::job::JobKind;
 use crate::domain::mirror::{NotLevel, Source, Status};
+use crate::domain::part::PartId;
 use crate::domain::repository::Repository;
 use crate::store::mirrors::{self, Filter, Project, Proven};
-use crate::store::{StoreError, Window, jobs};
+use crate::store::{StoreError, Window, jobs, parts};
 
 use super::{Bed, LEASE, at, branch, oid, on_both, subject};
 
@@ -15,6 +16,7 @@ on_both!(
     a_name_is_found_without_case_and_goes_to_whoever_got_it_last,
     a_list_goes_on_where_it_stopped_while_rows_come_in,
     a_project_is_remembered_and_forgotten_with_its_proof,
+    a_move_is_in_doubt_until_it_is_written_down_with_the_wiki,
     a_proof_ends_the_error_and_dates_what_it_should,
     an_admins_pause_outlives_a_running_sync,
     an_unstar_during_a_sync_stays,
@@ -133,6 +135,36 @@ async fn a_project_is_remembered_and_forgotten_with_its_proof(bed: Bed) {
     let found = bed.write(move |c| mirrors::forget_project(c, id, at(5)).and_then(|_| mirrors::find(c, id))).await;
     let found = found.unwrap();
     assert_eq!((found.project, found.made_project, found.first_proof_at, found.proof), (None, false, None, None));
+}
+
+async fn a_move_is_in_doubt_until_it_is_written_down_with_the_wiki(bed: Bed) {
+    let id = bed.mirror(1).await;
+    let project = |number, path: &str| Project { id: ProjectId(number), path: path.into(), url: format!("u/{path}") };
+    let (old, new) = (project(9, "github/octo/r1"), project(9, "github/acme/r1"));
+    let wiki = PartId::wiki(id);
+    let (remembered, there) = (old.clone(), new.clone());
+    bed.write(move |c| {
+        mirrors::intend_project(c, id, "github/octo/r1", at(1))?;
+        mirrors::set_project(c, id, &remembered, true, at(1))?;
+        parts::begin(c, wiki, at(1))?;
+        parts::set_project(c, wiki, &project(10, "github/octo/r1/wiki"), true, at(1))?;
+        mirrors::intend_project(c, id, "github/acme/r1", at(2))
+    })
+    .await;
+    assert!(bed.read(move |c| mirrors::find(c, id)).await.unwrap().is_moving());
+    bed.write(move |c| mirrors::renounce_move(c, id, "github/octo/r1", at(3))).await;
+    assert!(!bed.read(move |c| mirrors::find(c, id)).await.unwrap().is_moving());
+    let below = project(10, "github/acme/r1/wiki");
+    let (its, expected) = (below.clone(), below);
+    bed.write(move |c| {
+        mirrors::intend_project(c, id, "github/acme/r1", at(4))?;
+        mirrors::moved(c, id, &there, Some(&its), at(4))
+    })
+    .await;
+    let found = bed.read(move |c| mirrors::find(c, id)).await.unwrap();
+    assert_eq!((found.project.as_ref(), found.made_project, found.is_moving()), (Some(&new), true, false));
+    let found = bed.read(move |c| parts::find(c, wiki)).await.unwrap();
+    assert_eq!((found.project, found.made_project), (Some(expected), true));
 }
 
 async fn a_proof_ends_the_error_and_dates_what_it_should(bed: Bed) {

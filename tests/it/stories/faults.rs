@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::Utc;
 use starkeep::config::sync::Engine;
 use starkeep::domain::ids::GithubId;
 use starkeep::domain::kept::Reason;
@@ -57,6 +58,26 @@ async fn upstream_dies_in_the_middle_of_a_pack() {
     world.github().fail(pack().times(2), Fault::CutResponse { after: 60 });
     world.pushed(id).await;
     assert_mended(&world, id, &["upstream_unreachable", "upstream_truncated"]).await;
+    world.end().await;
+}
+
+#[actix::test]
+async fn an_outage_that_outlasts_the_tries_is_over_at_the_next_usual_look() {
+    let (world, id) = mirrored().await;
+    world.github().commit(id, "main", "README", "two").unwrap();
+    world.github().fail(Trigger::next(On::Any).always(), Fault::answer(503, "down"));
+    let mirror = world.pushed(id).await;
+    assert_eq!(mirror.status, Status::Error);
+    let pause = mirror.next_sync_at.unwrap() - Utc::now();
+    assert!(pause < chrono::TimeDelta::hours(2), "not a day: {pause}");
+    world.github().clear_faults();
+    world.sync(id).await;
+    world.assert_healthy(id).await;
+    // What no trying mends has time.
+    world.github().fail(Trigger::next(On::Any).always(), Fault::answer(403, "no"));
+    world.github().commit(id, "main", "README", "three").unwrap();
+    let pause = world.pushed(id).await.next_sync_at.unwrap() - Utc::now();
+    assert!(pause > chrono::TimeDelta::hours(20), "a day: {pause}");
     world.end().await;
 }
 

@@ -21,7 +21,7 @@ const SELDOM: Duration = Duration::from_secs(3600);
 const LIST: &str = "/starred";
 
 impl World {
-    fn polling(mut self) -> Self {
+    pub fn polling(mut self) -> Self {
         self.config.stars.poll_interval = Some(SELDOM);
         self
     }
@@ -31,7 +31,7 @@ impl World {
     }
 
     /// Waits for the end of a look that was due at `since`.
-    async fn polled(&self, since: chrono::DateTime<Utc>) -> Poll {
+    pub async fn polled(&self, since: chrono::DateTime<Utc>) -> Poll {
         let wait = async {
             loop {
                 match self.poll_row().await {
@@ -44,7 +44,7 @@ impl World {
     }
 
     /// Starts the service and waits for its first look and for all that follows.
-    async fn first_look(&mut self) -> Poll {
+    pub async fn first_look(&mut self) -> Poll {
         let since = Utc::now();
         self.start().await;
         let poll = self.polled(since).await;
@@ -53,7 +53,7 @@ impl World {
     }
 
     /// Begins a look.
-    async fn hasten(&self) -> chrono::DateTime<Utc> {
+    pub async fn hasten(&self) -> chrono::DateTime<Utc> {
         let now = Utc::now();
         assert!(self.store().write(move |c| polls::hasten(c, FAN, now)).await.unwrap());
         now
@@ -156,6 +156,55 @@ async fn a_star_for_a_star_is_noticed_on_both_sides(world: World) {
     assert_eq!(world.status(ids[0]).await, Status::Archived);
     world.end().await;
 }
+}
+
+on_both! {
+async fn a_repository_that_vanished_is_in_no_list_and_is_not_let_go_for_that(world: World) {
+    let mut world = world.polling();
+    (world.config.stars.unstar, world.config.stars.delete_after) = (Unstar::Delete, Duration::ZERO);
+    let ids = world.starred(4);
+    world.first_look().await;
+    let refs = world.managed(ids[1]).await;
+    world.github().delete(ids[1]).unwrap();
+    world.github().unstar(FAN, ids[2]).unwrap();
+    world.look_at_stars().await;
+    let (gone, error) = (world.mirror(ids[1]).await, "upstream_not_found");
+    assert_eq!((gone.status, gone.error.unwrap().code.as_str()), (Status::Gone, error));
+    assert_eq!(world.managed(ids[1]).await, refs);
+    let id = ids[2];
+    assert!(world.store().read(move |c| mirrors::by_github_id(c, id)).await.unwrap().is_none(), "that was taken back");
+    // Later looks find it missing as well, and ask no more.
+    world.github().unstar(FAN, ids[3]).unwrap();
+    world.github().clear_requests();
+    world.look_at_stars().await;
+    assert_eq!(world.status(ids[1]).await, Status::Gone);
+    assert!(world.github().requests().iter().all(|it| !it.path.ends_with(&format!("/repositories/{}", ids[1]))));
+    world.github().clear_requests();
+    world.look_at_stars().await;
+    assert_eq!(world.looked_at().len(), 1, "the count is explained");
+    world.assert_healthy(ids[0]).await;
+    world.end().await;
+}
+}
+
+#[actix::test]
+async fn a_star_that_a_webhook_told_of_and_the_public_list_cannot_show_is_not_let_go() {
+    let mut world = World::new(Backend::Sqlite).unwrap().polling();
+    // A token that sees the repository, and is not the user's own.
+    world.config.github.token = Some(world.github().token().to_owned().into());
+    let ids = world.starred(2);
+    world.first_look().await;
+    let hidden = world.repository("octo", "hidden");
+    world.github().set_private(hidden, true).unwrap();
+    world.star(hidden).await;
+    world.github().unstar(FAN, ids[0]).unwrap();
+    world.look_at_stars().await;
+    assert_eq!(world.status(ids[0]).await, Status::Archived);
+    world.assert_healthy(hidden).await;
+    world.accepted(&world.github().unstar(FAN, hidden).unwrap()).await;
+    world.drain().await;
+    assert_eq!(world.status(hidden).await, Status::Archived, "a webhook tells of that too");
+    world.end().await;
 }
 
 #[actix::test]
@@ -289,7 +338,8 @@ async fn a_fresh_star_overtakes_an_import_that_github_slows_down(world: World) {
     let imported = world.store().read(mirrors::counts_by_status).await.unwrap().values().sum::<u64>();
     assert!(imported < 41, "the import has not ended");
     let id = world.mirror(fresh).await.id;
-    let job = world.jobs().await.into_iter().find(|it| it.mirror == Some(id)).expect("it is queued");
+    let is_sync = |it: &jobs::Job| it.mirror == Some(id) && it.kind == JobKind::Sync;
+    let job = world.jobs().await.into_iter().find(is_sync).expect("it is queued");
     assert_eq!(job.priority, Priority::FRESH);
     world.stop().await;
 }

@@ -95,7 +95,9 @@ impl World {
                 let _ = tokio::time::timeout(std::time::Duration::from_millis(20), wakeups.changed()).await;
             }
         };
-        tokio::time::timeout(std::time::Duration::from_secs(60), looked).await.expect("the sweep comes by");
+        if tokio::time::timeout(std::time::Duration::from_secs(60), looked).await.is_err() {
+            panic!("the sweep does not come by: {:#?}\n{:#?}", self.wiki(id).await, self.jobs().await);
+        }
         self.drain().await;
         self.wiki(id).await
     }
@@ -334,7 +336,7 @@ async fn the_wiki_follows_its_repository_to_a_new_name_announced_or_not(world: W
     world.sweep(id).await;
     world.assert_wiki(id).await;
     assert_eq!(world.mirror(id).await.name.to_string(), "octo/bye");
-    assert_eq!(world.wiki(id).await.project.unwrap().path, PATH, "its project stays where it is");
+    assert_eq!(world.wiki(id).await.project.unwrap().path, "github/octo/bye/wiki", "its project follows");
     world.github().transfer(id, "acme").unwrap();
     world.github().write_page(id, "Home", "under another owner").unwrap();
     world.gollum(id).await;
