@@ -1,6 +1,7 @@
 //! From a configuration to a running service: adapters, actors, server. The only place that knows them all.
 
 pub mod archive;
+mod installations;
 mod kept;
 mod limits;
 
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use actix::{Arbiter, ArbiterHandle};
 use anyhow::Context as _;
-use chrono::Utc;
+use chrono::{TimeDelta, Utc};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -28,7 +29,9 @@ use crate::git;
 use crate::github::GithubClient;
 use crate::http::{self, Component, ComponentState};
 use crate::onedev::OnedevClient;
-use crate::orchestrator::{self, BATCHES_AT_ONCE, Only, Orchestration, POLLS_AT_ONCE, Polling, Stages};
+use crate::orchestrator::{
+    self, BATCHES_AT_ONCE, Only, Orchestration, POLLS_AT_ONCE, Polling, Recovering, Stages,
+};
 use crate::stages::accept::{self, AcceptActor};
 use crate::stages::catalog::{self, CatalogActor};
 use crate::stages::describe::{self, DescribeActor};
@@ -38,10 +41,11 @@ use crate::stages::messages::{Compare, Describe, Ticket, TidyCaches, TwoSides};
 use crate::stages::panics::Panics;
 use crate::stages::pool::{PAUSE, Pool, PoolOptions};
 use crate::stages::record::{self, RecordActor};
+use crate::stages::recover;
 use crate::stages::stars::{self, StarsActor};
 use crate::stages::transfer::{self, TransferActor};
 use crate::store::mirrors::{self, Mirror};
-use crate::store::{ServeLock, Store, jobs, listings, parts, polls};
+use crate::store::{ServeLock, Store, jobs, listings, parts, polls, recoveries};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::progress::Progress;
 
@@ -127,6 +131,7 @@ impl App {
                 permits: Arc::new(Semaphore::new(POLLS_AT_ONCE)),
             },
             batches: Arc::new(Semaphore::new(BATCHES_AT_ONCE)),
+            recovering: adapters.recovering(&config),
             history: config.sync.history,
             max_bytes: config.sync.max_bytes,
             wiki: config.sync.wiki,
@@ -141,6 +146,7 @@ impl App {
         let workers = u32::try_from(config.sync.workers).unwrap_or(u32::MAX);
         let keeping = CancellationToken::new();
         let kept = actix::spawn(limits::keep(store.clone(), adapters.github.clone(), keeping.clone()));
+        actix::spawn(installations::keep(store.clone(), adapters.github.clone(), keeping.clone()));
         let pool = adapters.pool("orchestrator", 1, &gave_up, &Arbiter::current());
         let server = if serve { Some(adapters.serve(&config, &stages)?) } else { None };
         if serve && adapters.caches.is_some() {
@@ -297,6 +303,7 @@ async fn take_over(store: &Store) -> anyhow::Result<ServeLock> {
             .write(|c| {
                 polls::free_held_by(c, "serve/")?;
                 listings::free_held_by(c, "serve/")?;
+                recoveries::free_held_by(c, "serve/")?;
                 jobs::free_held_by(c, "serve/", Utc::now())
             })
             .await?;
@@ -369,6 +376,7 @@ impl Adapters {
         let accept = Arc::new(accept::Tools {
             store: self.store.clone(),
             stars: config.stars.clone(),
+            github: self.github.clone(),
             metadata: config.sync.metadata,
             panics: self.panics.clone(),
         });
@@ -445,6 +453,14 @@ impl Adapters {
             }),
             stars: Pool::start(pool("stars", POLLS_AT_ONCE, &here), move |it| StarsActor::new(Arc::clone(&stars), it)),
         }
+    }
+
+    /// Only an App can ask what was delivered.
+    fn recovering(&self, config: &Config) -> Option<Recovering> {
+        let (every, app) = (config.github.recover_interval?, self.github.app_id()?);
+        let overlap = TimeDelta::from_std(every).unwrap_or(TimeDelta::MAX);
+        let tools = recover::Tools { store: self.store.clone(), github: self.github.clone(), overlap };
+        Some(Recovering { tools, app: i64::try_from(app).ok()?, every, permit: Arc::new(Semaphore::new(1)) })
     }
 
     fn catalog(&self, config: &Config, pushes: &Arc<Semaphore>) -> catalog::Tools {

@@ -115,6 +115,13 @@ mod tests {
              INSERT INTO listed (listing, github_id, owner, name, size_kib, finding) \
                  VALUES ('b', 1, 'octo', 'hello', 5, 'new');",
         ),
+        (
+            "0017_app",
+            "INSERT INTO installations (id, account_id, login, selection, permissions, updated_at) \
+                 VALUES (77, 5, 'octocat', 'all', '{}', 't');
+             INSERT INTO recoveries (app_id, next_at, looked_to) VALUES (4242, 't', 't');
+             INSERT INTO missed_deliveries (guid, delivery_id, event, delivered_at) VALUES ('g', 9, 'star', 't');",
+        ),
     ];
 
     const SQLITE_COLUMNS: &str = "SELECT t.name || '.' || c.name || CASE c.\"notnull\" WHEN 1 THEN '' ELSE '?' END AS text \

@@ -24,6 +24,15 @@ pub(crate) fn parse(text: &str) -> Result<Duration, Refused> {
     }
 }
 
+/// Reads a duration, or `off`.
+pub(crate) fn or_off(text: &str) -> Result<Option<Duration>, Refused> {
+    if text.eq_ignore_ascii_case("off") {
+        return Ok(None);
+    }
+    let accepted = "write a duration as in `60s` or `5m`, or `off`";
+    parse(text).map(Some).map_err(|_| Refused::of(text, accepted))
+}
+
 /// Writes a duration in the largest unit that is exact; what is finer than a millisecond is cut.
 pub fn text(duration: Duration) -> String {
     let milliseconds = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
@@ -47,6 +56,13 @@ mod tests {
             assert_eq!(parse(written).unwrap(), Duration::from_secs(seconds), "{written}");
         }
         assert_eq!(parse("200ms").unwrap(), Duration::from_millis(200));
+    }
+
+    #[test]
+    fn what_happens_from_time_to_time_may_be_off() {
+        assert_eq!(or_off("OFF").unwrap(), None);
+        assert_eq!(or_off("5m").unwrap(), Some(Duration::from_secs(300)));
+        assert!(or_off("never").unwrap_err().accepted.contains("`off`"));
     }
 
     #[test]

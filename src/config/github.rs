@@ -1,11 +1,14 @@
 //! `github.*`: addresses and credentials of GitHub.
 
+use std::time::Duration;
+
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 use super::Section;
+use super::duration::or_off as duration_or_off;
 use super::problem::Problem;
-use super::rules::{counting, plain_http};
+use super::rules::{counting, lasting, plain_http};
 use super::ssh::{SshKeys, git_address, host_key};
 use super::values::{Values, address, flag, header_problem, number};
 
@@ -28,8 +31,23 @@ pub struct Github {
     pub webhook_secret: Option<SecretString>,
     /// The secret before it: believed too, while the one at GitHub is being changed.
     pub webhook_secret_old: Option<SecretString>,
+    /// How often the App's deliveries are looked through for missed ones; `None` is never.
+    pub recover_interval: Option<Duration>,
     /// Accept plain http beyond loopback.
     pub insecure_http: bool,
+}
+
+/// Where GraphQL is asked: `https://api.github.com/graphql`, and on an Enterprise Server `/api/graphql`, beside the
+/// REST API and not below it.
+pub fn graphql_url(api_url: &Url) -> Url {
+    let mut url = api_url.clone();
+    let path = url.path().trim_end_matches('/');
+    let base = match path.strip_suffix("/api/v3") {
+        Some(host) => format!("{host}/api"),
+        None => path.to_owned(),
+    };
+    url.set_path(&format!("{base}/graphql"));
+    url
 }
 
 impl Default for Github {
@@ -44,6 +62,7 @@ impl Default for Github {
             app_private_key: None,
             webhook_secret: None,
             webhook_secret_old: None,
+            recover_interval: Some(Duration::from_secs(6 * 3600)),
             insecure_http: false,
         }
     }
@@ -61,6 +80,7 @@ impl Section for Github {
             app_private_key,
             webhook_secret,
             webhook_secret_old,
+            recover_interval,
             insecure_http,
         } = &mut it;
         values.set("github.api_url", api_url, address);
@@ -73,12 +93,13 @@ impl Section for Github {
         values.set_secret("github.app_private_key", app_private_key);
         values.set_secret("github.webhook_secret", webhook_secret);
         values.set_secret("github.webhook_secret_old", webhook_secret_old);
+        values.set("github.recover_interval", recover_interval, duration_or_off);
         values.set("github.insecure_http", insecure_http, flag);
         it
     }
 
     fn problems(&self) -> Vec<Problem> {
-        let Self { api_url, git_url, ssh, token, app_id, app_private_key, insecure_http, .. } = self;
+        let Self { api_url, git_url, ssh, token, app_id, app_private_key, recover_interval, insecure_http, .. } = self;
         let mut problems = Vec::new();
         problems.extend(plain_http("github.api_url", Some(api_url), *insecure_http));
         problems.extend(plain_http("github.git_url", Some(git_url), *insecure_http));
@@ -86,6 +107,8 @@ impl Section for Github {
         problems.extend(header_problem("github.token", token.as_ref()));
         problems.extend(app_id.and_then(|id| counting("github.app_id", id, 1, i64::MAX.unsigned_abs())));
         problems.extend(app_problem(*app_id, app_private_key.as_ref()));
+        let (minute, day) = (Duration::from_secs(60), Duration::from_secs(86_400));
+        problems.extend(recover_interval.and_then(|it| lasting("github.recover_interval", it, minute, 2 * day)));
         if self.webhook_secret.is_none() && self.webhook_secret_old.is_some() {
             problems.push(Problem::new(
                 "github.webhook_secret_old",
@@ -146,6 +169,27 @@ mod tests {
         assert_eq!(with(None, Some(KEY))[0].key, "github.app_id");
         assert!(with(Some(7), Some("not a key"))[0].found.contains("PEM"));
         assert_eq!(with(Some(0), Some(KEY))[0].key, "github.app_id");
+    }
+
+    #[test]
+    fn graphql_is_beside_the_rest_api_of_an_enterprise_server() {
+        for (api, graphql) in [
+            ("https://api.github.com", "https://api.github.com/graphql"),
+            ("https://api.octo.ghe.com/", "https://api.octo.ghe.com/graphql"),
+            ("https://git.example.org/api/v3", "https://git.example.org/api/graphql"),
+            ("https://git.example.org/api/v3/", "https://git.example.org/api/graphql"),
+            ("http://127.0.0.1:8000", "http://127.0.0.1:8000/graphql"),
+            ("https://example.org/proxy/api/v3", "https://example.org/proxy/api/graphql"),
+        ] {
+            assert_eq!(graphql_url(&Url::parse(api).unwrap()).as_str(), graphql);
+        }
+    }
+
+    #[test]
+    fn missed_deliveries_are_looked_for_before_github_forgets_them() {
+        let with = |it: u64| Github { recover_interval: Some(Duration::from_secs(it)), ..Github::default() }.problems();
+        assert_eq!(with(3 * 86_400)[0].key, "github.recover_interval");
+        assert!(with(86_400).is_empty() && Github::default().problems().is_empty());
     }
 
     #[test]

@@ -50,7 +50,7 @@ impl Section for Stars {
     fn read(values: &mut Values<'_>) -> Self {
         let mut it = Self::default();
         let Self { poll_interval, users, unstar, delete_after } = &mut it;
-        values.set("stars.poll_interval", poll_interval, duration_or_off);
+        values.set("stars.poll_interval", poll_interval, duration::or_off);
         values.set_list("stars.users", users, login);
         values.set("stars.unstar", unstar, word);
         values.set("stars.delete_after", delete_after, duration::parse);
@@ -66,14 +66,6 @@ impl Section for Stars {
     }
 }
 
-fn duration_or_off(text: &str) -> Result<Option<Duration>, Refused> {
-    if text.eq_ignore_ascii_case("off") {
-        return Ok(None);
-    }
-    let accepted = "write a duration as in `60s` or `5m`, or `off`";
-    duration::parse(text).map(Some).map_err(|_| Refused::of(text, accepted))
-}
-
 fn login(text: &str) -> Result<String, Refused> {
     let fits =
         (1..=39).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
@@ -82,17 +74,5 @@ fn login(text: &str) -> Result<String, Refused> {
         false => {
             Err(Refused::of(text, "write logins of GitHub users, as in `octocat`: at most 39 letters, digits and `-`"))
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn polling_may_be_off() {
-        assert_eq!(duration_or_off("OFF"), Ok(None));
-        assert_eq!(duration_or_off("5m"), Ok(Some(Duration::from_secs(300))));
-        assert!(duration_or_off("never").unwrap_err().accepted.contains("`off`"));
     }
 }

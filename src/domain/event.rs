@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::ids::{AccountId, GithubId};
+use super::installation::{Installation, InstallationChange};
 use super::repository::RepositoryName;
 
 /// A GitHub account as a payload names it.
@@ -93,6 +94,18 @@ pub enum Event {
         /// The payload's `action`.
         action: Option<String>,
     },
+    /// The App's installation on an account changed.
+    InstallationChanged {
+        /// Which, as it is now; of a renamed account its id and login alone.
+        installation: Installation,
+        /// How.
+        change: InstallationChange,
+    },
+    /// A user took back what he allowed the App to do in his name; starkeep holds no such token.
+    AuthorizationRevoked {
+        /// Who.
+        sender: Account,
+    },
     /// Nothing starkeep acts on; recorded with GitHub's words for it.
     Other {
         /// The `X-GitHub-Event` header.
@@ -111,6 +124,8 @@ impl Event {
             Self::Pushed { .. } => "push",
             Self::WikiChanged { .. } => "gollum",
             Self::Changed { .. } => "repository",
+            Self::InstallationChanged { change, .. } => change.words().0,
+            Self::AuthorizationRevoked { .. } => "github_app_authorization",
             Self::Cataloged { name, .. } | Self::Other { name, .. } => name,
         }
     }
@@ -130,6 +145,8 @@ impl Event {
                 RepositoryChange::Publicized => "publicized",
                 RepositoryChange::Edited => "edited",
             }),
+            Self::InstallationChanged { change, .. } => Some(change.words().1),
+            Self::AuthorizationRevoked { .. } => Some("revoked"),
             Self::Cataloged { action, .. } | Self::Other { action, .. } => action.as_deref(),
         }
     }
@@ -143,7 +160,9 @@ impl Event {
             | Self::WikiChanged { repository }
             | Self::Changed { repository, .. }
             | Self::Cataloged { repository, .. } => Some(repository),
-            Self::Ping | Self::Other { .. } => None,
+            Self::Ping | Self::InstallationChanged { .. } | Self::AuthorizationRevoked { .. } | Self::Other { .. } => {
+                None
+            }
         }
     }
 }

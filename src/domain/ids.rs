@@ -15,6 +15,11 @@ pub struct GithubId(pub i64);
 #[serde(transparent)]
 pub struct AccountId(pub i64);
 
+/// GitHub's numeric id of an installation of the App.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct InstallationId(pub i64);
+
 /// starkeep's id of a mirror, as the API shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -43,4 +48,4 @@ macro_rules! display_inner {
         }
     )+ };
 }
-display_inner!(GithubId, AccountId, MirrorId, JobId, ProjectId, CorrelationId);
+display_inner!(GithubId, AccountId, InstallationId, MirrorId, JobId, ProjectId, CorrelationId);

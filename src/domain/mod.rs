@@ -8,6 +8,7 @@ pub mod brake;
 pub mod catalog;
 pub mod event;
 pub mod ids;
+pub mod installation;
 pub mod job;
 pub mod kept;
 pub mod lfs;

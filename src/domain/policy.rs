@@ -23,6 +23,8 @@ pub enum Wish {
     Wiki,
     /// Look at the catalog of the mirror, if there is one.
     Catalog,
+    /// Take note of what the App may read now.
+    Note,
     /// Nothing.
     Nothing,
 }
@@ -44,7 +46,12 @@ pub fn wish(event: &Event, watched: bool) -> Wish {
             | RepositoryChange::Edited => Wish::Sync { describe: true },
         },
         Event::Cataloged { .. } => Wish::Catalog,
-        Event::Starred { .. } | Event::Unstarred { .. } | Event::Ping | Event::Other { .. } => Wish::Nothing,
+        Event::InstallationChanged { .. } => Wish::Note,
+        Event::Starred { .. }
+        | Event::Unstarred { .. }
+        | Event::AuthorizationRevoked { .. }
+        | Event::Ping
+        | Event::Other { .. } => Wish::Nothing,
     }
 }
 

@@ -38,9 +38,22 @@ impl BackoffRule {
     }
 }
 
+/// A pause that the other side asked for, and up to half as long again: many that were told the same at the same
+/// time shall not come back together. `draw` is in `0.0..1.0`.
+pub fn spread(pause: Duration, draw: f64) -> Duration {
+    pause.saturating_add(pause.mul_f64(draw.clamp(0.0, 1.0) / 2.0))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pause_that_was_asked_for_is_never_shorter() {
+        let pause = Duration::from_secs(60);
+        assert_eq!([0.0, 0.5, 1.0].map(|it| spread(pause, it).as_secs()), [60, 75, 90]);
+        assert_eq!(spread(Duration::ZERO, 0.7), Duration::ZERO);
+    }
 
     const RULE: BackoffRule =
         BackoffRule { max_attempts: 4, base: Duration::from_secs(5), cap: Duration::from_secs(12) };

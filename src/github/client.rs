@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::SecretString;
 use url::Url;
 
-use super::app::{App, Installation, LIST_REST};
+use super::app::{App, LIST_REST};
 use super::error::GithubError;
 use super::exchange::{Answer, Exchange, Pass, Principal, Terms};
 use super::governors::Governors;
@@ -16,6 +16,7 @@ use super::model::RepositoryBody;
 use super::token::Token;
 use crate::config::github::Github;
 use crate::domain::ids::{AccountId, GithubId};
+use crate::domain::installation::Installation;
 use crate::domain::rate::Urgency;
 use crate::domain::repository::{Repository, RepositoryName};
 use crate::telemetry::metrics::Metrics;
@@ -141,8 +142,17 @@ impl GithubClient {
     /// # Errors
     /// [`GithubError`]; with an App, `NotFound` only after every installation was asked.
     pub async fn repository(&self, id: GithubId) -> Result<Repository, GithubError> {
+        self.repository_of(id, None).await
+    }
+
+    /// The same for one that was last seen with this owner, which tells an App whom to ask first and, if
+    /// nobody sees it, whether somebody could who is suspended.
+    ///
+    /// # Errors
+    /// As [`Self::repository`], and [`GithubError::Suspended`].
+    pub async fn repository_of(&self, id: GithubId, owner: Option<&str>) -> Result<Repository, GithubError> {
         let url = self.inner.exchange.url(&["repositories", &id.to_string()]);
-        let found = self.read(url, Hint::Id(id)).await?;
+        let found = self.read(url, Hint { id: Some(id), owner }).await?;
         if found.id != id {
             return Err(GithubError::Malformed(format!("asked for repository {id}, it told of {}", found.id)));
         }
@@ -157,7 +167,7 @@ impl GithubClient {
     /// [`GithubError`]; with an App, `NotFound` only after every installation was asked.
     pub async fn repository_named(&self, name: &RepositoryName) -> Result<Repository, GithubError> {
         let url = self.inner.exchange.url(&["repos", name.owner(), name.name()]);
-        self.read(url, Hint::Owner(name.owner())).await
+        self.read(url, Hint { id: None, owner: Some(name.owner()) }).await
     }
 
     /// How GitHub answers at present; asked at most every 15 s. Costs none of the limit.
@@ -309,12 +319,19 @@ impl GithubClient {
                 }
             }
         }
-        match failure {
+        let found = match failure {
             Some(error) => Err(error),
-            None if tried.is_empty() => {
-                exchange.get(url, &self.anonymous()).await?.json::<RepositoryBody>()?.try_into()
-            }
+            None if tried.is_empty() => match exchange.get(url, &self.anonymous()).await {
+                Ok(answer) => answer.json::<RepositoryBody>()?.try_into(),
+                Err(error) => Err(error),
+            },
             None => Err(GithubError::NotFound),
+        };
+        match (found, hint.owner) {
+            (Err(GithubError::NotFound), Some(owner)) => {
+                Err(app.blind_to(owner).await.unwrap_or(GithubError::NotFound))
+            }
+            (found, _) => found,
         }
     }
 
@@ -335,6 +352,11 @@ impl GithubClient {
                 let token = app.token(exchange, installation).await?;
                 exchange.get_on(url, &pass(&token)?, terms).await
             }
+            Err(GithubError::Forbidden(text)) if text.contains("suspended") => {
+                app.doubt().await;
+                app.forget_any(installation);
+                Err(GithubError::App(format!("its installation is suspended ({text})")))
+            }
             other => other,
         }
     }
@@ -343,24 +365,24 @@ impl GithubClient {
     pub(super) async fn installation_for(&self, app: &App, owner: &str) -> Result<Option<i64>, GithubError> {
         let installations = app.installations(&self.inner.exchange, None).await?;
         let own = installations.iter().find(|it| it.is_of(owner));
-        Ok(own.or_else(|| installations.first()).map(|it| it.id))
+        Ok(own.or_else(|| installations.first()).map(|it| it.id.0))
     }
 }
 
 /// What is known of the asked-for repository before the first request.
 #[derive(Clone, Copy)]
-enum Hint<'a> {
-    Id(GithubId),
-    Owner(&'a str),
+struct Hint<'a> {
+    id: Option<GithubId>,
+    owner: Option<&'a str>,
 }
 
 impl Hint<'_> {
+    /// The installation that showed it last, the owner's, and then all others.
     fn order(self, app: &App, installations: &[Installation]) -> Vec<i64> {
-        let likely: Option<i64> = match self {
-            Self::Id(id) => app.remembered(id).filter(|it| installations.iter().any(|known| known.id == *it)),
-            Self::Owner(owner) => installations.iter().find(|it| it.is_of(owner)).map(|it| it.id),
-        };
-        likely.into_iter().chain(installations.iter().map(|it| it.id)).collect()
+        let ids = || installations.iter().map(|it| it.id.0);
+        let remembered = self.id.and_then(|id| app.remembered(id)).filter(|it| ids().any(|known| known == *it));
+        let own = self.owner.and_then(|owner| installations.iter().find(|it| it.is_of(owner))).map(|it| it.id.0);
+        remembered.into_iter().chain(own).chain(ids()).collect()
     }
 }
 

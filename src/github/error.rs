@@ -74,6 +74,10 @@ pub enum GithubError {
     /// The App is installed nowhere it could act, or its installation has gone.
     #[error("the GitHub App cannot act: {0}")]
     App(String),
+    /// The App's installation on the owner's account was suspended or removed: whether the repository is there
+    /// cannot be told.
+    #[error("GitHub does not show the repository, and cannot tell why: {0}")]
+    Suspended(String),
     /// An answer that GitHub would not give.
     #[error("GitHub's answer is not understood: {0}; check github.api_url")]
     Malformed(String),
@@ -93,6 +97,7 @@ impl GithubError {
             | Self::Blocked { .. }
             | Self::Unauthorized(_)
             | Self::Forbidden(_)
+            | Self::Suspended(_)
             | Self::Rejected { .. }
             | Self::RedirectElsewhere(_) => Retry::Never,
         }
@@ -115,6 +120,7 @@ impl GithubError {
             Self::Transport(_) => "github_transport",
             Self::RedirectElsewhere(_) => "github_redirect",
             Self::App(_) => "github_app",
+            Self::Suspended(_) => "installation_suspended",
             Self::Malformed(_) => "github_malformed",
         }
     }

@@ -3,10 +3,11 @@
 //! Takes an address and a credential from the client, gives a status, headers and a body back; what is
 //! not a success becomes a [`GithubError`] here, by way of `limits`.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, IF_NONE_MATCH, LOCATION};
+use chrono::{DateTime, TimeDelta, Utc};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, IF_NONE_MATCH, LOCATION};
 use http::{HeaderMap, HeaderValue, Method};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::DeserializeOwned;
@@ -24,6 +25,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// A rename redirects once; twice if the answer's address was renamed as well.
 const MAX_REDIRECTS: usize = 3;
+
+/// Clocks that differ by fewer seconds are the same.
+const SAME_TIME: i64 = 5;
 
 /// Whose limits a request counts against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -73,10 +77,12 @@ pub(super) struct Terms<'a> {
     pub(super) largest: usize,
     /// Another form of the answer than the usual one.
     pub(super) accept: Option<&'static str>,
+    /// JSON to send.
+    pub(super) body: Option<&'a str>,
 }
 
 impl Terms<'_> {
-    pub(super) const PLAIN: Self = Terms { etag: None, largest: LARGEST_BODY, accept: None };
+    pub(super) const PLAIN: Self = Terms { etag: None, largest: LARGEST_BODY, accept: None, body: None };
 }
 
 /// A successful answer.
@@ -102,6 +108,8 @@ pub(super) struct Exchange {
     api: Url,
     metrics: Metrics,
     clock: Clock,
+    /// How many seconds GitHub's clock is ahead of ours, by the last answer.
+    skew: AtomicI64,
     governors: Governors,
 }
 
@@ -123,11 +131,33 @@ impl Exchange {
             http = http.no_proxy();
         }
         let http = http.build().map_err(|error| GithubError::Config(format!("no HTTP client: {error}")))?;
-        Ok(Self { http, api, metrics, clock, governors })
+        Ok(Self { http, api, metrics, clock, skew: AtomicI64::default(), governors })
     }
 
     pub(super) fn now(&self) -> DateTime<Utc> {
         (self.clock)()
+    }
+
+    /// How far GitHub's clock is ahead of ours.
+    pub(super) fn skew(&self) -> TimeDelta {
+        TimeDelta::seconds(self.skew.load(Ordering::Relaxed))
+    }
+
+    /// What time it is at GitHub, which judges JWTs and says when tokens expire.
+    pub(super) fn their_now(&self) -> DateTime<Utc> {
+        let now = self.now();
+        now.checked_add_signed(self.skew()).unwrap_or(now)
+    }
+
+    /// Learns GitHub's clock from an answer.
+    fn read_clock(&self, answer: &Answer) {
+        let theirs = answer.header(DATE.as_str()).and_then(|it| DateTime::parse_from_rfc2822(it).ok());
+        if let Some(theirs) = theirs {
+            let skew = (theirs.with_timezone(&Utc) - self.now()).num_seconds();
+            // GitHub's times are whole seconds, and an answer is on its way for some: that is no difference.
+            let skew = if skew.abs() < SAME_TIME { 0 } else { skew };
+            self.skew.store(skew, Ordering::Relaxed);
+        }
     }
 
     /// The address of an API path, below the base's own path (`/api/v3` of an Enterprise Server).
@@ -165,9 +195,10 @@ impl Exchange {
         Err(GithubError::Malformed("it redirects without end".to_owned()))
     }
 
-    /// POST with an empty object. Sent once: GitHub may have acted on a request whose answer is lost.
-    pub(super) async fn post(&self, url: Url, pass: &Pass) -> Result<Answer, GithubError> {
-        let answer = self.once(Method::POST, url, pass, Terms::PLAIN).await?;
+    /// POST of JSON. Sent once: GitHub may have acted on a request whose answer is lost.
+    pub(super) async fn post(&self, url: Url, pass: &Pass, body: &str) -> Result<Answer, GithubError> {
+        let terms = Terms { body: Some(body), ..Terms::PLAIN };
+        let answer = self.once(Method::POST, url, pass, terms).await?;
         if answer.status >= 300 {
             return Err(GithubError::Malformed(format!("a redirect ({}) of a POST", answer.status)));
         }
@@ -197,6 +228,7 @@ impl Exchange {
         let code = answer.as_ref().map_or_else(|_| "none".to_owned(), |it| it.status.to_string());
         self.count(&code);
         let answer = answer?;
+        self.read_clock(&answer);
         self.governors.read(pass.principal, &answer, self.now());
         drop(place);
         if answer.status < 400 {
@@ -238,8 +270,8 @@ impl Exchange {
         if let Some(accept) = terms.accept {
             request = request.header(ACCEPT, accept);
         }
-        if method == Method::POST {
-            request = request.header(CONTENT_TYPE, "application/json").body("{}");
+        if let Some(body) = terms.body {
+            request = request.header(CONTENT_TYPE, "application/json").body(body.to_owned());
         }
         let again = if method == Method::GET { request.try_clone() } else { None };
         let response = match (request.send().await, again) {

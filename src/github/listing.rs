@@ -34,7 +34,7 @@ impl GithubClient {
             Some(PageLink(url)) => url.clone(),
             None => self.starred(whose, 100).await,
         };
-        let terms = Terms { etag: None, largest: LARGEST_PAGE, accept: Some(WITH_TIMES) };
+        let terms = Terms { etag: None, largest: LARGEST_PAGE, accept: Some(WITH_TIMES), body: None };
         let answer = self.ask_about(&whose.login, url, terms).await?;
         let values: Vec<Value> = answer.json()?;
         let all = values.len();

@@ -9,11 +9,13 @@
 mod app;
 mod catalog;
 mod client;
+mod deliveries;
 mod error;
 mod exchange;
 mod file;
 mod git;
 mod governors;
+mod installations;
 mod limits;
 mod listing;
 mod model;
@@ -26,6 +28,7 @@ mod tests;
 
 pub use catalog::{Budget, Question, Sheet, Told};
 pub use client::{Clock, GithubClient, Reachability};
+pub use deliveries::{Delivered, DeliveryPage};
 pub use error::GithubError;
 pub use listing::ListPage;
 pub use stars::{PageLink, StarEntry, StarPage, Starred};

@@ -1,10 +1,14 @@
 //! GitHub's JSON, as far as it is used. One odd field that is not needed must not lose an answer.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
 use super::error::{GithubError, clip};
-use crate::domain::ids::GithubId;
+use crate::domain::event::Account;
+use crate::domain::ids::{AccountId, GithubId, InstallationId};
+use crate::domain::installation::Installation;
 use crate::domain::repository::{Repository, RepositoryName};
 
 #[derive(Debug, Deserialize)]
@@ -81,10 +85,31 @@ fn moment(value: &serde_json::Value) -> Option<DateTime<Utc>> {
 /// One entry of `GET /app/installations`.
 #[derive(Debug, Deserialize)]
 pub(super) struct InstallationBody {
-    pub(super) id: i64,
-    pub(super) account: Option<AccountBody>,
+    id: i64,
+    account: Option<HolderBody>,
     #[serde(default)]
-    pub(super) suspended_at: Option<serde_json::Value>,
+    repository_selection: String,
+    #[serde(default)]
+    permissions: BTreeMap<String, String>,
+    suspended_at: Option<serde_json::Value>,
+}
+
+/// The account of an installation; an enterprise has no login.
+#[derive(Debug, Deserialize)]
+struct HolderBody {
+    #[serde(default)]
+    id: i64,
+    login: Option<String>,
+}
+
+impl From<InstallationBody> for Installation {
+    fn from(body: InstallationBody) -> Self {
+        let InstallationBody { id, account, repository_selection, permissions, suspended_at } = body;
+        let account = account.and_then(|it| Some(Account { id: AccountId(it.id), login: it.login? }));
+        // A time of an odd form is a suspension all the same.
+        let suspended_at = suspended_at.map(|it| moment(&it).unwrap_or(DateTime::UNIX_EPOCH));
+        Self { id: InstallationId(id), account, selection: repository_selection, permissions, suspended_at }
+    }
 }
 
 /// `POST /app/installations/{id}/access_tokens`. The token's length is not fixed.

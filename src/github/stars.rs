@@ -122,7 +122,7 @@ impl GithubClient {
     /// # Errors
     /// [`GithubError::NoUser`] when nobody has that login; a list that makes no sense is `Malformed`.
     pub async fn newest_star(&self, whose: &Account, etag: Option<&str>) -> Result<Starred, GithubError> {
-        let terms = Terms { etag, largest: LARGEST_PAGE, accept: Some(WITH_TIMES) };
+        let terms = Terms { etag, largest: LARGEST_PAGE, accept: Some(WITH_TIMES), body: None };
         let answer = self.ask_about(&whose.login, self.starred(whose, 1).await, terms).await?;
         let etag = answer.header("etag").map(str::to_owned);
         if answer.status == 304 {
@@ -147,7 +147,7 @@ impl GithubClient {
             Some(PageLink(url)) => url.clone(),
             None => self.starred(whose, 100).await,
         };
-        let terms = Terms { etag: None, largest: LARGEST_PAGE, accept: Some(WITH_TIMES) };
+        let terms = Terms { etag: None, largest: LARGEST_PAGE, accept: Some(WITH_TIMES), body: None };
         self.page(&self.ask_about(&whose.login, url, terms).await?)
     }
 

@@ -7,6 +7,7 @@ mod drive;
 mod lease;
 mod listings;
 mod reconcile;
+mod recover;
 mod routes;
 mod stars;
 mod supervise;
@@ -37,6 +38,7 @@ use crate::store::{Store, jobs};
 use crate::telemetry::progress::Progress;
 
 pub use listings::AT_ONCE as BATCHES_AT_ONCE;
+pub use recover::Recovering;
 pub use stars::{AT_ONCE as POLLS_AT_ONCE, Polling};
 pub use supervise::Orchestration;
 
@@ -104,6 +106,8 @@ pub struct Tools {
     pub polling: Polling,
     /// One permit for each batch that is read: [`BATCHES_AT_ONCE`].
     pub batches: Arc<Semaphore>,
+    /// Looking for missed deliveries; `None` without an App, or where it is switched off.
+    pub recovering: Option<Recovering>,
     /// How far back states of refs are remembered.
     pub history: std::time::Duration,
     /// Larger upstreams are paused. Bytes.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Only, Tools, listings, stars};
+use super::{Only, Tools, listings, recover, stars};
 use crate::domain::ids::{CorrelationId, MirrorId};
 use crate::domain::job::{JobKind, Priority};
 use crate::domain::part::Part;
@@ -37,6 +37,7 @@ pub(super) async fn run(tools: &Arc<Tools>) -> Result<(), Failure> {
     listings::begin(tools, tools.only.as_ref().map(Only::batches)).await?;
     if tools.only.is_none() {
         stars::begin(tools).await?;
+        recover::begin(tools).await?;
         queue_due(tools).await?;
         queue_markers(tools).await?;
         queue_drills(tools).await?;

@@ -79,7 +79,7 @@ pub(super) async fn found(tools: &Tools, id: MirrorId) -> Result<Option<Mirror>,
 /// taken for old until the project was seen to: a sync that is cut off before that asks again.
 pub(super) async fn describe(tools: &Tools, ticket: &Ticket, mirror: Mirror) -> Result<(Mirror, Repository), Failure> {
     tools.progress.tell(mirror.id, "describe", 0);
-    let describe = Describe::Mirror(ticket.clone(), mirror.github_id);
+    let describe = Describe::Mirror(ticket.clone(), mirror.github_id, mirror.name.clone());
     let repository = tools.stages.describe.ask(describe, PATIENCE).await??;
     check_bounds(tools, &repository)?;
     let (id, described) = (mirror.id, repository.clone());

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::{Claim, Orchestrator, Reconcile, Tools, listings, stars};
+use super::{Claim, Orchestrator, Reconcile, Tools, listings, recover, stars};
 use crate::stages::failure::Failure;
 use crate::stages::pool::{Pool, PoolOptions, Unanswered};
 
@@ -23,6 +23,7 @@ pub struct Orchestration {
     workers: u32,
     polls: Arc<Semaphore>,
     batches: Arc<Semaphore>,
+    recovery: Option<Arc<Semaphore>>,
     pool: Pool<Orchestrator>,
 }
 
@@ -32,11 +33,12 @@ impl Orchestration {
         let (stop, call_off, permits) = (tools.stop.clone(), tools.call_off.clone(), Arc::clone(&tools.permits));
         let polls = Arc::clone(&tools.polling.permits);
         let batches = Arc::clone(&tools.batches);
+        let recovery = tools.recovering.as_ref().map(|it| Arc::clone(&it.permit));
         let wakeups = tools.store.wakeups();
         let tools = Arc::new(tools);
         let pool = Pool::start(options, move |guard| Orchestrator::new(Arc::clone(&tools), guard));
         actix::spawn(look(pool.clone(), wakeups, stop.clone()));
-        Self { stop, call_off, permits, workers, polls, batches, pool }
+        Self { stop, call_off, permits, workers, polls, batches, recovery, pool }
     }
 
     /// Claims no more, waits for what is under way at most `patience`, then calls it off; its jobs are
@@ -45,6 +47,7 @@ impl Orchestration {
         self.stop.cancel();
         stars::ended(&self.polls).await;
         listings::ended(&self.batches).await;
+        recover::ended(self.recovery.as_deref()).await;
         if tokio::time::timeout(patience, self.permits.acquire_many(self.workers)).await.is_err() {
             tracing::warn!("not all work ended in time; the rest is called off and will be done again");
             self.call_off.cancel();

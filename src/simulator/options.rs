@@ -16,6 +16,8 @@ pub struct SimulatorOptions {
     pub app_id: i64,
     /// The id of the App's only installation.
     pub installation_id: i64,
+    /// Where GitHub's REST lies on its host: empty, or `/api/v3` as on an Enterprise Server.
+    pub api_prefix: String,
     /// How long an installation token claims to be good.
     pub token_lifetime: Duration,
     /// The password of OneDev's user `admin`.
@@ -36,6 +38,7 @@ impl Default for SimulatorOptions {
             webhook_secret: "simulated webhook secret".to_owned(),
             app_id: 4_242,
             installation_id: 77,
+            api_prefix: String::new(),
             token_lifetime: Duration::from_secs(3_600),
             onedev_password: "simulated".to_owned(),
             onedev_token: "simulatedAdminToken000000000000000000000".to_owned(),
@@ -54,6 +57,7 @@ impl fmt::Debug for SimulatorOptions {
             webhook_secret: _,
             app_id,
             installation_id,
+            api_prefix,
             token_lifetime,
             onedev_password: _,
             onedev_token: _,
@@ -64,6 +68,7 @@ impl fmt::Debug for SimulatorOptions {
             .field("workers", workers)
             .field("app_id", app_id)
             .field("installation_id", installation_id)
+            .field("api_prefix", api_prefix)
             .field("token_lifetime", token_lifetime)
             .field("onedev_slots", onedev_slots)
             .field("onedev_idle", onedev_idle)

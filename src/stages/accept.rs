@@ -16,12 +16,15 @@ use crate::config::stars::Stars;
 use crate::domain::catalog::feed;
 use crate::domain::event::{Account, Event, Subject};
 use crate::domain::ids::JobId;
+use crate::domain::installation::{Installation, InstallationChange};
 use crate::domain::job::{JobKind, Priority};
 use crate::domain::policy::{self, Wish};
+use crate::github::GithubClient;
+use crate::store::audit::NewEntry;
 use crate::store::deliveries::{NewDelivery, Outcome, Recorded};
 use crate::store::jobs::NewJob;
 use crate::store::mirrors::Mirror;
-use crate::store::{Connection, Store, StoreError, catalog, deliveries, jobs, mirrors, watched};
+use crate::store::{Connection, Store, StoreError, audit, catalog, deliveries, installations, jobs, mirrors, watched};
 
 /// What the stage works with.
 pub struct Tools {
@@ -29,6 +32,8 @@ pub struct Tools {
     pub store: Store,
     /// Whose stars count, and what a taken-back one means.
     pub stars: Stars,
+    /// Told at once when an installation of the App is another now.
+    pub github: GithubClient,
     /// Keep catalogs.
     pub metadata: bool,
     /// Planned panics; none in production.
@@ -60,7 +65,15 @@ impl Handler<Accept> for AcceptActor {
         let work = async move {
             tools.panics.strike("accept");
             let (stars, metadata, now) = (tools.stars.clone(), tools.metadata, Utc::now());
-            Ok(tools.store.write(move |c| accept(c, &stars, metadata, &message, now)).await?)
+            let changed = match &message.event {
+                Event::InstallationChanged { installation, .. } => Some(installation.id),
+                _ => None,
+            };
+            let accepted = tools.store.write(move |c| accept(c, &stars, metadata, &message, now)).await?;
+            if let Some(id) = changed {
+                tools.github.installation_changed(id).await;
+            }
+            Ok(accepted)
         };
         Box::pin(work.into_actor(self))
     }
@@ -85,6 +98,10 @@ fn accept(
     if let Recorded::Duplicate(jobs) = deliveries::record(c, &delivery(message, ignored), now)? {
         return Ok(Accepted { reception: Reception::Duplicate, jobs });
     }
+    if let (Wish::Note, Event::InstallationChanged { installation, change }) = (wish, &message.event) {
+        installations::told(c, installation, *change, now)?;
+        audit::append(c, &entry(message, installation, *change), now)?;
+    }
     let jobs = match message.event.subject() {
         Some(subject) => grant(c, stars, message, wish, subject, now)?,
         None => Vec::new(),
@@ -94,6 +111,14 @@ fn accept(
         deliveries::settle(c, &message.guid)?;
     }
     Ok(Accepted { reception: if ignored { Reception::Ignored } else { Reception::Accepted }, jobs })
+}
+
+/// What an admin may want to know later: why something could not be read, or can be again.
+fn entry(message: &Accept, it: &Installation, change: InstallationChange) -> NewEntry {
+    let whose = it.account.as_ref().map_or_else(|| it.id.to_string(), |it| it.login.clone());
+    let (event, action) = change.words();
+    let correlation = Some(message.correlation);
+    NewEntry { correlation, ..NewEntry::of("github", &format!("{event}.{action}"), &whose) }
 }
 
 /// What is asked of a mirror that does not exist is asked of nobody.
@@ -142,7 +167,7 @@ fn grant(
     now: DateTime<Utc>,
 ) -> Result<Vec<JobId>, StoreError> {
     match wish {
-        Wish::Nothing => Ok(Vec::new()),
+        Wish::Nothing | Wish::Note => Ok(Vec::new()),
         Wish::Keep => keep(c, message, subject, now),
         Wish::LetGo => match stargazer(message) {
             Some(who) => starring::let_go(c, &who, stars, subject.id, now),

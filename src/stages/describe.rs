@@ -45,7 +45,9 @@ impl Handler<Describe> for DescribeActor {
         let work = async move {
             tools.panics.strike("describe");
             Ok(match message {
-                Describe::Mirror(ticket, id) => tools.github.urged(ticket.urgency).repository(id).await?,
+                Describe::Mirror(ticket, id, name) => {
+                    tools.github.urged(ticket.urgency).repository_of(id, Some(name.owner())).await?
+                }
                 Describe::Name(name) => tools.github.urged(Urgency::Fresh).repository_named(&name).await?,
             })
         };

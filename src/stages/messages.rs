@@ -84,8 +84,8 @@ impl Reception {
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Repository, Failure>")]
 pub enum Describe {
-    /// By identity.
-    Mirror(Ticket, crate::domain::ids::GithubId),
+    /// By identity; the name is the one that was last known.
+    Mirror(Ticket, crate::domain::ids::GithubId, RepositoryName),
     /// By name, for a repository that has no mirror yet.
     Name(RepositoryName),
 }

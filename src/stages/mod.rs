@@ -23,6 +23,7 @@ pub mod messages;
 pub mod panics;
 pub mod pool;
 pub mod record;
+pub mod recover;
 pub mod restore;
 mod starring;
 pub mod stars;

@@ -18,7 +18,7 @@ use crate::domain::mirror::Status;
 use crate::domain::outcome::{Comparison, Moved, Stats, Synced};
 use crate::domain::part::{Part, PartId};
 use crate::domain::policy;
-use crate::domain::retry::{BackoffRule, Retry};
+use crate::domain::retry::{self, BackoffRule, Retry};
 use crate::store::jobs::{self, NewJob};
 use crate::store::mirrors;
 use crate::store::syncs::{self, Outcome as SyncOutcome, Work};
@@ -149,7 +149,7 @@ impl Pen {
         }
         let (attempts, mirror) = (it.job.attempts + 1, it.ticket.mirror);
         let (pause, counted) = match failure.retry {
-            Retry::After(pause) => (Some(pause), false),
+            Retry::After(pause) => (Some(retry::spread(pause, self.draw)), false),
             Retry::Backoff => (self.rule.pause(attempts, self.draw), true),
             Retry::Never => (None, true),
         };
@@ -281,7 +281,7 @@ impl Pen {
     fn again(&self, c: &mut Connection, it: &Record, failure: &Failure) -> Result<Ending, StoreError> {
         let attempts = it.job.attempts + u32::from(!matches!(failure.retry, Retry::After(_)));
         match failure.retry {
-            Retry::After(pause) => self.postpone(c, it, failure, pause, false),
+            Retry::After(pause) => self.postpone(c, it, failure, retry::spread(pause, self.draw), false),
             Retry::Backoff => match self.rule.pause(attempts, self.draw) {
                 Some(pause) => self.postpone(c, it, failure, pause, true),
                 None => self.bury(c, it, failure),

@@ -491,6 +491,45 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    installations (id) {
+        id -> BigInt,
+        account_id -> Nullable<BigInt>,
+        login -> Nullable<Text>,
+        selection -> Text,
+        permissions -> Text,
+        suspended_at -> Nullable<Text>,
+        deleted_at -> Nullable<Text>,
+        updated_at -> Text,
+    }
+}
+
+diesel::table! {
+    recoveries (app_id) {
+        app_id -> BigInt,
+        next_at -> Text,
+        leased_by -> Nullable<Text>,
+        lease_until -> Nullable<Text>,
+        looked_to -> Nullable<Text>,
+        walk_from -> Nullable<Text>,
+        walk_to -> Nullable<Text>,
+        cursor -> Nullable<Text>,
+        ended_at -> Nullable<Text>,
+        error_code -> Nullable<Text>,
+        error_message -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    missed_deliveries (guid) {
+        guid -> Text,
+        delivery_id -> BigInt,
+        event -> Text,
+        delivered_at -> Text,
+        failures -> Integer,
+    }
+}
+
 diesel::joinable!(upstreams -> mirrors (mirror_id));
 diesel::joinable!(parts -> mirrors (mirror_id));
 diesel::allow_tables_to_appear_in_same_query!(mirrors, upstreams, parts, jobs);

@@ -4,6 +4,7 @@
 //! everything else is skipped unread, however deep or large. What is needed must be right: ids are
 //! positive whole numbers, names have a form that GitHub could have given.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -13,7 +14,8 @@ use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, de};
 
 use crate::domain::event::{Account, Event, RepositoryChange, Subject};
-use crate::domain::ids::{AccountId, GithubId};
+use crate::domain::ids::{AccountId, GithubId, InstallationId};
+use crate::domain::installation::{Installation, InstallationChange};
 use crate::domain::repository::RepositoryName;
 
 /// Why a body is no delivery of its event. Answered 400.
@@ -58,6 +60,9 @@ pub fn parse(event_name: &str, body: &[u8]) -> Result<Event, PayloadError> {
         "gollum" => object(body).map(|Push { repository }| Event::WikiChanged { repository: repository.0.into() }),
         "star" => star(body),
         "repository" => repository(body),
+        "installation" | "installation_repositories" => installation(event_name, body),
+        "installation_target" => renamed_target(body),
+        "github_app_authorization" => authorization(body),
         name if CATALOGED.contains(&name) => {
             object(body).map(|Push { repository }| cataloged(name, body, repository.0))
         }
@@ -102,6 +107,80 @@ fn repository(body: &str) -> Result<Event, serde_json::Error> {
     };
     let Push { repository } = object(body)?;
     Ok(Event::Changed { repository: repository.0.into(), change })
+}
+
+fn installation(event: &str, body: &str) -> Result<Event, serde_json::Error> {
+    let Action { action } = object(body)?;
+    let Some(change) = InstallationChange::of(event, &action) else { return Ok(other(event, body)) };
+    let Installed { installation } = object(body)?;
+    let InstallationFields { id, account, repository_selection, permissions, suspended_at } = installation.0;
+    let account = account.map(|it| it.0.into());
+    let selection = repository_selection.unwrap_or_default();
+    let installation = Installation { id: InstallationId(id.0), account, selection, permissions, suspended_at };
+    Ok(Event::InstallationChanged { installation, change })
+}
+
+/// Tells of the account under its new login, and of the installation its id alone.
+fn renamed_target(body: &str) -> Result<Event, serde_json::Error> {
+    let Action { action } = object(body)?;
+    let Some(change) = InstallationChange::of("installation_target", &action) else {
+        return Ok(other("installation_target", body));
+    };
+    let Target { account, installation } = object(body)?;
+    let installation = Installation {
+        id: InstallationId(installation.0.id.0),
+        account: Some(account.0.into()),
+        selection: String::new(),
+        permissions: BTreeMap::new(),
+        suspended_at: None,
+    };
+    Ok(Event::InstallationChanged { installation, change })
+}
+
+fn authorization(body: &str) -> Result<Event, serde_json::Error> {
+    let Action { action } = object(body)?;
+    if action != "revoked" {
+        return Ok(other("github_app_authorization", body));
+    }
+    let Sent { sender } = object(body)?;
+    Ok(Event::AuthorizationRevoked { sender: sender.0.into() })
+}
+
+#[derive(Deserialize)]
+struct Installed {
+    installation: Object<InstallationFields>,
+}
+
+#[derive(Deserialize)]
+struct InstallationFields {
+    id: PositiveId,
+    account: Option<Object<SenderFields>>,
+    repository_selection: Option<String>,
+    #[serde(default)]
+    permissions: BTreeMap<String, String>,
+    suspended_at: Option<DateTime<Utc>>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    account: Object<SenderFields>,
+    installation: Object<Identified>,
+}
+
+#[derive(Deserialize)]
+struct Identified {
+    id: PositiveId,
+}
+
+#[derive(Deserialize)]
+struct Sent {
+    sender: Object<SenderFields>,
+}
+
+/// Whether an event of that name could ask for something: what was missed of the others is not fetched.
+pub fn is_of_use(event_name: &str) -> bool {
+    let known = ["push", "gollum", "star", "repository", "installation", "installation_repositories"];
+    known.contains(&event_name) || event_name == "installation_target" || CATALOGED.contains(&event_name)
 }
 
 /// Events that tell of what git does not carry.

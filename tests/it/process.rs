@@ -32,6 +32,10 @@ pub fn starkeep(config: &Config, folder: &std::path::Path) -> Command {
     if config.github.webhook_secret_old.is_some() {
         set("GITHUB__WEBHOOK_SECRET_OLD", secret(&config.github.webhook_secret_old));
     }
+    if let Some(id) = config.github.app_id {
+        set("GITHUB__APP_ID", id.to_string());
+        set("GITHUB__APP_PRIVATE_KEY", secret(&config.github.app_private_key));
+    }
     if config.github.token.is_some() {
         set("GITHUB__TOKEN", secret(&config.github.token));
     }

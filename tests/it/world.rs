@@ -126,6 +126,11 @@ impl World {
         self.folder.path().join("cache")
     }
 
+    /// The database is a Postgres.
+    pub fn is_postgres(&self) -> bool {
+        self._database.is_some()
+    }
+
     /// The story is told over the cached engine.
     pub fn is_cached(&self) -> bool {
         self.config.sync.engine == Engine::Cached

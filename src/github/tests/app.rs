@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use chrono::{TimeDelta, Utc};
+use chrono::TimeDelta;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
 use super::{Hands, client, client_at, name, repository, with_app};
 use crate::canned::{Canned, Reply, Seen};
-use crate::domain::ids::GithubId;
+use crate::domain::ids::{GithubId, InstallationId};
 use crate::github::{GithubClient, Reachability};
 
 /// A GitHub with the installations 1 (of `octo`) and 2 (of `acme`), whose n-th token is `t<id>-<n>`.
@@ -68,7 +68,7 @@ async fn the_app_signs_a_jwt_that_github_takes() {
         serde_json::from_slice(&URL_SAFE_NO_PAD.decode(jwt.split('.').nth(n).unwrap()).unwrap()).unwrap()
     };
     assert_eq!(part(0)["alg"], "RS256");
-    let (claims, now) = (part(1), Utc::now().timestamp());
+    let (claims, now) = (part(1), hands.now().timestamp());
     assert_eq!(claims["iss"], 77);
     assert!(claims["iat"].as_i64().unwrap() <= now - 55, "issued in the past, for clocks that differ");
     assert!(claims["exp"].as_i64().unwrap() <= now + 600, "at most ten minutes");
@@ -253,4 +253,141 @@ async fn neither_key_nor_token_can_be_seen() {
     client.repository(GithubId(7)).await.unwrap();
     let shown = format!("{client:?} {:?}", client.git_authorization(&name("octo/x")).await.unwrap());
     assert!(!shown.contains("t1-1") && !shown.contains("PRIVATE") && !shown.contains("eC1h"), "{shown}");
+}
+
+/// A GitHub with one installation that was granted this, and what it makes of requests for tokens.
+async fn granted(permissions: Value, refuses_narrow: bool) -> Canned {
+    Canned::start(move |request| match (request.method.as_str(), request.target.as_str()) {
+        ("GET", "/app/installations?per_page=100") => {
+            Reply::json(200, &json!([{"id": 1, "account": {"id": 5, "login": "octo"}, "permissions": permissions}]))
+        }
+        ("POST", _) if refuses_narrow && request.body != "{}" => {
+            Reply::json(422, &json!({"message": "The permissions requested are not granted to this installation."}))
+        }
+        ("POST", _) => Reply::json(201, &json!({"token": "t", "expires_at": "2099-01-01T00:00:00Z"})),
+        _ => Reply::json(200, &repository(7, "octo/hello")),
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_token_may_only_read_what_is_mirrored() {
+    let server = granted(json!({"contents": "write", "metadata": "read", "administration": "write"}), false).await;
+    client(&with_app(&server)).repository(GithubId(7)).await.unwrap();
+    let asked = server.seen().into_iter().find(|it| it.method == "POST").unwrap();
+    let asked: Value = serde_json::from_str(&asked.body).unwrap();
+    assert_eq!(asked, json!({"permissions": {"contents": "read", "metadata": "read"}}));
+}
+
+#[tokio::test]
+async fn a_token_that_cannot_be_narrowed_is_taken_as_it_is() {
+    let server = granted(json!({"contents": "read", "issues": "read"}), true).await;
+    client(&with_app(&server)).repository(GithubId(7)).await.unwrap();
+    let bodies: Vec<_> = server.seen().into_iter().filter(|it| it.method == "POST").map(|it| it.body).collect();
+    assert_eq!(bodies.len(), 2);
+    assert_eq!(bodies[1], "{}");
+}
+
+#[tokio::test]
+async fn a_private_repository_is_not_gone_because_its_installation_is_suspended_or_was_removed() {
+    let hands = Hands::new();
+    let state = Arc::new(AtomicI64::new(0));
+    let server = Canned::start({
+        let state = Arc::clone(&state);
+        move |request| match (request.method.as_str(), request.target.as_str()) {
+            ("GET", "/app/installations?per_page=100") => {
+                let octo = json!({"id": 1, "account": {"login": "octo"}});
+                let acme = |since: Value| json!({"id": 2, "account": {"login": "Acme"}, "suspended_at": since});
+                match state.load(Ordering::SeqCst) {
+                    0 => Reply::json(200, &json!([octo, acme(Value::Null)])),
+                    1 => Reply::json(200, &json!([octo, acme(json!("2026-11-20T11:00:00Z"))])),
+                    _ => Reply::json(200, &json!([octo])),
+                }
+            }
+            ("POST", target) => {
+                let id = target.split('/').nth(3).unwrap();
+                Reply::json(201, &json!({"token": format!("t{id}-1"), "expires_at": "2099-01-01T00:00:00Z"}))
+            }
+            ("GET", target) => repositories(target, request.header("authorization").unwrap_or_default()),
+            _ => Reply::plain(500, ""),
+        }
+    })
+    .await;
+    let client = client_at(&with_app(&server), &hands);
+    let of = |id| client.repository_of(GithubId(id), Some("acme"));
+    of(8).await.unwrap();
+    assert_eq!(server.count("GET", "/repositories/8"), 1, "the owner's own is asked first");
+    for (now, word) in [(1, "suspended"), (2, "removed")] {
+        state.store(now, Ordering::SeqCst);
+        client.installation_changed(InstallationId(2)).await;
+        let error = of(8).await.unwrap_err();
+        assert_eq!((error.code(), error.is_gone()), ("installation_suspended", false));
+        assert!(error.to_string().contains(word), "{error}");
+        of(7).await.unwrap();
+        assert_eq!(client.repository_of(GithubId(9), Some("octo")).await.unwrap_err().code(), "upstream_not_found");
+    }
+    state.store(0, Ordering::SeqCst);
+    client.installation_changed(InstallationId(2)).await;
+    of(8).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_token_of_a_suspended_installation_is_dropped_and_the_next_request_goes_with_another() {
+    let hands = Hands::new();
+    let mut github = installed(&hands);
+    let suspended = Arc::new(AtomicBool::new(false));
+    let server = Canned::start({
+        let suspended = Arc::clone(&suspended);
+        move |request| {
+            let is_off = suspended.load(Ordering::SeqCst);
+            let token = request.header("authorization").unwrap_or_default();
+            if is_off && token.starts_with("Bearer t1-") {
+                return Reply::json(403, &json!({"message": "This installation has been suspended"}));
+            }
+            if is_off && request.target.starts_with("/app/installations?") {
+                let all = json!([{"id": 1, "account": {"login": "octo"}, "suspended_at": "2026-11-20T11:00:00Z"},
+                    {"id": 2, "account": {"login": "Acme"}}]);
+                return Reply::json(200, &all);
+            }
+            github(request)
+        }
+    })
+    .await;
+    let client = client_at(&with_app(&server), &hands);
+    client.repository(GithubId(7)).await.unwrap();
+    suspended.store(true, Ordering::SeqCst);
+    let found = client.repository(GithubId(7)).await.unwrap();
+    assert_eq!(found.name, name("octo/hello"), "another installation reads what is public");
+}
+
+#[tokio::test]
+async fn a_clock_that_is_hours_off_is_put_right_by_githubs_own() {
+    for hours in [-5, 3] {
+        let hands = Hands::new();
+        let theirs = hands.now() + TimeDelta::hours(hours);
+        let server = Canned::start(move |request| {
+            let claims = request.header("authorization").unwrap_or_default().split('.').nth(1).map(str::to_owned);
+            let claims: Option<Value> =
+                claims.map(|it| serde_json::from_slice(&URL_SAFE_NO_PAD.decode(it).unwrap()).unwrap());
+            let expires = claims.map(|it| it["exp"].as_i64().unwrap() - theirs.timestamp());
+            let reply = match (request.method.as_str(), expires) {
+                (_, Some(left)) if left > 600 => {
+                    Reply::json(401, &json!({"message": "'Expiration time' claim ('exp') is too far in the future"}))
+                }
+                (_, Some(left)) if left <= 0 => {
+                    Reply::json(401, &json!({"message": "'Expiration time' claim ('exp') must be a numeric value"}))
+                }
+                ("GET", Some(_)) => Reply::json(200, &json!([{"id": 1, "account": {"login": "octo"}}])),
+                ("POST", _) => Reply::json(201, &json!({"token": "t", "expires_at": theirs + TimeDelta::hours(1)})),
+                _ => Reply::json(200, &repository(7, "octo/hello")),
+            };
+            reply.header("Date", theirs.format("%a, %d %b %Y %H:%M:%S GMT"))
+        })
+        .await;
+        let client = client_at(&with_app(&server), &hands);
+        client.repository(GithubId(7)).await.unwrap();
+        client.repository(GithubId(7)).await.unwrap();
+        assert_eq!(server.count("GET", "/app/installations"), 2, "refused once");
+        assert_eq!(server.count("POST", "access_tokens"), 1, "and the token's hour is GitHub's hour");
+    }
 }

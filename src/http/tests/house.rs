@@ -122,6 +122,7 @@ fn stages(config: &Config, store: &Store, metrics: &Metrics, panics: &Panics) ->
     let onedev = OnedevClient::new(&config.onedev, metrics).unwrap();
     let accept = Arc::new(accept::Tools {
         store: store.clone(),
+        github: github.clone(),
         stars: config.stars.clone(),
         metadata: config.sync.metadata,
         panics: panics.clone(),

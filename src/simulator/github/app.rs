@@ -2,12 +2,12 @@
 
 use actix_web::HttpRequest;
 use actix_web::http::{Method, StatusCode};
-use chrono::{Duration, Utc};
+use chrono::Duration;
 use serde_json::{Value, json};
 
 use super::rest::Answer;
 use super::state::State;
-use super::{Shared, auth, json};
+use super::{Shared, auth, hook, json};
 
 /// `None` if the path is none of the App's.
 pub(crate) fn answer(
@@ -22,12 +22,23 @@ pub(crate) fn answer(
         ["app"] if method == Method::GET => Box::new(|_| {
             Answer::ok(json!({ "id": shared.options.app_id, "slug": "simulated-app", "name": "simulated app" }))
         }),
-        ["app", "installations"] if method == Method::GET => {
-            Box::new(|_| Answer::ok(json!([installation(shared, base)])))
-        }
+        ["app", "installations"] if method == Method::GET => Box::new(|state| {
+            Answer::ok(hook::installations(state).unwrap_or_else(|| json!([installation(shared, base)])))
+        }),
         ["app", "installations", id, "access_tokens"] if method == Method::POST => {
-            let known = id.parse() == Ok(shared.options.installation_id);
-            Box::new(move |state| if known { mint(shared, state) } else { Answer::not_found() })
+            let (id, default) = (id.parse().unwrap_or_default(), shared.options.installation_id);
+            Box::new(move |state| match hook::may_mint(state, id, default) {
+                Ok(()) => mint(shared, state, id),
+                Err(refusal) => refusal,
+            })
+        }
+        ["app", "hook", "deliveries"] if method == Method::GET => {
+            let (query, base) = (request.query_string(), base);
+            Box::new(move |state| hook::list(state, query, base))
+        }
+        ["app", "hook", "deliveries", id] if method == Method::GET => {
+            let id = id.parse().unwrap_or_default();
+            Box::new(move |state| hook::show(state, id))
         }
         ["repos", owner, name, "installation"] if method == Method::GET => {
             let known = state.current(owner, name).is_some();
@@ -35,7 +46,7 @@ pub(crate) fn answer(
         }
         _ => return None,
     };
-    Some(match auth::check_jwt(request, shared.options.app_id) {
+    Some(match auth::check_jwt(request, shared.options.app_id, state.app.now().timestamp()) {
         Ok(()) => serve(state),
         Err(message) => Answer::error(StatusCode::UNAUTHORIZED, message),
     })
@@ -54,19 +65,20 @@ fn installation(shared: &Shared, base: &str) -> Value {
     })
 }
 
-fn permissions() -> Value {
+pub(super) fn permissions() -> Value {
     json!({ "contents": "read", "issues": "read", "metadata": "read", "pull_requests": "read", "starring": "read" })
 }
 
 /// A new token, good until the server forgets it; how long it claims to be good is an option.
-fn mint(shared: &Shared, state: &mut State) -> Answer {
+fn mint(shared: &Shared, state: &mut State, installation: i64) -> Answer {
     state.mints += 1;
     let token = format!("ghs_simulated{:08}", state.mints);
     state.tokens.insert(token.clone());
+    state.app.minted(&token, installation);
     let lifetime = Duration::from_std(shared.options.token_lifetime).unwrap_or_else(|_| Duration::hours(1));
     let body = json!({
         "token": token,
-        "expires_at": json::time(Utc::now() + lifetime),
+        "expires_at": json::time(state.app.now() + lifetime),
         "permissions": permissions(),
         "repository_selection": "all",
     });

@@ -4,7 +4,6 @@ use actix_web::HttpRequest;
 use actix_web::http::header::AUTHORIZATION;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use chrono::Utc;
 use serde_json::Value;
 
 use super::state::State;
@@ -42,6 +41,13 @@ pub(crate) fn caller(state: &State, request: &HttpRequest) -> Caller {
     }
 }
 
+/// Whether the request's credential shows the private repositories of an account: an installation's token those of
+/// its own account only.
+pub(crate) fn sees_private(state: &State, request: &HttpRequest, owner: AccountId) -> bool {
+    let Some(token) = presented(request).filter(|it| state.tokens.contains(it)) else { return false };
+    state.app.account_of(&token).is_none_or(|it| it == owner)
+}
+
 /// Whose token the request carries, if it is a user's.
 pub(crate) fn user(state: &State, request: &HttpRequest) -> Option<AccountId> {
     state.owners.get(&presented(request)?).copied()
@@ -51,7 +57,7 @@ pub(crate) fn user(state: &State, request: &HttpRequest) -> Option<AccountId> {
 ///
 /// # Errors
 /// GitHub's words for what is wrong.
-pub(crate) fn check_jwt(request: &HttpRequest, app_id: i64) -> Result<(), &'static str> {
+pub(crate) fn check_jwt(request: &HttpRequest, app_id: i64, now: i64) -> Result<(), &'static str> {
     let token = presented(request).unwrap_or_default();
     let parts: Vec<_> = token.split('.').collect();
     let [header, claims, signature] = parts.as_slice() else {
@@ -64,7 +70,7 @@ pub(crate) fn check_jwt(request: &HttpRequest, app_id: i64) -> Result<(), &'stat
     };
     let number = |name: &str| claims.get(name).and_then(Value::as_i64);
     let issuer = claims.get("iss").map(|it| it.to_string().trim_matches('"').to_owned());
-    let (Some(expires), now) = (number("exp"), Utc::now().timestamp()) else {
+    let Some(expires) = number("exp") else {
         return Err("Missing 'expiration' claim ('exp') in assertion");
     };
     if header.get("alg").and_then(Value::as_str) != Some("RS256") || signature.is_empty() {

@@ -100,7 +100,7 @@ fn beside_git(call: &Call<'_>, repo: &Repo, below: &[&str]) -> Answer {
 }
 
 fn is_visible(call: &Call<'_>, repo: &Repo) -> bool {
-    !repo.private || call.caller == Caller::Token
+    !repo.private || auth::sees_private(call.state, call.request, repo.owner)
 }
 
 fn show(call: &Call<'_>, repo: &Repo) -> Answer {

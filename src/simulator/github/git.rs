@@ -96,11 +96,13 @@ pub(super) fn find(
     let (bare, wiki) = bare.strip_suffix(".wiki").map_or((bare, false), |it| (it, true));
     let (owner, name) = bare.split_once('/').ok_or_else(missing)?;
     let Some(repo) = state.current(owner, name) else {
-        let moved =
-            state.former(owner, name).filter(|it| !it.private || caller == Caller::Token).ok_or_else(missing)?;
+        let moved = state
+            .former(owner, name)
+            .filter(|it| !it.private || auth::sees_private(state, request, it.owner))
+            .ok_or_else(missing)?;
         return Err(redirect(request, &state.full_name(moved), path, call));
     };
-    if repo.private && caller != Caller::Token {
+    if repo.private && !auth::sees_private(state, request, repo.owner) {
         return Err(missing());
     }
     match repo.block {

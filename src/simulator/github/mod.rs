@@ -10,6 +10,7 @@ mod contents;
 mod edit;
 mod endpoints;
 mod git;
+mod hook;
 mod json;
 mod lfs;
 mod rest;
@@ -69,12 +70,12 @@ impl GithubSimulator {
         Ok(Self { shared, slot })
     }
 
-    /// `http://127.0.0.1:PORT`, for `github.api_url` and `github.git_url`.
+    /// `http://127.0.0.1:PORT`, for `github.api_url` and `github.git_url`; with the prefix of the options behind it.
     pub fn api_url(&self) -> String {
-        self.slot.url()
+        format!("{}{}", self.slot.url(), self.shared.options.api_prefix)
     }
 
-    /// The same: git lives under `/owner/name` on the same port.
+    /// Without a prefix: git lives under `/owner/name` on the same port.
     pub fn git_url(&self) -> String {
         self.slot.url()
     }
@@ -192,5 +193,10 @@ async fn serve(request: HttpRequest, shared: web::Data<Shared>, payload: web::Pa
             },
         }
     };
-    front.front.lead(request, payload, handler).await
+    let date = lock(&front.state).app.date();
+    let mut response = front.front.lead(request, payload, handler).await;
+    if let Some(date) = date.and_then(|it| it.parse().ok()) {
+        response.headers_mut().insert(actix_web::http::header::DATE, date);
+    }
+    response
 }

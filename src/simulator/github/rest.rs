@@ -63,14 +63,20 @@ pub(crate) fn answer(shared: &Shared, request: &HttpRequest) -> HttpResponse {
         let message = format!("The version {version} is not supported");
         return plain(Answer::error(StatusCode::BAD_REQUEST, &message));
     }
-    let base = format!("http://{}", header("host").unwrap_or("localhost"));
-    let path = request.uri().path().to_owned();
+    let prefix = shared.options.api_prefix.as_str();
+    let base = format!("http://{}{prefix}", header("host").unwrap_or("localhost"));
+    let Some(path) = request.uri().path().strip_prefix(prefix).map(str::to_owned) else {
+        return HttpResponse::NotFound().content_type("text/html").body("<html>GitHub Enterprise</html>");
+    };
     let segments: Vec<&str> = path.split('/').skip(1).collect();
     let mut state = lock(&shared.state);
     if let Some(content) = path.strip_prefix("/_files/").and_then(|name| state.files.get(name)) {
         return HttpResponse::Ok().content_type("application/octet-stream").body(content.clone());
     }
     let caller = auth::caller(&state, request);
+    if auth::presented(request).is_some_and(|it| state.app.is_suspended(&it)) {
+        return plain(Answer::error(StatusCode::FORBIDDEN, "This installation has been suspended"));
+    }
     if let Some(answer) = app::answer(shared, &mut state, request, &segments, &base) {
         return plain(answer);
     }

@@ -74,6 +74,8 @@ pub(crate) struct State {
     /// Stars by user, newest last.
     pub(crate) stars: BTreeMap<AccountId, Vec<(GithubId, DateTime<Utc>)>>,
     pub(crate) lfs: super::lfs::LfsState,
+    /// The App, as far as it is not an option.
+    pub(crate) app: super::hook::AppState,
     clock: i64,
     next_id: i64,
 }
@@ -93,6 +95,7 @@ impl State {
             rate: Rate { limit: 5_000, remaining: 5_000, reset: EPOCH * 2 },
             stars: BTreeMap::new(),
             lfs: super::lfs::LfsState::default(),
+            app: super::hook::AppState::default(),
             clock: 0,
             next_id: 1_000,
         }

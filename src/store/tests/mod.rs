@@ -11,6 +11,7 @@ mod polls;
 #[path = "../../../tests/support/postgres.rs"]
 mod postgres;
 mod races;
+mod recoveries;
 mod states;
 mod tips;
 mod transactions;

@@ -184,3 +184,40 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn installations_are_told_by_small_fields_of_large_payloads() {
+    let installation = json!({
+        "id": 77, "account": {"id": 5, "login": "octo", "type": "User", "site_admin": false}, "app_id": 1,
+        "repository_selection": "selected", "permissions": {"contents": "read"}, "suspended_at": null, "events": ["star"],
+    });
+    let told = |event: &str, fields: serde_json::Value| parse(event, fields.to_string().as_bytes()).unwrap();
+    for (event, action, change) in [
+        ("installation", "created", InstallationChange::Created),
+        ("installation", "deleted", InstallationChange::Deleted),
+        ("installation", "suspend", InstallationChange::Suspended),
+        ("installation", "unsuspend", InstallationChange::Unsuspended),
+        ("installation", "new_permissions_accepted", InstallationChange::PermissionsAccepted),
+        ("installation_repositories", "added", InstallationChange::RepositoriesAdded),
+        ("installation_repositories", "removed", InstallationChange::RepositoriesRemoved),
+    ] {
+        let it = told(event, json!({"action": action, "installation": installation, "repositories_added": []}));
+        let Event::InstallationChanged { installation, change: found } = &it else { panic!("{it:?}") };
+        assert_eq!((*found, installation.id.0, installation.is_active()), (change, 77, true));
+        assert_eq!(installation.account.as_ref().unwrap().login, "octo");
+        assert_eq!(installation.permissions["contents"], "read");
+        assert_eq!((it.name(), it.action()), (event, Some(action)));
+    }
+    let renamed = json!({"action": "renamed", "account": {"id": 5, "login": "new"}, "installation": {"id": 77, "node_id": "x"},
+        "changes": {"login": {"from": "octo"}}, "target_type": "User"});
+    let it = told("installation_target", renamed);
+    assert!(matches!(&it, Event::InstallationChanged { change: InstallationChange::Renamed, installation }
+        if installation.is_of("new")));
+    let revoked = told("github_app_authorization", json!({"action": "revoked", "sender": {"id": 5, "login": "octo"}}));
+    assert!(matches!(revoked, Event::AuthorizationRevoked { sender } if sender.login == "octo"));
+    let other = told("installation", json!({"action": "polished", "installation": installation}));
+    assert!(matches!(other, Event::Other { .. }));
+    let wrong =
+        parse("installation", json!({"action": "created", "installation": {"id": "77"}}).to_string().as_bytes());
+    assert_eq!(wrong.unwrap_err().code(), "payload_malformed");
+}

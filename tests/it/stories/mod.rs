@@ -3,6 +3,8 @@
 mod adopt;
 mod adopt_whole;
 mod alias;
+mod app;
+mod bad_days;
 mod batch;
 mod brake;
 mod cached;
@@ -18,6 +20,7 @@ mod lfs;
 mod lfs_reach;
 mod lfs_streamed;
 mod marker;
+mod missed;
 mod month;
 mod moves;
 mod naming;

@@ -60,7 +60,7 @@ impl World {
     }
 
     /// A look, and all that follows is done.
-    async fn look_at_stars(&self) -> Poll {
+    pub async fn look_at_stars(&self) -> Poll {
         let poll = self.polled(self.hasten().await).await;
         self.drain().await;
         poll

@@ -1,0 +1,4 @@
+DROP INDEX missed_deliveries_in_order;
+DROP TABLE missed_deliveries;
+DROP TABLE recoveries;
+DROP TABLE installations;
