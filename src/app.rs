@@ -29,9 +29,7 @@ use crate::git;
 use crate::github::GithubClient;
 use crate::http::{self, Component, ComponentState};
 use crate::onedev::OnedevClient;
-use crate::orchestrator::{
-    self, BATCHES_AT_ONCE, Only, Orchestration, POLLS_AT_ONCE, Polling, Recovering, Stages,
-};
+use crate::orchestrator::{self, BATCHES_AT_ONCE, Only, Orchestration, POLLS_AT_ONCE, Polling, Recovering, Stages};
 use crate::stages::accept::{self, AcceptActor};
 use crate::stages::catalog::{self, CatalogActor};
 use crate::stages::describe::{self, DescribeActor};

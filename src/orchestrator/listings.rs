@@ -18,8 +18,12 @@ pub const AT_ONCE: usize = 2;
 
 /// Starts to read every batch that is due, or those of `only`, as far as there are permits.
 pub(super) async fn begin(tools: &Arc<Tools>, only: Option<Vec<String>>) -> Result<(), Failure> {
-    let due = tools.store.read(|c| listings::due(c, Utc::now())).await?;
-    for id in due.into_iter().filter(|id| only.as_ref().is_none_or(|it| it.contains(id))) {
+    let due = match only {
+        // The due ones are told a few at once, and these may stand behind many: a claim says whether they are due.
+        Some(only) => only,
+        None => tools.store.read(|c| listings::due(c, Utc::now())).await?,
+    };
+    for id in due {
         let Ok(permit) = Arc::clone(&tools.batches).try_acquire_owned() else { return Ok(()) };
         let lease = chrono::TimeDelta::from_std(tools.lease).unwrap_or(chrono::TimeDelta::MAX);
         let worker = tools.worker.clone();

@@ -109,7 +109,9 @@ pub struct NewBatch {
 }
 
 /// Asks for a batch. One of that key is given as it is, whatever it lists; without a key, one of the same wish
-/// that is still being read. Says whether a new one was made. One that has failed goes on.
+/// that is not read to its end yet. Says whether a new one was made. One that has failed goes on.
+///
+/// Two calls at once with one new key: the one that loses runs again, and finds the other's.
 ///
 /// # Errors
 /// Those of the database.
@@ -117,7 +119,7 @@ pub fn ask(c: &mut Connection, new: &NewBatch, now: DateTime<Utc>) -> Result<(Li
     let wanted = text(&new.wanted)?;
     let open = listings::table
         .filter(listings::wanted.eq(&wanted).and(listings::dry_run.eq(new.dry_run)))
-        .filter(listings::next_at.is_not_null());
+        .filter(listings::whole_at.is_null());
     let known: Option<String> = match &new.key {
         Some(key) => listings::table.filter(listings::idempotency.eq(key)).select(listings::id).first(&mut c.db),
         None => open.select(listings::id).first(&mut c.db),
