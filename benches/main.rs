@@ -20,16 +20,18 @@ mod many_refs;
 mod one_commit;
 mod start;
 mod support;
+mod sweep;
 mod unchanged;
 mod webhooks;
 
 type Bench = fn() -> anyhow::Result<()>;
 
-const BENCHES: [(&str, Bench); 8] = [
+const BENCHES: [(&str, Bench); 9] = [
     ("start", start::run),
     ("webhooks", webhooks::run),
     ("one_commit", one_commit::run),
     ("unchanged", unchanged::run),
+    ("sweep", sweep::run),
     ("catalog", catalog::run),
     ("many_refs", many_refs::run),
     ("first_mirror", first_mirror::run),

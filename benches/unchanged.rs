@@ -133,6 +133,7 @@ fn seeds(stage: &Stage, count: usize) -> anyhow::Result<Vec<Seed>> {
         let digest = refs::digest(&managed, &github.head(id)?);
         let repository = Repository {
             id,
+            node_id: None,
             name: RepositoryName::new(OWNER, &name)?,
             private: false,
             archived: false,

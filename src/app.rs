@@ -29,7 +29,9 @@ use crate::git;
 use crate::github::GithubClient;
 use crate::http::{self, Component, ComponentState};
 use crate::onedev::OnedevClient;
-use crate::orchestrator::{self, BATCHES_AT_ONCE, Only, Orchestration, POLLS_AT_ONCE, Polling, Recovering, Stages};
+use crate::orchestrator::{
+    self, BATCHES_AT_ONCE, Only, Orchestration, POLLS_AT_ONCE, Polling, Recovering, Stages, Sweeping,
+};
 use crate::stages::accept::{self, AcceptActor};
 use crate::stages::catalog::{self, CatalogActor};
 use crate::stages::describe::{self, DescribeActor};
@@ -41,9 +43,10 @@ use crate::stages::pool::{PAUSE, Pool, PoolOptions};
 use crate::stages::record::{self, RecordActor};
 use crate::stages::recover;
 use crate::stages::stars::{self, StarsActor};
+use crate::stages::sweep::{self, SweepActor};
 use crate::stages::transfer::{self, TransferActor};
 use crate::store::mirrors::{self, Mirror};
-use crate::store::{ServeLock, Store, jobs, listings, parts, polls, recoveries};
+use crate::store::{ServeLock, Store, jobs, listings, parts, polls, recoveries, sweeps};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::progress::Progress;
 
@@ -129,9 +132,14 @@ impl App {
                 permits: Arc::new(Semaphore::new(POLLS_AT_ONCE)),
             },
             batches: Arc::new(Semaphore::new(BATCHES_AT_ONCE)),
+            sweeping: Sweeping {
+                on: adapters.github.has_credential(),
+                pace: config.sync.pace(),
+                permit: Arc::new(Semaphore::new(1)),
+            },
             recovering: adapters.recovering(&config),
             history: config.sync.history,
-            max_bytes: config.sync.max_bytes,
+            bounds: config.bounds(),
             wiki: config.sync.wiki,
             metadata: config.sync.metadata,
             only: only.clone(),
@@ -301,6 +309,7 @@ async fn take_over(store: &Store) -> anyhow::Result<ServeLock> {
             .write(|c| {
                 polls::free_held_by(c, "serve/")?;
                 listings::free_held_by(c, "serve/")?;
+                sweeps::free_held_by(c, "serve/")?;
                 recoveries::free_held_by(c, "serve/")?;
                 jobs::free_held_by(c, "serve/", Utc::now())
             })
@@ -424,6 +433,14 @@ impl Adapters {
             rule: config.retry.rule(),
             panics: self.panics.clone(),
         });
+        let sweep = Arc::new(sweep::Tools {
+            store: self.store.clone(),
+            github: self.github.clone(),
+            pace: config.sync.pace(),
+            rule: config.retry.rule(),
+            metrics: self.metrics.clone(),
+            panics: self.panics.clone(),
+        });
         let record = Arc::new(record::Tools {
             store: self.store.clone(),
             sync: config.sync.clone(),
@@ -450,6 +467,7 @@ impl Adapters {
                 ListingActor::new(Arc::clone(&listing), it)
             }),
             stars: Pool::start(pool("stars", POLLS_AT_ONCE, &here), move |it| StarsActor::new(Arc::clone(&stars), it)),
+            sweep: Pool::start(pool("sweep", 1, &here), move |it| SweepActor::new(Arc::clone(&sweep), it)),
         }
     }
 

@@ -116,6 +116,11 @@ mod tests {
                  VALUES ('b', 1, 'octo', 'hello', 5, 'new');",
         ),
         (
+            "0015_sweep",
+            "INSERT INTO lookouts (mirror_id, node_id) VALUES ('m', 'R_1');
+             INSERT INTO sweeps (name, next_at) VALUES ('upstreams', 't');",
+        ),
+        (
             "0017_app",
             "INSERT INTO installations (id, account_id, login, selection, permissions, updated_at) \
                  VALUES (77, 5, 'octocat', 'all', '{}', 't');

@@ -12,7 +12,10 @@ use super::rules::{counting, lasting, plain_http};
 use super::ssh::{SshKeys, git_address, host_key};
 use super::values::{Values, address, flag, header_problem, number};
 
-/// The `github` section. Credentials: a token, an App (id and private key), or none.
+/// More tokens than anybody has reason for; each is one more request where nobody sees a repository.
+const MOST_TOKENS: u64 = 16;
+
+/// The `github` section. Credentials: tokens, an App (id and private key), all of these, or none.
 #[derive(Debug, Clone)]
 pub struct Github {
     /// REST base, without a final slash in its path.
@@ -23,6 +26,8 @@ pub struct Github {
     pub ssh: SshKeys,
     /// Personal access token.
     pub token: Option<SecretString>,
+    /// More of them, used side by side.
+    pub tokens: Vec<SecretString>,
     /// GitHub App id.
     pub app_id: Option<u64>,
     /// The App's private key, PEM.
@@ -58,6 +63,7 @@ impl Default for Github {
             git_url: Url::parse("https://github.com").expect("a literal"),
             ssh: SshKeys::default(),
             token: None,
+            tokens: Vec::new(),
             app_id: None,
             app_private_key: None,
             webhook_secret: None,
@@ -76,6 +82,7 @@ impl Section for Github {
             git_url,
             ssh,
             token,
+            tokens,
             app_id,
             app_private_key,
             webhook_secret,
@@ -89,6 +96,7 @@ impl Section for Github {
         values.set_secret("github.ssh_key_passphrase", &mut ssh.passphrase);
         values.set_list("github.ssh_host_keys", &mut ssh.host_keys, host_key);
         values.set_secret("github.token", token);
+        values.set_secrets("github.tokens", tokens);
         values.set_option("github.app_id", app_id, number);
         values.set_secret("github.app_private_key", app_private_key);
         values.set_secret("github.webhook_secret", webhook_secret);
@@ -99,12 +107,15 @@ impl Section for Github {
     }
 
     fn problems(&self) -> Vec<Problem> {
-        let Self { api_url, git_url, ssh, token, app_id, app_private_key, recover_interval, insecure_http, .. } = self;
+        let Self { api_url, git_url, ssh, token, tokens, insecure_http, .. } = self;
+        let Self { app_id, app_private_key, recover_interval, .. } = self;
         let mut problems = Vec::new();
         problems.extend(plain_http("github.api_url", Some(api_url), *insecure_http));
         problems.extend(plain_http("github.git_url", Some(git_url), *insecure_http));
         problems.extend(ssh.problems("github", Some(("github.git_url", git_url))));
         problems.extend(header_problem("github.token", token.as_ref()));
+        problems.extend(tokens.iter().find_map(|it| header_problem("github.tokens", Some(it))));
+        problems.extend(counting("github.tokens", tokens.len() as u64, 0, MOST_TOKENS));
         problems.extend(app_id.and_then(|id| counting("github.app_id", id, 1, i64::MAX.unsigned_abs())));
         problems.extend(app_problem(*app_id, app_private_key.as_ref()));
         let (minute, day) = (Duration::from_secs(60), Duration::from_secs(86_400));

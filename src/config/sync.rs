@@ -11,6 +11,7 @@ use super::values::{Refused, Values, flag, number, parsed, word};
 use super::{Section, duration, size};
 use crate::domain::kept::Retention;
 use crate::domain::refs::{RefName, RefPattern};
+use crate::domain::sweep::Pace;
 
 /// The `sync` section.
 #[derive(Debug, Clone)]
@@ -21,6 +22,12 @@ pub struct Sync {
     pub lease: Duration,
     /// How often an unchanged mirror is looked at.
     pub interval: Duration,
+    /// No upstream is looked at more often; a quarter of `interval` if `None`.
+    pub min_interval: Option<Duration>,
+    /// No upstream is looked at more rarely; four times `interval` if `None`.
+    pub max_interval: Option<Duration>,
+    /// How often git looks at a mirror, whatever GitHub's lists say.
+    pub full_interval: Duration,
     /// The refs that are mirrored.
     pub refs: Vec<RefPattern>,
     /// How packs go from GitHub to OneDev.
@@ -93,6 +100,13 @@ impl Sync {
     pub fn retention(&self) -> Retention {
         Retention { max_age: self.kept_max_age, max_count: self.kept_max_count }
     }
+
+    /// How often upstreams are looked at.
+    pub fn pace(&self) -> Pace {
+        let least = self.min_interval.unwrap_or(self.interval / 4);
+        let most = self.max_interval.unwrap_or(self.interval.saturating_mul(4));
+        Pace { base: self.interval, least, most, full: self.full_interval }
+    }
 }
 
 /// What happens to foreign refs.
@@ -113,6 +127,9 @@ impl Default for Sync {
             workers: 4,
             lease: Duration::from_secs(15),
             interval: Duration::from_secs(3600),
+            min_interval: None,
+            max_interval: None,
+            full_interval: Duration::from_secs(86_400),
             refs: ["refs/heads/*", "refs/tags/*", "refs/notes/*"].iter().filter_map(|it| it.parse().ok()).collect(),
             engine: Engine::default(),
             cache_dir: None,
@@ -146,6 +163,9 @@ impl Section for Sync {
             workers,
             lease,
             interval,
+            min_interval,
+            max_interval,
+            full_interval,
             refs,
             engine,
             cache_dir,
@@ -172,6 +192,9 @@ impl Section for Sync {
         values.set("sync.workers", workers, number);
         values.set("sync.lease", lease, duration::parse);
         values.set("sync.interval", interval, duration::parse);
+        values.set_option("sync.min_interval", min_interval, duration::parse);
+        values.set_option("sync.max_interval", max_interval, duration::parse);
+        values.set("sync.full_interval", full_interval, duration::parse);
         values.set_list("sync.refs", refs, pattern);
         values.set("sync.engine", engine, word);
         values.set_option("sync.cache_dir", cache_dir, folder);
@@ -202,6 +225,9 @@ impl Section for Sync {
             workers,
             lease,
             interval,
+            min_interval,
+            max_interval,
+            full_interval,
             refs,
             engine,
             cache_dir,
@@ -231,6 +257,9 @@ impl Section for Sync {
         problems.extend(counting("sync.workers", *workers as u64, 1, 1024));
         problems.extend(lasting("sync.lease", *lease, second, hour));
         problems.extend(lasting("sync.interval", *interval, second, day * 365));
+        problems.extend(min_interval.and_then(|it| lasting("sync.min_interval", it, second, *interval)));
+        problems.extend(max_interval.and_then(|it| lasting("sync.max_interval", it, *interval, day * 365)));
+        problems.extend(lasting("sync.full_interval", *full_interval, second, day * 365));
         problems.extend(lasting("sync.wiki_interval", *wiki_interval, second, day * 365));
         problems.extend(sized("sync.attachment_max_bytes", *attachment_max_bytes, 1, 1 << 40));
         problems.extend(lasting("sync.metadata_interval", *metadata_interval, second, day * 365));

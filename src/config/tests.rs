@@ -182,8 +182,8 @@ fn an_unknown_key_is_told_without_its_value() {
     assert!(told("github = 'x'").contains("it is a section: set its keys, as in `github.api_url`"));
     assert!(told("[github.token]\nvalue = 'x'").contains("github.token.value"));
     assert!(told("[weather]\nforecast = 'x'").contains("`starkeep config show` lists all keys"));
-    let variable = Story::new().set("STARKEEP__GITHUB__TOKENS", "ghp_secret").problem();
-    assert!(variable.contains("environment variable STARKEEP__GITHUB__TOKENS") && !variable.contains("ghp_secret"));
+    let variable = Story::new().set("STARKEEP__GITHUB__TOKENZ", "ghp_secret").problem();
+    assert!(variable.contains("environment variable STARKEEP__GITHUB__TOKENZ") && !variable.contains("ghp_secret"));
 }
 
 #[test]

@@ -112,6 +112,29 @@ impl<'a> Values<'a> {
         }
     }
 
+    /// A list of secrets or references; empty texts are left out.
+    pub(crate) fn set_secrets(&mut self, key: &'static str, field: &mut Vec<SecretString>) {
+        let mask = |entry: &Entry| {
+            let items = parted(entry).value.as_array().map(|items| items.iter().map(masked_item).collect());
+            Entry { value: items.map_or_else(|| MASK.into(), Value::Array), ..entry.clone() }
+        };
+        let Some(shown) = self.take(key, mask) else { return };
+        let Some(Value::Array(items)) = self.last(key).map(|it| parted(it).value) else {
+            let accepted = "write a list, as in `[\"env:ONE\", \"file:two\"]`".to_owned();
+            return self.refuse(&shown, Refused { found: "is no list".to_owned(), accepted });
+        };
+        let texts = items.iter().filter_map(Value::as_str).map(str::trim).filter(|it| !it.is_empty());
+        let read: Vec<_> = texts.map(|it| secrets::resolve(it, self.surroundings)).collect();
+        let mut values = Vec::with_capacity(read.len());
+        for item in read {
+            match item {
+                Ok(secret) => values.push(secret),
+                Err(refused) => self.refuse(&shown, refused),
+            }
+        }
+        *field = values;
+    }
+
     /// An address that may hold a password, or a reference to one. Shown without the password.
     pub(crate) fn set_secret_address(&mut self, key: &'static str, field: &mut SecretString) {
         let Some(entry) = self.take(key, |entry| masked(entry, without_password)) else { return };
@@ -182,6 +205,11 @@ fn unknown(entry: &Entry, known: &BTreeSet<&str>) -> Problem {
     };
     Problem::new(&quoted(&entry.key).replace('`', ""), "there is no such key", accepted)
         .from(Some(entry.origin.clone()))
+}
+
+/// One secret of a list.
+fn masked_item(item: &Value) -> Value {
+    item.as_str().map_or_else(|| MASK.to_owned(), secrets::masked).into()
 }
 
 fn masked(entry: &Entry, mask: fn(&str) -> String) -> Entry {

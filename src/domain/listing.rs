@@ -79,17 +79,18 @@ impl Finding {
     }
 }
 
-/// What a batch would cost at least: requests to GitHub's API, and seconds of it at an allowance of requests an
-/// hour, which need not all be left. `None` where there is no limit.
-pub fn cost(pages: u64, new: u64, allowance: Option<u32>) -> (u64, Option<u64>) {
+/// What a batch would cost at least: requests to GitHub's API, and the seconds they take at an allowance of requests
+/// an hour, which need not all be left. `None` where GitHub has told no limit.
+pub fn cost(pages: u64, new: u64, allowance: Option<u64>) -> (u64, Option<u64>) {
     // One describes each repository; git is not counted by that limit.
     let calls = pages.saturating_add(new);
-    (calls, allowance.map(|it| calls.saturating_mul(3600) / u64::from(it.max(1))))
+    (calls, allowance.map(|it| calls.saturating_mul(3600) / it.max(1)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
     #[test]
     fn a_batch_costs_a_request_a_page_and_a_repository() {
         assert_eq!(cost(3, 250, Some(5000)), (253, Some(182)));

@@ -4,6 +4,7 @@
 //! actor: what changes from call to call is an argument. Everything else in the crate may import
 //! this module; it imports nothing of the crate.
 
+pub mod bounds;
 pub mod brake;
 pub mod catalog;
 pub mod event;
@@ -26,3 +27,4 @@ pub mod refs;
 pub mod repository;
 pub mod retry;
 pub mod stars;
+pub mod sweep;

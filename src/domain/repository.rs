@@ -118,6 +118,8 @@ impl Eq for RepositoryName {}
 pub struct Repository {
     /// Identity; survives renames and transfers.
     pub id: GithubId,
+    /// The same in GitHub's other interface, where many are asked for at once; `None` where it was not told.
+    pub node_id: Option<String>,
     /// Current name.
     pub name: RepositoryName,
     /// Only its collaborators see it.
@@ -138,6 +140,13 @@ pub struct Repository {
     pub description: Option<String>,
     /// When something was last pushed.
     pub pushed_at: Option<DateTime<Utc>>,
+}
+
+impl Repository {
+    /// [`Self::size_kib`] in bytes.
+    pub fn bytes(&self) -> u64 {
+        u64::try_from(self.size_kib).unwrap_or(0).saturating_mul(1024)
+    }
 }
 
 #[cfg(test)]

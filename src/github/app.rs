@@ -16,7 +16,6 @@ use super::error::GithubError;
 use super::exchange::{Answer, Exchange, Pass, Principal};
 use super::model::{InstallationBody, TokenBody};
 use super::token::{Slot, Token};
-use crate::domain::ids::GithubId;
 use crate::domain::installation::{Installation, narrowed};
 use crate::domain::rate::Urgency;
 
@@ -26,8 +25,6 @@ const LIST_LIFE: TimeDelta = TimeDelta::minutes(10);
 pub(super) const LIST_REST: TimeDelta = TimeDelta::minutes(1);
 /// Pages of a hundred installations.
 const MAX_PAGES: usize = 10;
-/// Repositories whose installation is remembered.
-const MAX_REMEMBERED: usize = 50_000;
 
 /// A JWT is refused where clocks differ by more than its margin of a minute; so much is told from the time that
 /// an answer took.
@@ -64,7 +61,6 @@ pub(super) struct App {
     /// Logins, in lower case, whose installation has gone.
     lost: Mutex<HashSet<String>>,
     slots: Mutex<HashMap<i64, Arc<Slot>>>,
-    remembered: Mutex<HashMap<GithubId, i64>>,
     /// Moves whenever GitHub's list was read.
     pub(super) read: watch::Sender<u64>,
 }
@@ -83,7 +79,6 @@ impl App {
             listing: tokio::sync::Mutex::default(),
             lost: Mutex::default(),
             slots: Mutex::default(),
-            remembered: Mutex::default(),
             read: watch::Sender::default(),
         })
     }
@@ -266,19 +261,6 @@ impl App {
     fn slot(&self, installation: i64) -> Arc<Slot> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(slots.entry(installation).or_default())
-    }
-
-    /// The installation that last showed this repository.
-    pub(super) fn remembered(&self, repository: GithubId) -> Option<i64> {
-        self.remembered.lock().unwrap_or_else(PoisonError::into_inner).get(&repository).copied()
-    }
-
-    pub(super) fn remember(&self, repository: GithubId, installation: i64) {
-        let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
-        if remembered.len() >= MAX_REMEMBERED {
-            remembered.clear();
-        }
-        remembered.insert(repository, installation);
     }
 }
 

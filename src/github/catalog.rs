@@ -78,7 +78,7 @@ impl GithubClient {
         if !question.query.is_empty() {
             url.query_pairs_mut().extend_pairs(question.query);
         }
-        let terms = Terms { etag: question.etag, largest: LARGEST_PAGE, accept: None, body: None };
+        let terms = Terms { etag: question.etag, largest: LARGEST_PAGE, ..Terms::PLAIN };
         let absent = |why: String| Ok(Sheet { told: Told::Absent(why), more: false, etag: None, budget: None });
         let answer = match self.get_below(question.repository, url, terms).await {
             Ok(answer) => answer,

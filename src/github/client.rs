@@ -8,15 +8,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::SecretString;
 use url::Url;
 
-use super::app::{App, LIST_REST};
+use super::credentials::Credentials;
 use super::error::GithubError;
 use super::exchange::{Answer, Exchange, Pass, Principal, Terms};
 use super::governors::Governors;
 use super::model::RepositoryBody;
-use super::token::Token;
+use super::readers::Hint;
 use crate::config::github::Github;
-use crate::domain::ids::{AccountId, GithubId};
-use crate::domain::installation::Installation;
+use crate::domain::ids::GithubId;
 use crate::domain::rate::Urgency;
 use crate::domain::repository::{Repository, RepositoryName};
 use crate::telemetry::metrics::Metrics;
@@ -28,8 +27,6 @@ pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
 /// starkeep knock on GitHub's door at will.
 const PROBE_LIFE: TimeDelta = TimeDelta::seconds(15);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Installations that are asked for one repository.
-const MAX_TRIED: usize = 20;
 
 /// GitHub's REST, as far as starkeep needs it. Cloning shares connections, tokens and limits.
 #[derive(Clone)]
@@ -41,16 +38,8 @@ pub struct GithubClient {
 pub(super) struct Inner {
     pub(super) exchange: Exchange,
     pub(super) git: Url,
-    pub(super) credential: Credential,
-    /// Whose the token is, once GitHub has told.
-    pub(super) own: tokio::sync::OnceCell<Option<AccountId>>,
+    pub(super) credentials: Credentials,
     probed: tokio::sync::Mutex<Option<(DateTime<Utc>, Reachability)>>,
-}
-
-pub(super) enum Credential {
-    None,
-    Token(SecretString),
-    App(Box<App>),
 }
 
 /// How GitHub answers at present.
@@ -86,16 +75,12 @@ impl fmt::Display for Reachability {
 impl fmt::Debug for GithubClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { inner, urgency } = self;
-        let Inner { exchange, git, credential, own: _, probed: _ } = &**inner;
-        let credential = match credential {
-            Credential::None => "none",
-            Credential::Token(_) => "token",
-            Credential::App(_) => "app",
-        };
+        let Inner { exchange, git, credentials, probed: _ } = &**inner;
         f.debug_struct("GithubClient")
             .field("api", &exchange.url(&[]).as_str())
             .field("git", &git.as_str())
-            .field("credential", &credential)
+            .field("tokens", &credentials.tokens.len())
+            .field("app", &credentials.app.is_some())
             .field("urgency", urgency)
             .finish()
     }
@@ -122,11 +107,11 @@ impl GithubClient {
                 return Err(GithubError::Config(format!("{key}: {problem}")));
             }
         }
-        let credential = credential(config)?;
-        let governors = Governors::new(config.token.as_ref(), metrics.clone());
+        let credentials = Credentials::new(config, metrics)?;
+        let governors = Governors::new(credentials.tokens.iter().map(|it| &it.secret), metrics.clone());
         let exchange = Exchange::new(config.api_url.clone(), governors, metrics.clone(), clock)?;
-        let (git, own, probed) = (config.git_url.clone(), tokio::sync::OnceCell::new(), tokio::sync::Mutex::default());
-        let inner = Inner { exchange, git, credential, own, probed };
+        let (git, probed) = (config.git_url.clone(), tokio::sync::Mutex::default());
+        let inner = Inner { exchange, git, credentials, probed };
         Ok(Self { inner: Arc::new(inner), urgency: Urgency::Routine })
     }
 
@@ -152,7 +137,7 @@ impl GithubClient {
     /// As [`Self::repository`], and [`GithubError::Suspended`].
     pub async fn repository_of(&self, id: GithubId, owner: Option<&str>) -> Result<Repository, GithubError> {
         let url = self.inner.exchange.url(&["repositories", &id.to_string()]);
-        let found = self.read(url, Hint { id: Some(id), owner }).await?;
+        let found = self.read(url, Hint::Id(id, owner)).await?;
         if found.id != id {
             return Err(GithubError::Malformed(format!("asked for repository {id}, it told of {}", found.id)));
         }
@@ -167,7 +152,12 @@ impl GithubClient {
     /// [`GithubError`]; with an App, `NotFound` only after every installation was asked.
     pub async fn repository_named(&self, name: &RepositoryName) -> Result<Repository, GithubError> {
         let url = self.inner.exchange.url(&["repos", name.owner(), name.name()]);
-        self.read(url, Hint { id: None, owner: Some(name.owner()) }).await
+        self.read(url, Hint::Name(name)).await
+    }
+
+    /// Whether there is any credential: without one GitHub tells of one repository at a time only.
+    pub fn has_credential(&self) -> bool {
+        self.inner.credentials.any()
     }
 
     /// How GitHub answers at present; asked at most every 15 s. Costs none of the limit.
@@ -191,31 +181,46 @@ impl GithubClient {
     }
 
     async fn probe(&self) -> Result<(), GithubError> {
-        let exchange = &self.inner.exchange;
-        let pass = match &self.inner.credential {
-            Credential::None => Pass::anonymous().with(Urgency::Free),
-            Credential::Token(token) => Pass::bearer(Principal::Token, token)?.with(Urgency::Free),
-            Credential::App(app) => {
-                if app.installations(exchange, None).await?.is_empty() {
-                    return Err(GithubError::App("it is installed nowhere; install it on an account".to_owned()));
-                }
-                return Ok(());
+        let (exchange, all) = (&self.inner.exchange, &self.inner.credentials);
+        let asked = async |reader: Principal| {
+            let pass = self.pass_of(reader).await?.with(Urgency::Free);
+            match exchange.get(exchange.url(&["rate_limit"]), &pass).await {
+                // An Enterprise Server without limits has no such address, and says so as GitHub does.
+                Ok(_) | Err(GithubError::NotFound) => Ok(()),
+                Err(error) => Err(error),
             }
         };
-        match exchange.get(exchange.url(&["rate_limit"]), &pass).await {
-            // An Enterprise Server without limits has no such address, and says so as GitHub does.
-            Ok(_) | Err(GithubError::NotFound) => Ok(()),
-            Err(error) => Err(error),
+        let mut failure = None;
+        for token in 0..all.tokens.len() {
+            let done = asked(Principal::Token(token)).await;
+            self.note(Principal::Token(token), done.as_ref().err());
+            match done {
+                Err(error @ GithubError::Unauthorized(_)) => failure = Some(error),
+                other => return other,
+            }
+        }
+        match (&all.app, failure) {
+            (Some(app), _) if !app.installations(exchange, None).await?.is_empty() => Ok(()),
+            (Some(_), _) => Err(GithubError::App("it is installed nowhere; install it on an account".to_owned())),
+            (None, Some(failure)) => Err(failure),
+            (None, None) => asked(Principal::Anonymous).await,
         }
     }
 
     async fn read(&self, url: Url, hint: Hint<'_>) -> Result<Repository, GithubError> {
-        let answer = match &self.inner.credential {
-            Credential::None => self.inner.exchange.get(url, &self.anonymous()).await?,
-            Credential::Token(token) => self.inner.exchange.get(url, &self.bearer(Principal::Token, token)?).await?,
-            Credential::App(app) => return self.seek(app, url, hint).await,
+        let (reader, first, answer) = match (self.seek(hint, &url, Terms::PLAIN).await, &self.inner.credentials.app) {
+            (Err(GithubError::NotFound), Some(app)) => {
+                let blind = match hint.owner() {
+                    Some(owner) => app.blind_to(owner).await,
+                    None => None,
+                };
+                return Err(blind.unwrap_or(GithubError::NotFound));
+            }
+            (sought, _) => sought?,
         };
-        answer.json::<RepositoryBody>()?.try_into()
+        let found: Repository = answer.json::<RepositoryBody>()?.try_into()?;
+        self.inner.credentials.remember(found.id, &found.name, reader, found.private || !first);
+        Ok(found)
     }
 
     /// What time it is.
@@ -249,18 +254,7 @@ impl GithubClient {
 
     /// The credential for things below a repository.
     pub(super) async fn pass_below(&self, id: GithubId) -> Result<Pass, GithubError> {
-        let app = match &self.inner.credential {
-            Credential::None => return Ok(self.anonymous()),
-            Credential::Token(token) => return self.bearer(Principal::Token, token),
-            Credential::App(app) => app,
-        };
-        match app.remembered(id) {
-            Some(installation) => {
-                let token = app.token(&self.inner.exchange, installation).await?;
-                self.bearer(Principal::Installation(installation), &token.secret)
-            }
-            None => Ok(self.anonymous()),
-        }
+        self.pass_of(self.reader_below(id).await?).await
     }
 
     /// No credential, for the sake of what this client is used for.
@@ -273,131 +267,9 @@ impl GithubClient {
         Ok(Pass::bearer(principal, token)?.with(self.urgency))
     }
 
-    /// GET of something below a repository that is known: with an App by the installation that showed
-    /// it, found anew if it is not known any more.
+    /// GET of something below a repository that is known, with the credential that showed it.
     pub(super) async fn get_below(&self, id: GithubId, url: Url, terms: Terms<'_>) -> Result<Answer, GithubError> {
-        let exchange = &self.inner.exchange;
-        let app = match &self.inner.credential {
-            Credential::None => return exchange.get_on(url, &self.anonymous(), terms).await,
-            Credential::Token(token) => {
-                return exchange.get_on(url, &self.bearer(Principal::Token, token)?, terms).await;
-            }
-            Credential::App(app) => app,
-        };
-        if app.remembered(id).is_none() {
-            self.repository(id).await?;
-        }
-        match app.remembered(id) {
-            Some(installation) => self.read_as(app, installation, url, terms).await,
-            None => exchange.get_on(url, &self.anonymous(), terms).await,
-        }
-    }
-
-    /// Asks one installation after the other, the likeliest first: each sees the private repositories of
-    /// its own account only, and to all others they are 404.
-    async fn seek(&self, app: &App, url: Url, hint: Hint<'_>) -> Result<Repository, GithubError> {
-        let exchange = &self.inner.exchange;
-        let mut tried: Vec<i64> = Vec::new();
-        let mut failure = None;
-        for life in [None, Some(LIST_REST)] {
-            let installations = app.installations(exchange, life).await?;
-            for installation in hint.order(app, &installations) {
-                if tried.contains(&installation) || tried.len() >= MAX_TRIED {
-                    continue;
-                }
-                tried.push(installation);
-                match self.read_as(app, installation, url.clone(), Terms::PLAIN).await {
-                    Ok(answer) => {
-                        let found: Repository = answer.json::<RepositoryBody>()?.try_into()?;
-                        app.remember(found.id, installation);
-                        return Ok(found);
-                    }
-                    Err(GithubError::NotFound) => {}
-                    // An installation that cannot be asked leaves open whether the repository is there.
-                    Err(error @ GithubError::App(_)) => failure = Some(error),
-                    Err(error) => return Err(error),
-                }
-            }
-        }
-        let found = match failure {
-            Some(error) => Err(error),
-            None if tried.is_empty() => match exchange.get(url, &self.anonymous()).await {
-                Ok(answer) => answer.json::<RepositoryBody>()?.try_into(),
-                Err(error) => Err(error),
-            },
-            None => Err(GithubError::NotFound),
-        };
-        match (found, hint.owner) {
-            (Err(GithubError::NotFound), Some(owner)) => {
-                Err(app.blind_to(owner).await.unwrap_or(GithubError::NotFound))
-            }
-            (found, _) => found,
-        }
-    }
-
-    /// One request with an installation's token; one that GitHub refuses is replaced once.
-    pub(super) async fn read_as(
-        &self,
-        app: &App,
-        installation: i64,
-        url: Url,
-        terms: Terms<'_>,
-    ) -> Result<Answer, GithubError> {
-        let exchange = &self.inner.exchange;
-        let pass = |token: &Token| self.bearer(Principal::Installation(installation), &token.secret);
-        let token = app.token(exchange, installation).await?;
-        match exchange.get_on(url.clone(), &pass(&token)?, terms).await {
-            Err(GithubError::Unauthorized(_)) => {
-                app.forget(installation, &token).await;
-                let token = app.token(exchange, installation).await?;
-                exchange.get_on(url, &pass(&token)?, terms).await
-            }
-            Err(GithubError::Forbidden(text)) if text.contains("suspended") => {
-                app.doubt().await;
-                app.forget_any(installation);
-                Err(GithubError::App(format!("its installation is suspended ({text})")))
-            }
-            other => other,
-        }
-    }
-
-    /// The owner's installation, else the first: any valid token reads what is public.
-    pub(super) async fn installation_for(&self, app: &App, owner: &str) -> Result<Option<i64>, GithubError> {
-        let installations = app.installations(&self.inner.exchange, None).await?;
-        let own = installations.iter().find(|it| it.is_of(owner));
-        Ok(own.or_else(|| installations.first()).map(|it| it.id.0))
-    }
-}
-
-/// What is known of the asked-for repository before the first request.
-#[derive(Clone, Copy)]
-struct Hint<'a> {
-    id: Option<GithubId>,
-    owner: Option<&'a str>,
-}
-
-impl Hint<'_> {
-    /// The installation that showed it last, the owner's, and then all others.
-    fn order(self, app: &App, installations: &[Installation]) -> Vec<i64> {
-        let ids = || installations.iter().map(|it| it.id.0);
-        let remembered = self.id.and_then(|id| app.remembered(id)).filter(|it| ids().any(|known| known == *it));
-        let own = self.owner.and_then(|owner| installations.iter().find(|it| it.is_of(owner))).map(|it| it.id.0);
-        remembered.into_iter().chain(own).chain(ids()).collect()
-    }
-}
-
-fn credential(config: &Github) -> Result<Credential, GithubError> {
-    match (&config.token, config.app_id, &config.app_private_key) {
-        (None, None, None) => Ok(Credential::None),
-        (Some(token), None, None) => {
-            Pass::bearer(Principal::Token, token)?;
-            Ok(Credential::Token(token.clone()))
-        }
-        (None, Some(id), Some(key)) => Ok(Credential::App(Box::new(App::new(id, key)?))),
-        (None, ..) => Err(GithubError::Config("github.app_id and github.app_private_key go together".to_owned())),
-        (Some(_), ..) => {
-            Err(GithubError::Config("github.token and github.app_id exclude each other; remove one".to_owned()))
-        }
+        self.get_as(self.reader_below(id).await?, url, terms).await
     }
 }
 

@@ -74,6 +74,9 @@ pub enum GithubError {
     /// The App is installed nowhere it could act, or its installation has gone.
     #[error("the GitHub App cannot act: {0}")]
     App(String),
+    /// GraphQL gave errors and no data.
+    #[error("GitHub's GraphQL gives no data: {0}")]
+    Graphql(String),
     /// The App's installation on the owner's account was suspended or removed: whether the repository is there
     /// cannot be told.
     #[error("GitHub does not show the repository, and cannot tell why: {0}")]
@@ -89,7 +92,11 @@ impl GithubError {
         match self {
             Self::RateLimited { after } | Self::Server { after: Some(after), .. } => Retry::After(*after),
             Self::Unreachable(_) => Retry::After(OUTAGE),
-            Self::Server { after: None, .. } | Self::Transport(_) | Self::App(_) | Self::Malformed(_) => Retry::Backoff,
+            Self::Server { after: None, .. }
+            | Self::Transport(_)
+            | Self::App(_)
+            | Self::Graphql(_)
+            | Self::Malformed(_) => Retry::Backoff,
             Self::Config(_)
             | Self::NotFound
             | Self::NoUser(_)
@@ -120,6 +127,7 @@ impl GithubError {
             Self::Transport(_) => "github_transport",
             Self::RedirectElsewhere(_) => "github_redirect",
             Self::App(_) => "github_app",
+            Self::Graphql(_) => "github_graphql",
             Self::Suspended(_) => "installation_suspended",
             Self::Malformed(_) => "github_malformed",
         }

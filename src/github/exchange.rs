@@ -33,7 +33,8 @@ const SAME_TIME: i64 = 5;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Principal {
     Anonymous,
-    Token,
+    /// By its place in the configuration.
+    Token(usize),
     App,
     Installation(i64),
     /// The key that git goes by SSH with.
@@ -77,12 +78,15 @@ pub(super) struct Terms<'a> {
     pub(super) largest: usize,
     /// Another form of the answer than the usual one.
     pub(super) accept: Option<&'static str>,
+    /// What it counts against.
+    pub(super) resource: Resource,
     /// JSON to send.
     pub(super) body: Option<&'a str>,
 }
 
 impl Terms<'_> {
-    pub(super) const PLAIN: Self = Terms { etag: None, largest: LARGEST_BODY, accept: None, body: None };
+    pub(super) const PLAIN: Self =
+        Terms { etag: None, largest: LARGEST_BODY, accept: None, resource: Resource::Core, body: None };
 }
 
 /// A successful answer.
@@ -221,8 +225,15 @@ impl Exchange {
         Ok(Some(next))
     }
 
-    async fn once(&self, method: Method, url: Url, pass: &Pass, terms: Terms<'_>) -> Result<Answer, GithubError> {
-        let resource = Resource::Core;
+    /// One request. A POST is sent once: GitHub may have acted on a request whose answer is lost.
+    pub(super) async fn once(
+        &self,
+        method: Method,
+        url: Url,
+        pass: &Pass,
+        terms: Terms<'_>,
+    ) -> Result<Answer, GithubError> {
+        let resource = terms.resource;
         let place = self.governors.admit(pass.principal, resource, pass.urgency, || self.now()).await?;
         let answer = self.send(method, url, pass, terms).await;
         let code = answer.as_ref().map_or_else(|_| "none".to_owned(), |it| it.status.to_string());
@@ -235,7 +246,7 @@ impl Exchange {
             self.governors.went_through(pass.principal, self.now());
             return Ok(answer);
         }
-        Err(self.refused(&answer, pass))
+        Err(self.governors.refused(pass.principal, resource, &answer, self.now()))
     }
 
     /// What a refusal means; a limit makes everybody wait who has this credential.

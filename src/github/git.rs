@@ -7,9 +7,10 @@ use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
-use super::client::{Credential, GithubClient};
+use super::client::GithubClient;
 use super::error::GithubError;
 use super::exchange::Principal;
+use super::readers::Hint;
 use crate::domain::rate::{Limit, Resource};
 use crate::domain::repository::RepositoryName;
 
@@ -58,7 +59,11 @@ impl GithubClient {
     pub async fn git_limited(&self, name: &RepositoryName, after: Duration) -> Result<(), GithubError> {
         let exchange = &self.inner.exchange;
         let limit = Limit::UsedUp(Some(after));
-        exchange.governors().limited(self.reader_of(name).await?, Resource::Git, limit, exchange.now());
+        let reader = match self.inner.credentials.git_reader(name) {
+            Some(reader) if self.inner.git.scheme() != "ssh" => reader,
+            _ => self.reader_of(name).await?,
+        };
+        exchange.governors().limited(reader, Resource::Git, limit, exchange.now());
         Ok(())
     }
 
@@ -67,16 +72,10 @@ impl GithubClient {
         if self.inner.git.scheme() == "ssh" { Ok(Principal::Key) } else { self.principal_of(name).await }
     }
 
-    /// Whose limits reading `name` by HTTPS counts against.
+    /// Who reads `name` by HTTPS.
     async fn principal_of(&self, name: &RepositoryName) -> Result<Principal, GithubError> {
-        Ok(match &self.inner.credential {
-            Credential::None => Principal::Anonymous,
-            Credential::Token(_) => Principal::Token,
-            Credential::App(app) => {
-                let installation = self.installation_for(app, name.owner()).await?;
-                installation.map_or(Principal::Anonymous, Principal::Installation)
-            }
-        })
+        let readers = self.readers(Hint::Name(name), Resource::Git, None).await?;
+        Ok(readers.first().copied().unwrap_or(Principal::Anonymous))
     }
 
     /// Where LFS is asked: the address that git came to in the end or, when that is an SSH one, the same
@@ -95,10 +94,12 @@ impl GithubClient {
     /// # Errors
     /// As [`Self::git_authorization`].
     pub async fn lfs_authorization(&self, name: &RepositoryName) -> Result<Option<SecretString>, GithubError> {
-        let principal = self.principal_of(name).await?;
-        match (&self.inner.credential, principal) {
-            (Credential::Token(token), _) => Ok(Some(basic(token))),
-            (Credential::App(app), Principal::Installation(installation)) => {
+        let all = &self.inner.credentials;
+        let reader = self.principal_of(name).await?;
+        all.reads_by_git(name, reader);
+        match (reader, &all.app) {
+            (Principal::Token(token), _) => Ok(all.tokens.get(token).map(|it| basic(&it.secret))),
+            (Principal::Installation(installation), Some(app)) => {
                 let token = app.token(&self.inner.exchange, installation).await?;
                 Ok(Some(basic(&token.secret)))
             }
@@ -106,18 +107,15 @@ impl GithubClient {
         }
     }
 
-    /// To be told when git was refused with 401 although it sent [`Self::git_authorization`]: the next
-    /// call mints a new token. A token of the configuration stays what it is.
-    ///
-    /// # Errors
-    /// [`GithubError`] when the App's installations cannot be read.
-    pub async fn git_authorization_refused(&self, name: &RepositoryName) -> Result<(), GithubError> {
-        if let Credential::App(app) = &self.inner.credential
-            && let Some(installation) = self.installation_for(app, name.owner()).await?
-        {
-            app.forget_any(installation);
+    /// To be told when git was refused with 401 although it sent [`Self::git_authorization`]: an installation's
+    /// next token is a new one, and a token of the configuration is set aside.
+    pub fn git_authorization_refused(&self, name: &RepositoryName) {
+        let all = &self.inner.credentials;
+        match (all.git_reader(name), &all.app) {
+            (Some(Principal::Token(token)), _) => all.set_aside(token, self.now()),
+            (Some(Principal::Installation(installation)), Some(app)) => app.forget_any(installation),
+            _ => {}
         }
-        Ok(())
     }
 }
 

@@ -22,8 +22,8 @@ pub(super) struct Governors {
     desks: Mutex<HashMap<Principal, Desk>>,
     /// What was remembered of credentials that were not used yet.
     remembered: Mutex<(Vec<Standing>, DateTime<Utc>)>,
-    /// The word for the token of the configuration.
-    token: String,
+    /// The words for the tokens of the configuration.
+    tokens: Vec<String>,
     pauses: watch::Sender<u64>,
     metrics: Metrics,
 }
@@ -49,12 +49,10 @@ impl Drop for Place<'_> {
 }
 
 impl Governors {
-    pub(super) fn new(token: Option<&SecretString>, metrics: Metrics) -> Self {
-        // Enough to tell one token from another, and nothing to guess it from.
-        let digest = token.map(|it| hex::encode(Sha256::digest(it.expose_secret())));
-        let token = digest.map_or_else(|| "token".to_owned(), |it| format!("token:{}", it.get(..12).unwrap_or(&it)));
+    pub(super) fn new<'a>(tokens: impl Iterator<Item = &'a SecretString>, metrics: Metrics) -> Self {
+        let tokens = tokens.map(word_of_token).collect();
         let (desks, remembered, pauses) = (Mutex::default(), Mutex::default(), watch::Sender::default());
-        Self { desks, remembered, token, pauses, metrics }
+        Self { desks, remembered, tokens, pauses, metrics }
     }
 
     /// Waits for one of the places of a credential, and asks whether a request may go now.
@@ -132,6 +130,16 @@ impl Governors {
         GithubError::RateLimited { after }
     }
 
+    /// How much of the hour's allowance is left, in whole parts of so many; all of it where nothing was said,
+    /// nothing during a pause.
+    pub(super) fn share_left(&self, principal: Principal, resource: Resource, parts: u32, now: DateTime<Utc>) -> u32 {
+        self.with(principal, |it| match (it.closed_for(resource, now), it.window(resource, now)) {
+            (Some(_), _) => 0,
+            (None, None) => parts,
+            (None, Some(it)) => it.remaining.saturating_mul(parts).div_ceil(it.limit.max(1)),
+        })
+    }
+
     /// The least allowance an hour of any credential that is in use, as far as it was told.
     pub(super) fn least_limit(&self, resource: Resource, now: DateTime<Utc>) -> Option<u32> {
         self.desks().values().filter_map(|it| it.governor.window(resource, now)).map(|it| it.limit).min()
@@ -161,7 +169,7 @@ impl Governors {
     fn word(&self, principal: Principal) -> String {
         match principal {
             Principal::Anonymous => "anonymous".to_owned(),
-            Principal::Token => self.token.clone(),
+            Principal::Token(place) => self.tokens.get(place).cloned().unwrap_or_else(|| "token".to_owned()),
             Principal::App => "app".to_owned(),
             Principal::Key => "ssh".to_owned(),
             Principal::Installation(id) => format!("installation:{id}"),
@@ -186,4 +194,10 @@ impl Governors {
     fn desks(&self) -> std::sync::MutexGuard<'_, HashMap<Principal, Desk>> {
         self.desks.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Enough to tell one token from another, and nothing to guess it from.
+fn word_of_token(token: &SecretString) -> String {
+    let digest = hex::encode(Sha256::digest(token.expose_secret()));
+    format!("token:{}", digest.get(..12).unwrap_or(&digest))
 }

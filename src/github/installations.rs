@@ -5,20 +5,17 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::watch;
 
 use super::app::App;
-use super::client::{Credential, GithubClient};
+use super::client::GithubClient;
 use super::error::GithubError;
 use crate::domain::ids::InstallationId;
 use crate::domain::installation::Installation;
 
 impl GithubClient {
     pub(super) fn app(&self) -> Option<&App> {
-        match &self.inner.credential {
-            Credential::App(app) => Some(app),
-            Credential::None | Credential::Token(_) => None,
-        }
+        self.inner.credentials.app.as_deref()
     }
 
-    /// The id of the App that this client is, if it is one.
+    /// The id of the App that this client acts as, if there is one.
     pub fn app_id(&self) -> Option<u64> {
         self.app().map(App::id)
     }

@@ -65,13 +65,17 @@ fn limited(answer: &Answer, message: &str, now: DateTime<Utc>) -> Option<Limit> 
         return Some(Limit::Named(pause));
     }
     if answer.header("x-ratelimit-remaining") == Some("0") {
-        // One second more: GitHub's times are whole seconds, rounded down.
-        let pause = reset(answer, now).map(|it| (it - now).to_std().unwrap_or_default() + Duration::from_secs(1));
-        return Some(Limit::UsedUp(pause));
+        return Some(Limit::UsedUp(pause(answer, now)));
     }
     let message = message.to_ascii_lowercase();
     let told = ["rate limit", "abuse detection", "too many requests"].iter().any(|it| message.contains(it));
     (answer.status == 429 || told).then_some(Limit::Unnamed)
+}
+
+/// How long until the allowance is whole again, if the answer says so.
+pub(super) fn pause(answer: &Answer, now: DateTime<Utc>) -> Option<Duration> {
+    // One second more: GitHub's times are whole seconds, rounded down.
+    reset(answer, now).map(|it| (it - now).to_std().unwrap_or_default() + Duration::from_secs(1))
 }
 
 /// `retry-after` in seconds, within bounds.

@@ -30,12 +30,15 @@ impl GithubClient {
     /// # Errors
     /// [`GithubError::NoUser`] when there is no such account.
     pub async fn starred_page(&self, whose: &Account, from: Option<&PageLink>) -> Result<ListPage, GithubError> {
+        let (reader, first) = self.starred(whose, 100).await?;
+        // A link may be older than this process. `/user/starred` is whoever asks: only for the account's own token.
+        let is_own = |link: &Url| link.path() == self.exchange().url(&["user", "starred"]).path();
         let url = match from {
-            Some(PageLink(url)) => url.clone(),
-            None => self.starred(whose, 100).await,
+            Some(PageLink(url)) if reader.is_some() || !is_own(url) => url.clone(),
+            _ => first,
         };
-        let terms = Terms { etag: None, largest: LARGEST_PAGE, accept: Some(WITH_TIMES), body: None };
-        let answer = self.ask_about(&whose.login, url, terms).await?;
+        let terms = Terms { etag: None, largest: LARGEST_PAGE, accept: Some(WITH_TIMES), ..Terms::PLAIN };
+        let answer = self.ask(reader, &whose.login, url, terms).await?;
         let values: Vec<Value> = answer.json()?;
         let all = values.len();
         let repositories: Vec<Repository> = values.into_iter().filter_map(starred).collect();

@@ -9,19 +9,23 @@
 mod app;
 mod catalog;
 mod client;
+mod credentials;
 mod deliveries;
 mod error;
 mod exchange;
 mod file;
 mod git;
 mod governors;
+mod graphql;
 mod installations;
 mod limits;
 mod listing;
 mod model;
 mod pauses;
+mod readers;
 mod stars;
 mod token;
+mod upstreams;
 
 #[cfg(test)]
 mod tests;
@@ -32,3 +36,4 @@ pub use deliveries::{Delivered, DeliveryPage};
 pub use error::GithubError;
 pub use listing::ListPage;
 pub use stars::{PageLink, StarEntry, StarPage, Starred};
+pub use upstreams::Asked;

@@ -14,6 +14,7 @@ use crate::domain::repository::{Repository, RepositoryName};
 #[derive(Debug, Deserialize)]
 pub(super) struct RepositoryBody {
     id: i64,
+    node_id: Option<String>,
     name: String,
     owner: AccountBody,
     /// Absent means private: the safe reading, since it decides who may see the mirror.
@@ -60,6 +61,7 @@ impl TryFrom<RepositoryBody> for Repository {
             .map_err(|error| GithubError::Malformed(clip(&error.to_string())))?;
         Ok(Self {
             id: GithubId(id),
+            node_id: body.node_id.filter(|it| !it.is_empty()),
             name,
             private,
             archived,

@@ -9,10 +9,11 @@ use serde_json::Value;
 use url::Url;
 
 use super::app::linked;
-use super::client::{Credential, GithubClient};
+use super::client::GithubClient;
 use super::error::GithubError;
 use super::exchange::{Answer, Principal, Terms};
 use super::model::AccountBody;
+use super::readers::Hint;
 use crate::domain::event::Account;
 use crate::domain::ids::{AccountId, GithubId};
 use crate::domain::repository::RepositoryName;
@@ -112,7 +113,7 @@ impl GithubClient {
     }
 
     async fn account(&self, url: Url, login: &str) -> Result<Account, GithubError> {
-        let body: UserBody = self.ask_about(login, url, Terms::PLAIN).await?.json()?;
+        let body: UserBody = self.ask(None, login, url, Terms::PLAIN).await?.json()?;
         Ok(Account { id: AccountId(body.id), login: body.login })
     }
 
@@ -122,8 +123,9 @@ impl GithubClient {
     /// # Errors
     /// [`GithubError::NoUser`] when nobody has that login; a list that makes no sense is `Malformed`.
     pub async fn newest_star(&self, whose: &Account, etag: Option<&str>) -> Result<Starred, GithubError> {
-        let terms = Terms { etag, largest: LARGEST_PAGE, accept: Some(WITH_TIMES), body: None };
-        let answer = self.ask_about(&whose.login, self.starred(whose, 1).await, terms).await?;
+        let terms = Terms { etag, largest: LARGEST_PAGE, accept: Some(WITH_TIMES), ..Terms::PLAIN };
+        let (reader, url) = self.starred(whose, 1).await?;
+        let answer = self.ask(reader, &whose.login, url, terms).await?;
         let etag = answer.header("etag").map(str::to_owned);
         if answer.status == 304 {
             return Ok(Starred::Unchanged { total: linked(&answer, "last").as_ref().and_then(page_of) });
@@ -143,49 +145,60 @@ impl GithubClient {
     /// # Errors
     /// As [`Self::newest_star`].
     pub async fn stars(&self, whose: &Account, from: Option<&PageLink>) -> Result<StarPage, GithubError> {
-        let url = match from {
-            Some(PageLink(url)) => url.clone(),
-            None => self.starred(whose, 100).await,
-        };
-        let terms = Terms { etag: None, largest: LARGEST_PAGE, accept: Some(WITH_TIMES), body: None };
-        self.page(&self.ask_about(&whose.login, url, terms).await?)
+        let (reader, first) = self.starred(whose, 100).await?;
+        let url = from.map_or(first, |PageLink(url)| url.clone());
+        let terms = Terms { etag: None, largest: LARGEST_PAGE, accept: Some(WITH_TIMES), ..Terms::PLAIN };
+        self.page(&self.ask(reader, &whose.login, url, terms).await?)
     }
 
-    /// The list's address. The token's own user is shown more of it: private repositories.
-    pub(super) async fn starred(&self, whose: &Account, size: u8) -> Url {
-        let mut url = match self.is_own(whose).await {
-            true => self.exchange().url(&["user", "starred"]),
-            false => self.exchange().url(&["users", &whose.login, "starred"]),
+    /// Who reads the list, and where. A token's own user is shown more of it: private repositories.
+    pub(super) async fn starred(&self, whose: &Account, size: u8) -> Result<(Option<Principal>, Url), GithubError> {
+        let own = self.own_token(whose).await?;
+        let mut url = match own {
+            Some(_) => self.exchange().url(&["user", "starred"]),
+            None => self.exchange().url(&["users", &whose.login, "starred"]),
         };
         let size = size.to_string();
         url.query_pairs_mut().extend_pairs([("sort", "created"), ("direction", "desc"), ("per_page", size.as_str())]);
-        url
+        Ok((own, url))
     }
 
-    /// Whether the token is this account's own, so that its list shows private repositories too. A token that does
-    /// not tell is not.
+    /// Whether a token is this account's own, so that its list shows private repositories too.
     pub async fn is_own(&self, whose: &Account) -> bool {
-        let Credential::Token(_) = &self.inner.credential else { return false };
-        let whoami = || async {
-            match self.account(self.exchange().url(&["user"]), &whose.login).await {
-                Ok(account) => Ok(Some(account.id)),
-                Err(GithubError::Forbidden(_) | GithubError::NoUser(_)) => Ok(None),
-                Err(error) => Err(error),
-            }
-        };
-        self.inner.own.get_or_try_init(whoami).await.is_ok_and(|it| *it == Some(whose.id))
+        matches!(self.own_token(whose).await, Ok(Some(_)))
     }
 
-    /// One request about a user. With an App it is made by the installation on that account, or any.
-    pub(super) async fn ask_about(&self, login: &str, url: Url, terms: Terms<'_>) -> Result<Answer, GithubError> {
-        let exchange = self.exchange();
-        let answer = match &self.inner.credential {
-            Credential::None => exchange.get_on(url, &self.anonymous(), terms).await,
-            Credential::Token(token) => exchange.get_on(url, &self.bearer(Principal::Token, token)?, terms).await,
-            Credential::App(app) => match self.installation_for(app, login).await? {
-                Some(installation) => self.read_as(app, installation, url, terms).await,
-                None => exchange.get_on(url, &self.anonymous(), terms).await,
-            },
+    /// The token that is this account's own; one that does not tell is not. A token that cannot be asked fails
+    /// the look: read as anybody the list would lack what is private, as if it had been withdrawn.
+    async fn own_token(&self, whose: &Account) -> Result<Option<Principal>, GithubError> {
+        for (place, token) in self.inner.credentials.tokens.iter().enumerate() {
+            let reader = Principal::Token(place);
+            let whoami = || async {
+                let url = self.exchange().url(&["user"]);
+                match self.get_as(reader, url, Terms::PLAIN).await {
+                    Ok(answer) => Ok(Some(AccountId(answer.json::<UserBody>()?.id))),
+                    Err(GithubError::Forbidden(_) | GithubError::NotFound) => Ok(None),
+                    Err(error) => Err(error),
+                }
+            };
+            if *token.own.get_or_try_init(whoami).await? == Some(whose.id) {
+                return Ok(Some(reader));
+            }
+        }
+        Ok(None)
+    }
+
+    /// One request about a user: with the token that was chosen for it, or any.
+    pub(super) async fn ask(
+        &self,
+        reader: Option<Principal>,
+        login: &str,
+        url: Url,
+        terms: Terms<'_>,
+    ) -> Result<Answer, GithubError> {
+        let answer = match reader {
+            Some(reader) => self.get_as(reader, url, terms).await,
+            None => self.seek(Hint::Owner(login), &url, terms).await.map(|it| it.2),
         };
         answer.map_err(|error| match error {
             GithubError::NotFound => GithubError::NoUser(login.to_owned()),

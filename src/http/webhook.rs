@@ -72,7 +72,7 @@ async fn take(
     let delivery = Delivery::read(|name| text(request, name))?;
     let event = payload::parse(&delivery.event, &body.bytes)?;
     drop(body);
-    let accept = Accept { guid: delivery.id.to_string(), event, correlation: ids.correlation };
+    let accept = Accept { guid: delivery.id.to_string(), event, correlation: ids.correlation, sent_at: None };
     let answer = tokio::time::timeout(shared.webhook_limit, shared.stages.accept.ask(accept, PATIENCE)).await;
     let late = |_| Problem::unavailable("busy", "the delivery could not be taken in time; deliver it again", PATIENCE);
     Ok((delivery, answer.map_err(late)???))

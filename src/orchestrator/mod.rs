@@ -11,6 +11,7 @@ mod recover;
 mod routes;
 mod stars;
 mod supervise;
+mod sweep;
 mod wiki;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,6 +21,7 @@ use chrono::Utc;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::domain::bounds::Bounds;
 use crate::domain::ids::MirrorId;
 use crate::domain::retry::BackoffRule;
 use crate::stages::accept::AcceptActor;
@@ -33,6 +35,7 @@ use crate::stages::pool::{Guard, Pool};
 use crate::stages::record::RecordActor;
 use crate::stages::restore;
 use crate::stages::stars::StarsActor;
+use crate::stages::sweep::SweepActor;
 use crate::stages::transfer::TransferActor;
 use crate::store::{Store, jobs};
 use crate::telemetry::progress::Progress;
@@ -41,6 +44,7 @@ pub use listings::AT_ONCE as BATCHES_AT_ONCE;
 pub use recover::Recovering;
 pub use stars::{AT_ONCE as POLLS_AT_ONCE, Polling};
 pub use supervise::Orchestration;
+pub use sweep::Sweeping;
 
 /// The stages, each behind a handle that survives its actors.
 #[derive(Clone)]
@@ -61,12 +65,14 @@ pub struct Stages {
     pub stars: Pool<StarsActor>,
     /// Reads batches.
     pub listing: Pool<ListingActor>,
+    /// Asks GitHub what changed.
+    pub sweep: Pool<SweepActor>,
 }
 
 impl Stages {
     /// Takes no more messages; children that end from now on are not replaced.
     pub fn close(&self) {
-        let Self { accept, describe, ensure, transfer, record, catalog, stars, listing } = self;
+        let Self { accept, describe, ensure, transfer, record, catalog, stars, listing, sweep } = self;
         accept.close();
         describe.close();
         ensure.close();
@@ -75,6 +81,7 @@ impl Stages {
         catalog.close();
         stars.close();
         listing.close();
+        sweep.close();
     }
 }
 
@@ -106,12 +113,14 @@ pub struct Tools {
     pub polling: Polling,
     /// One permit for each batch that is read: [`BATCHES_AT_ONCE`].
     pub batches: Arc<Semaphore>,
+    /// Sweeping upstreams.
+    pub sweeping: Sweeping,
     /// Looking for missed deliveries; `None` without an App, or where it is switched off.
     pub recovering: Option<Recovering>,
     /// How far back states of refs are remembered.
     pub history: std::time::Duration,
     /// Larger upstreams are paused. Bytes.
-    pub max_bytes: Option<u64>,
+    pub bounds: Bounds,
     /// Mirror wikis too.
     pub wiki: bool,
     /// Keep catalogs.

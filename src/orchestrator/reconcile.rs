@@ -5,14 +5,14 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Only, Tools, listings, recover, stars};
+use super::{Only, Tools, listings, recover, stars, sweep};
 use crate::domain::ids::{CorrelationId, MirrorId};
 use crate::domain::job::{JobKind, Priority};
 use crate::domain::part::Part;
 use crate::stages::failure::Failure;
 use crate::store::jobs::{self, NewJob};
 use crate::store::{
-    Connection, StoreError, catalog, deliveries, drills, history, markers, mirrors, parts, settings, syncs,
+    Connection, StoreError, catalog, deliveries, drills, history, listings as batches, markers, parts, settings, syncs,
 };
 
 /// Mirrors queued in one go; the rest follows at the next look.
@@ -25,6 +25,8 @@ const JOBS_KEPT: chrono::Duration = chrono::Duration::days(7);
 const DELIVERIES_KEPT: chrono::Duration = chrono::Duration::days(30);
 /// The runs of a mirror are kept for so long, and the latest always.
 const SYNCS_KEPT: chrono::Duration = chrono::Duration::days(90);
+/// Batches are kept for so long, as history and for those who ask again with the same key.
+const BATCHES_KEPT: chrono::Duration = chrono::Duration::days(90);
 
 pub(super) async fn run(tools: &Arc<Tools>) -> Result<(), Failure> {
     if tools.stop.is_cancelled() {
@@ -38,7 +40,8 @@ pub(super) async fn run(tools: &Arc<Tools>) -> Result<(), Failure> {
     if tools.only.is_none() {
         stars::begin(tools).await?;
         recover::begin(tools).await?;
-        queue_due(tools).await?;
+        let is_trusted = sweep::begin(tools).await?;
+        queue_due(tools, is_trusted).await?;
         queue_markers(tools).await?;
         queue_drills(tools).await?;
         if tools.metadata {
@@ -56,6 +59,7 @@ fn tidy(c: &mut Connection, remembered: std::time::Duration, now: DateTime<Utc>)
     jobs::prune(c, now - JOBS_KEPT)?;
     deliveries::prune(c, now - DELIVERIES_KEPT)?;
     syncs::prune(c, now - SYNCS_KEPT)?;
+    batches::prune(c, now - BATCHES_KEPT)?;
     history::prune(c, now - remembered)?;
     Ok(())
 }
@@ -111,8 +115,8 @@ fn drill_some(c: &mut Connection, draws: &[f64]) -> Result<(), StoreError> {
     Ok(())
 }
 
-async fn queue_due(tools: &Tools) -> Result<(), Failure> {
-    let due = tools.store.read(|c| mirrors::due(c, Utc::now(), DUE_AT_ONCE)).await?;
+async fn queue_due(tools: &Tools, is_trusted: bool) -> Result<(), Failure> {
+    let due = sweep::due(tools, is_trusted, DUE_AT_ONCE).await?;
     queue(tools, JobKind::Sync, due).await?;
     if tools.wiki {
         let of = |c: &mut Connection| parts::due(c, Part::Wiki, JobKind::Wiki, Utc::now(), DUE_AT_ONCE);

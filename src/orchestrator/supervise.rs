@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::{Claim, Orchestrator, Reconcile, Tools, listings, recover, stars};
+use super::{Claim, Orchestrator, Reconcile, Tools, listings, recover, stars, sweep};
 use crate::stages::failure::Failure;
 use crate::stages::pool::{Pool, PoolOptions, Unanswered};
 
@@ -23,6 +23,7 @@ pub struct Orchestration {
     workers: u32,
     polls: Arc<Semaphore>,
     batches: Arc<Semaphore>,
+    sweeping: Arc<Semaphore>,
     recovery: Option<Arc<Semaphore>>,
     pool: Pool<Orchestrator>,
 }
@@ -31,14 +32,14 @@ impl Orchestration {
     /// Starts looking for work. Must be called inside a running actix system.
     pub fn start(tools: Tools, workers: u32, options: PoolOptions) -> Self {
         let (stop, call_off, permits) = (tools.stop.clone(), tools.call_off.clone(), Arc::clone(&tools.permits));
-        let polls = Arc::clone(&tools.polling.permits);
+        let (polls, sweeping) = (Arc::clone(&tools.polling.permits), Arc::clone(&tools.sweeping.permit));
         let batches = Arc::clone(&tools.batches);
         let recovery = tools.recovering.as_ref().map(|it| Arc::clone(&it.permit));
         let wakeups = tools.store.wakeups();
         let tools = Arc::new(tools);
         let pool = Pool::start(options, move |guard| Orchestrator::new(Arc::clone(&tools), guard));
         actix::spawn(look(pool.clone(), wakeups, stop.clone()));
-        Self { stop, call_off, permits, workers, polls, batches, recovery, pool }
+        Self { stop, call_off, permits, workers, polls, batches, sweeping, recovery, pool }
     }
 
     /// Claims no more, waits for what is under way at most `patience`, then calls it off; its jobs are
@@ -47,6 +48,7 @@ impl Orchestration {
         self.stop.cancel();
         stars::ended(&self.polls).await;
         listings::ended(&self.batches).await;
+        sweep::ended(&self.sweeping).await;
         recover::ended(self.recovery.as_deref()).await;
         if tokio::time::timeout(patience, self.permits.acquire_many(self.workers)).await.is_err() {
             tracing::warn!("not all work ended in time; the rest is called off and will be done again");

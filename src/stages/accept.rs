@@ -24,7 +24,9 @@ use crate::store::audit::NewEntry;
 use crate::store::deliveries::{NewDelivery, Outcome, Recorded};
 use crate::store::jobs::NewJob;
 use crate::store::mirrors::Mirror;
-use crate::store::{Connection, Store, StoreError, audit, catalog, deliveries, installations, jobs, mirrors, watched};
+use crate::store::{
+    Connection, Store, StoreError, audit, catalog, deliveries, installations, jobs, mirrors, starred, watched,
+};
 
 /// What the stage works with.
 pub struct Tools {
@@ -94,6 +96,7 @@ fn accept(
     let wish = Some(policy::wish(&message.event, watched)).filter(|it| metadata || *it != Wish::Catalog);
     let wish = wish.unwrap_or(Wish::Nothing);
     let wish = granted(c, wish, message)?;
+    let wish = if is_overtaken(c, wish, message)? { Wish::Nothing } else { wish };
     let ignored = wish == Wish::Nothing && !matches!(message.event, Event::Ping);
     if let Recorded::Duplicate(jobs) = deliveries::record(c, &delivery(message, ignored), now)? {
         return Ok(Accepted { reception: Reception::Duplicate, jobs });
@@ -128,6 +131,20 @@ fn granted(c: &mut Connection, wish: Wish, message: &Accept) -> Result<Wish, Sto
         return Ok(wish);
     };
     Ok(if mirrors::by_github_id(c, subject.id)?.is_some() { wish } else { Wish::Nothing })
+}
+
+/// A delivery that was fetched back tells of what was. A star from before its mirror was let go, and a withdrawal
+/// from before the star that is known by now, were overtaken by what was seen since.
+fn is_overtaken(c: &mut Connection, wish: Wish, message: &Accept) -> Result<bool, StoreError> {
+    let (Some(sent), Some(who), Some(subject)) = (message.sent_at, stargazer(message), message.event.subject()) else {
+        return Ok(false);
+    };
+    let since = match wish {
+        Wish::Keep => mirrors::by_github_id(c, subject.id)?.and_then(|it| it.unstarred_at),
+        Wish::LetGo => starred::since(c, who.account.id, subject.id)?,
+        _ => None,
+    };
+    Ok(since.is_some_and(|it| it > sent))
 }
 
 fn delivery(message: &Accept, ignored: bool) -> NewDelivery {
@@ -170,7 +187,7 @@ fn grant(
         Wish::Nothing | Wish::Note => Ok(Vec::new()),
         Wish::Keep => keep(c, message, subject, now),
         Wish::LetGo => match stargazer(message) {
-            Some(who) => starring::let_go(c, &who, stars, subject.id, now),
+            Some(who) => starring::let_go(c, &who, stars, subject.id, message.sent_at.unwrap_or(now), now),
             None => Ok(Vec::new()),
         },
         Wish::Wiki => {

@@ -47,6 +47,8 @@ pub struct Accept {
     pub event: Event,
     /// Follows the work through the logs.
     pub correlation: CorrelationId,
+    /// When GitHub sent it, if it did not come in then and was fetched back.
+    pub sent_at: Option<chrono::DateTime<chrono::Utc>>,
 }
 
 /// What became of a delivery.

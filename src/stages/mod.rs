@@ -5,8 +5,8 @@
 //! is; `ensure` sees to its OneDev project; `transfer` moves refs and packs and proves the result;
 //! `record` writes the outcome. They know nothing of each other: the orchestrator passes what one
 //! found on to the next. `catalog` stands beside that way: it keeps what git does not carry. `stars` stands
-//! at its beginning beside `accept`: it looks at the lists of users' stars;
-//! `listing` reads batches.
+//! at its beginning beside `accept`: it looks at the lists of users' stars; `listing` reads batches. `sweep` asks GitHub
+//! what changed.
 //!
 //! Beside them, without actors, what a person asks for: `adopt` rebuilds a lost database from OneDev,
 //! `restore` brings a mirror back out of it.
@@ -27,4 +27,5 @@ pub mod recover;
 pub mod restore;
 mod starring;
 pub mod stars;
+pub mod sweep;
 pub mod transfer;

@@ -13,12 +13,14 @@ use super::panics::Panics;
 use super::pool::Guard;
 use crate::config::sync::{Engine, Sync};
 use crate::domain::catalog::Unit;
+use crate::domain::ids::MirrorId;
 use crate::domain::job::{JobKind, Priority};
 use crate::domain::mirror::Status;
 use crate::domain::outcome::{Comparison, Moved, Stats, Synced};
 use crate::domain::part::{Part, PartId};
 use crate::domain::policy;
 use crate::domain::retry::{self, BackoffRule, Retry};
+use crate::domain::sweep::{Activity, Next};
 use crate::store::jobs::{self, NewJob};
 use crate::store::mirrors;
 use crate::store::syncs::{self, Outcome as SyncOutcome, Work};
@@ -171,10 +173,11 @@ impl Pen {
     }
 
     fn synced(&self, c: &mut Connection, it: &Record, synced: &Synced) -> Result<(), StoreError> {
-        let next = self.next_look();
-        // An object that could not be brought is tried again at its own time, but not without a pause.
-        let next = synced.retry_at.map_or(next, |at| next.min(at.max(self.now + LEAST_PAUSE)));
         let mirror = it.ticket.mirror;
+        let looks = self.next_looks(c, mirror, synced.stats.changed())?;
+        // An object that could not be brought is tried again at its own time, but not without a pause.
+        let retry = synced.retry_at.map_or(looks.full, |at| looks.full.min(at.max(self.now + LEAST_PAUSE)));
+        let next = looks.at.min(retry);
         if synced.both_read {
             mirrors::record_proof(c, mirror, &self.proven(synced, Some(next)))?;
             self.begin_wiki(c, it)?;
@@ -192,6 +195,7 @@ impl Pen {
                 markers::later(c, mirror, self.now + MOVES_TOLD)?;
             }
         }
+        mirrors::plan_full(c, mirror, retry)?;
         // Only now, since a kept ref goes only while upstream is there.
         if kept::any_given_up(c, mirror, &self.sync.retention(), self.now)? {
             markers::soon(c, mirror, self.now)?;
@@ -300,7 +304,8 @@ impl Pen {
     fn held(&self, c: &mut Connection, it: &Record, failure: &Failure, told: bool) -> Result<Ending, StoreError> {
         let mirror = it.ticket.mirror;
         mirrors::record_error(c, mirror, (failure.code, &failure.message), 0, Status::Error, self.now)?;
-        mirrors::schedule(c, mirror, Some(self.next_look()), self.now)?;
+        let next = self.next_looks(c, mirror, false)?.at;
+        mirrors::schedule(c, mirror, Some(next), self.now)?;
         if !told {
             mirrors::hold(c, mirror, self.now)?;
             self.tell_of_hold(c, it, failure)?;
@@ -327,8 +332,9 @@ impl Pen {
         // the tries, at its usual time.
         if it.job.kind.tells_of_the_mirror() {
             let waits = failure.retry == Retry::Never;
-            let next = if waits { self.now + policy::DEEP_CHECK } else { self.next_look() };
-            mirrors::schedule(c, it.ticket.mirror, Some(next), self.now)?;
+            let mirror = it.ticket.mirror;
+            let next = if waits { self.now + policy::DEEP_CHECK } else { self.next_looks(c, mirror, false)?.at };
+            mirrors::schedule(c, mirror, Some(next), self.now)?;
         }
         Ok(if jobs::bury(c, it.job.id, &it.worker, error_of(failure), self.now)? { Ending::Dead } else { Ending::Lost })
     }
@@ -367,9 +373,11 @@ impl Pen {
         Ok(())
     }
 
-    /// An interval from now, a tenth more or less, so that mirrors made together are not looked at together.
-    fn next_look(&self) -> DateTime<Utc> {
-        self.now + self.sync.interval.mul_f64(0.9 + 0.2 * self.draw)
+    /// When the mirror is looked at again; `changed` says that upstream did just now.
+    fn next_looks(&self, c: &mut Connection, mirror: MirrorId, changed: bool) -> Result<Next, StoreError> {
+        let activity = mirrors::activity(c, mirror, changed.then_some(self.now))?;
+        let activity = activity.unwrap_or(Activity { known_since: self.now, last: None });
+        Ok(self.sync.pace().next(mirror, &activity, self.draw, self.now))
     }
 }
 

@@ -118,7 +118,7 @@ pub async fn fetch(tools: &Tools, missed: &Sent) -> Result<Option<Accept>, Failu
     match payload::parse(&missed.event, &body) {
         Ok(event) => {
             let correlation = CorrelationId(Uuid::now_v7());
-            Ok(Some(Accept { guid: missed.guid.clone(), event, correlation }))
+            Ok(Some(Accept { guid: missed.guid.clone(), event, correlation, sent_at: Some(missed.at) }))
         }
         Err(error) => {
             tracing::warn!(delivery = missed.guid, code = error.code(), "a missed delivery is left out: {error}");

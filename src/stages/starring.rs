@@ -65,13 +65,14 @@ pub(super) fn keep(
     Ok(Kept { mirror, created, woken })
 }
 
-/// The star was taken back. A mirror that another watched user still stars, or that somebody asked for by
+/// The star was taken back at `at`. A mirror that another watched user still stars, or that somebody asked for by
 /// name, stays. Gives the job that will delete it, where that is wanted.
 pub(super) fn let_go(
     c: &mut Connection,
     who: &Stargazer<'_>,
     rules: &Stars,
     repository: GithubId,
+    at: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> Result<Vec<JobId>, StoreError> {
     starred::forget(c, who.account.id, repository)?;
@@ -80,14 +81,14 @@ pub(super) fn let_go(
     if rules.unstar == Unstar::Ignore || mirror.source != Source::Star || stars::count(c, mirror.id)? > 0 {
         return Ok(Vec::new());
     }
-    mirrors::unstar(c, mirror.id, now)?;
+    mirrors::unstar(c, mirror.id, at)?;
     jobs::cancel_queued(c, mirror.id, JobKind::Sync, now)?;
     jobs::cancel_queued(c, mirror.id, JobKind::Wiki, now)?;
     note(c, who, "unstar", &mirror, now)?;
     if rules.unstar != Unstar::Delete {
         return Ok(Vec::new());
     }
-    let due = now + chrono::Duration::from_std(rules.delete_after).unwrap_or(chrono::Duration::MAX);
+    let due = at + chrono::Duration::from_std(rules.delete_after).unwrap_or(chrono::Duration::MAX);
     let job = NewJob {
         run_after: Some(due),
         delivery: who.delivery.map(str::to_owned),

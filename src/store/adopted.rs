@@ -205,6 +205,7 @@ fn described(marker: &Marker) -> Option<Repository> {
     let it = marker.upstream.as_ref()?;
     Some(Repository {
         id: marker.github.id,
+        node_id: None,
         // GitHub says at the next look to which network a fork belongs.
         network: marker.github.id,
         name: marker.github.repository.clone(),

@@ -39,6 +39,7 @@ mod schema;
 pub mod settings;
 pub mod starred;
 pub mod stars;
+pub mod sweeps;
 pub mod syncs;
 mod time;
 pub mod tips;

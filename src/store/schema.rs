@@ -492,6 +492,25 @@ diesel::table! {
 }
 
 diesel::table! {
+    lookouts (mirror_id) {
+        mirror_id -> Text,
+        node_id -> Nullable<Text>,
+        next_full_at -> Nullable<Text>,
+        doubted_at -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    sweeps (name) {
+        name -> Text,
+        next_at -> Text,
+        leased_by -> Nullable<Text>,
+        lease_until -> Nullable<Text>,
+        failures -> Integer,
+    }
+}
+
+diesel::table! {
     installations (id) {
         id -> BigInt,
         account_id -> Nullable<BigInt>,
@@ -532,4 +551,5 @@ diesel::table! {
 
 diesel::joinable!(upstreams -> mirrors (mirror_id));
 diesel::joinable!(parts -> mirrors (mirror_id));
-diesel::allow_tables_to_appear_in_same_query!(mirrors, upstreams, parts, jobs);
+diesel::joinable!(lookouts -> mirrors (mirror_id));
+diesel::allow_tables_to_appear_in_same_query!(mirrors, upstreams, parts, jobs, lookouts);

@@ -82,6 +82,19 @@ pub fn forget(c: &mut Connection, account: AccountId, repository: GithubId) -> R
     Ok(diesel::delete(starred::table.find((account.0, repository.0))).execute(&mut c.db)? == 1)
 }
 
+/// Since when an account stars a repository, by GitHub's clock.
+///
+/// # Errors
+/// Those of the database.
+pub fn since(
+    c: &mut Connection,
+    account: AccountId,
+    repository: GithubId,
+) -> Result<Option<DateTime<Utc>>, StoreError> {
+    let known = starred::table.find((account.0, repository.0)).select(starred::starred_at);
+    time::some(known.first::<String>(&mut c.db).optional()?.as_deref())
+}
+
 /// Stars of an account on record.
 ///
 /// # Errors

@@ -3,7 +3,7 @@
 //! Names are part of the public surface; no label has unbounded values.
 
 use prometheus::{
-    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
+    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
 /// Everything that is counted. Cloning shares the numbers.
@@ -37,6 +37,12 @@ pub struct Metrics {
     pub github_rate_limit_remaining: IntGaugeVec,
     /// Requests to GitHub that waited, by the reason.
     pub github_held_requests: IntCounterVec,
+    /// Tokens that GitHub refuses and that are set aside.
+    pub github_credentials_set_aside: IntGauge,
+    /// Sweeps over upstreams, by how they ended.
+    pub sweeps: IntCounterVec,
+    /// Mirrors that sweeps looked at, by what they found.
+    pub swept_mirrors: IntCounterVec,
     /// Looks at users' stars, by what they found.
     pub star_polls: IntCounterVec,
     /// Age of the oldest good look at a watched user's stars, refreshed when scraped.
@@ -115,21 +121,30 @@ impl Metrics {
                 "Requests to GitHub that had to wait: for a pause, for their turn, or for the next hour.",
                 &["reason"],
             )?,
+            github_credentials_set_aside: set_aside(&registry)?,
+            sweeps: counter("starkeep_sweeps_total", "Sweeps over upstreams, by outcome.", &["outcome"])?,
+            swept_mirrors: counter(
+                "starkeep_swept_mirrors_total",
+                "Mirrors that sweeps looked at, by what they found.",
+                &["finding"],
+            )?,
             star_polls: counter("starkeep_star_polls_total", "Looks at users' stars, by outcome.", &["outcome"])?,
             star_poll_age: plain(
                 "starkeep_star_poll_age_seconds",
                 "Age of the oldest good look at a watched user's stars.",
             )?,
-            upstream_requests: counter(
-                "starkeep_upstream_requests_total",
-                "Requests made to GitHub and OneDev.",
-                &["service", "code"],
-            )?,
+            upstream_requests: counter("starkeep_upstream_requests_total", "Requests made.", &["service", "code"])?,
             actor_restarts: counter("starkeep_actor_restarts_total", "Actors replaced after a panic.", &["actor"])?,
             mailbox_depth: gauge("starkeep_mailbox_depth", "Messages that wait for an actor.", &["actor"])?,
             registry,
         })
     }
+}
+
+fn set_aside(registry: &Registry) -> Result<IntGauge, prometheus::Error> {
+    let it = IntGauge::new("starkeep_github_credentials_set_aside", "Tokens that GitHub refuses at present.")?;
+    registry.register(Box::new(it.clone()))?;
+    Ok(it)
 }
 
 fn webhook_duration(registry: &Registry) -> Result<Histogram, prometheus::Error> {

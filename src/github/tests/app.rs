@@ -166,7 +166,7 @@ async fn git_that_was_refused_gets_a_new_token() {
     let server = Canned::start(installed(&hands)).await;
     let client = client_at(&with_app(&server), &hands);
     assert_eq!(git_token(&client, "octo/hello").await, "t1-1");
-    client.git_authorization_refused(&name("octo/hello")).await.unwrap();
+    client.git_authorization_refused(&name("octo/hello"));
     assert_eq!(git_token(&client, "octo/hello").await, "t1-2");
 }
 

@@ -108,7 +108,8 @@ async fn each_installation_has_an_allowance_of_its_own() {
     let (one, two) = (super::name("one/a"), super::name("two/b"));
     client.repository_named(&one).await.unwrap();
     client.repository_named(&two).await.unwrap();
-    assert!(client.repository_named(&one).await.is_err(), "its allowance is used up");
+    // The first one's allowance is used up: another one helps out.
+    client.repository_named(&one).await.unwrap();
     client.repository_named(&two).await.unwrap();
     let words: Vec<_> = client
         .standings()

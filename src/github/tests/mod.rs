@@ -1,6 +1,7 @@
 //! Stories about GitHub's answers, told by a server on loopback.
 
 mod app;
+mod credentials;
 mod governors;
 mod limits;
 mod repositories;

@@ -72,8 +72,9 @@ async fn a_repository_whose_name_cannot_be_is_met_all_the_same() {
 
 #[tokio::test]
 async fn a_next_page_on_another_host_is_refused() {
-    let server = Canned::start(|_| {
-        Reply::json(200, &json!([star(1)])).header("Link", "<https://evil.example/x?page=2>; rel=\"next\"")
+    let server = Canned::start(|request: &Seen| match request.target.as_str() {
+        "/user" => Reply::json(200, &json!({"id": 6, "login": "me"})),
+        _ => Reply::json(200, &json!([star(1)])).header("Link", "<https://evil.example/x?page=2>; rel=\"next\""),
     })
     .await;
     let error = client(&with_token(&server)).stars(&fan(), None).await.unwrap_err();

@@ -62,7 +62,8 @@ pub(super) async fn ask(
     }
     shared.store.wake();
     let place = format!("/api/v1/batches/{}", batch.id);
-    let shown = shared.store.read(move |c| listings::view(c, &batch)).await?;
+    let bounds = shared.bounds;
+    let shown = shared.store.read(move |c| listings::view(c, &batch, bounds)).await?;
     Ok(HttpResponse::Accepted().insert_header(("Location", place)).json(shown))
 }
 
@@ -71,11 +72,11 @@ pub(super) async fn one(_: Admin, shared: web::Data<Shared>, request: HttpReques
     Query::read(&request, &[])?;
     let unknown = || Problem::not_found("batch_unknown", "there is no batch of this id");
     let id: Uuid = request.match_info().query("id").parse().map_err(|_| unknown())?;
-    let id = id.to_string();
+    let (id, bounds) = (id.to_string(), shared.bounds);
     let found = shared
         .store
         .read(move |c| match listings::find(c, &id)? {
-            Some(batch) => listings::view(c, &batch).map(Some),
+            Some(batch) => listings::view(c, &batch, bounds).map(Some),
             None => Ok(None),
         })
         .await?;

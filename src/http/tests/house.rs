@@ -28,7 +28,7 @@ use crate::onedev::OnedevClient;
 use crate::orchestrator::Stages;
 use crate::stages::panics::Panics;
 use crate::stages::pool::{Pool, PoolOptions};
-use crate::stages::{accept, catalog, describe, ensure, listing, record, stars, transfer};
+use crate::stages::{accept, catalog, describe, ensure, listing, record, stars, sweep, transfer};
 use crate::store::{Connection, Store, StoreError};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::progress::Progress;
@@ -109,6 +109,7 @@ impl Plan {
 }
 
 /// The real stages, as the app makes them.
+#[expect(clippy::too_many_lines, reason = "a list of what each stage works with")]
 fn stages(config: &Config, store: &Store, metrics: &Metrics, panics: &Panics) -> Stages {
     let pool = |name| PoolOptions {
         name,
@@ -156,7 +157,7 @@ fn stages(config: &Config, store: &Store, metrics: &Metrics, panics: &Panics) ->
     let listing = listing_tools(config, store, (&github, &onedev), panics);
     let transfer = Arc::new(transfer::Tools {
         store: store.clone(),
-        github,
+        github: github.clone(),
         onedev,
         connections: git::http_client().unwrap().into(),
         wire: git::Patience::default(),
@@ -169,6 +170,14 @@ fn stages(config: &Config, store: &Store, metrics: &Metrics, panics: &Panics) ->
         policy: config.policy.clone(),
         metrics: metrics.clone(),
         progress: Progress::default(),
+        panics: panics.clone(),
+    });
+    let sweep = Arc::new(sweep::Tools {
+        store: store.clone(),
+        github,
+        pace: config.sync.pace(),
+        rule: config.retry.rule(),
+        metrics: metrics.clone(),
         panics: panics.clone(),
     });
     let record = Arc::new(record::Tools {
@@ -187,6 +196,7 @@ fn stages(config: &Config, store: &Store, metrics: &Metrics, panics: &Panics) ->
         catalog: Pool::start(pool("catalog"), move |it| catalog::CatalogActor::new(Arc::clone(&catalog), it)),
         listing: Pool::start(pool("listing"), move |it| listing::ListingActor::new(Arc::clone(&listing), it)),
         stars: Pool::start(pool("stars"), move |it| stars::StarsActor::new(Arc::clone(&stars), it)),
+        sweep: Pool::start(pool("sweep"), move |it| sweep::SweepActor::new(Arc::clone(&sweep), it)),
     }
 }
 

@@ -363,7 +363,7 @@ async fn a_project_is_sent_where_its_name_puts_it_and_never_onto_another() {
     assert_eq!(place("acme/bye", OnConflict::Fail).await, conflict("github/acme/bye", first));
     let second = story.onedev().create_project("github/acme/bye-gh7").unwrap();
     assert_eq!(place("acme/bye", OnConflict::Suffix).await, conflict("github/acme/bye-gh7", second));
-    let below = Naming::parse("{owner}/{name}/{name}", "github").unwrap();
+    let below = Naming::parse("octo/hello/{owner}/{name}", "github").unwrap();
     let below = Wanted::new(&below, &"octo/hello".parse().unwrap(), GithubId(7), OnConflict::Suffix);
     assert_eq!(destination(&story.client, &hello, &below).await.unwrap(), Destination::Here, "not into itself");
     let text = story.writes();

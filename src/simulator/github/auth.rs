@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::Value;
 
-use super::state::State;
+use super::state::{Repo, State};
 use crate::domain::ids::AccountId;
 
 /// What the `Authorization` header amounts to.
@@ -41,11 +41,9 @@ pub(crate) fn caller(state: &State, request: &HttpRequest) -> Caller {
     }
 }
 
-/// Whether the request's credential shows the private repositories of an account: an installation's token those of
-/// its own account only.
-pub(crate) fn sees_private(state: &State, request: &HttpRequest, owner: AccountId) -> bool {
-    let Some(token) = presented(request).filter(|it| state.tokens.contains(it)) else { return false };
-    state.app.account_of(&token).is_none_or(|it| it == owner)
+/// Whether the request's credential shows a private repository.
+pub(crate) fn sees_private(state: &State, request: &HttpRequest, repo: &Repo) -> bool {
+    presented(request).filter(|it| state.tokens.contains(it)).is_some_and(|it| state.sees(&it, repo))
 }
 
 /// Whose token the request carries, if it is a user's.

@@ -44,6 +44,11 @@ impl GithubSimulator {
         }
     }
 
+    /// A repository that only the API knows: nothing was ever pushed to it, and no git is behind it.
+    pub fn add_unborn(&self, owner: &str, name: &str) -> GithubId {
+        lock(&self.shared.state).add_bare(owner, name)
+    }
+
     /// The account is gone, its stars with it; its repositories stay.
     pub fn delete_account(&self, id: AccountId) {
         let mut state = lock(&self.shared.state);

@@ -33,7 +33,7 @@ pub(crate) fn answer(call: &mut Call<'_>, segments: &[&str]) -> Answer {
         },
         ["users", login] => user(call, call.state.account(login)),
         ["user"] => own(call, |call, id| user(call, Some(id))),
-        ["user", "starred"] => own(call, |call, id| starred(call, Some(id), OWN_STARS)),
+        ["user", "starred"] => own(call, |call, id| starred(call, Some(id), "/user/starred")),
         ["user", id] => user(call, account_id(id)),
         ["users", login, "starred"] => starred_by(call, call.state.account(login)),
         ["user", id, "starred"] => starred_by(call, account_id(id)),
@@ -41,9 +41,6 @@ pub(crate) fn answer(call: &mut Call<'_>, segments: &[&str]) -> Answer {
         _ => Answer::not_found(),
     }
 }
-
-/// The list of the token's own user.
-const OWN_STARS: &str = "/user/starred";
 
 fn account_id(id: &str) -> Option<AccountId> {
     id.parse().ok().map(AccountId)
@@ -100,7 +97,7 @@ fn beside_git(call: &Call<'_>, repo: &Repo, below: &[&str]) -> Answer {
 }
 
 fn is_visible(call: &Call<'_>, repo: &Repo) -> bool {
-    !repo.private || auth::sees_private(call.state, call.request, repo.owner)
+    !repo.private || auth::sees_private(call.state, call.request, repo)
 }
 
 fn show(call: &Call<'_>, repo: &Repo) -> Answer {
@@ -172,8 +169,7 @@ fn starred(call: &Call<'_>, id: Option<AccountId>, path: &str) -> Answer {
     let visible: Vec<_> = stars
         .iter()
         .filter_map(|(repo, at)| call.state.repositories.get(repo).map(|repo| (repo, *at)))
-        // To others than the user himself GitHub lists public ones alone.
-        .filter(|(repo, _)| !repo.private || path == OWN_STARS)
+        .filter(|(repo, _)| is_visible(call, repo))
         .collect();
     let last = visible.len().div_ceil(size).max(1);
     let items: Vec<Value> = visible

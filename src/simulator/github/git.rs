@@ -98,11 +98,11 @@ pub(super) fn find(
     let Some(repo) = state.current(owner, name) else {
         let moved = state
             .former(owner, name)
-            .filter(|it| !it.private || auth::sees_private(state, request, it.owner))
+            .filter(|it| !it.private || auth::sees_private(state, request, it))
             .ok_or_else(missing)?;
         return Err(redirect(request, &state.full_name(moved), path, call));
     };
-    if repo.private && !auth::sees_private(state, request, repo.owner) {
+    if repo.private && !auth::sees_private(state, request, repo) {
         return Err(missing());
     }
     match repo.block {

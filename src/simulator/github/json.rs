@@ -5,7 +5,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
 use super::state::{Repo, State};
-use crate::domain::ids::AccountId;
+use crate::domain::ids::{AccountId, GithubId};
 use crate::simulator::repository;
 
 /// `2024-01-01T00:00:07Z`.
@@ -14,9 +14,21 @@ pub(crate) fn time(at: DateTime<Utc>) -> String {
 }
 
 /// An opaque id as GraphQL and newer REST show it.
-fn node_id(kind: &str, id: i64) -> String {
+pub(crate) fn node_id(kind: &str, id: i64) -> String {
     use base64::Engine as _;
     format!("{kind}_{}", base64::engine::general_purpose::STANDARD_NO_PAD.encode(format!("sim{id}")))
+}
+
+/// How GraphQL knows a repository.
+pub fn repository_node_id(id: GithubId) -> String {
+    node_id("R", id.0)
+}
+
+/// The repository that an id of [`node_id`] means.
+pub(crate) fn id_of_node(id: &str) -> Option<GithubId> {
+    use base64::Engine as _;
+    let text = base64::engine::general_purpose::STANDARD_NO_PAD.decode(id.strip_prefix("R_")?).ok()?;
+    String::from_utf8(text).ok()?.strip_prefix("sim")?.parse().ok().map(GithubId)
 }
 
 /// An account.

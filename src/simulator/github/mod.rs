@@ -10,6 +10,7 @@ mod contents;
 mod edit;
 mod endpoints;
 mod git;
+mod graphql;
 mod hook;
 mod json;
 mod lfs;
@@ -27,6 +28,7 @@ use std::sync::{Arc, Mutex};
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
+pub use self::json::repository_node_id as node_id;
 pub use self::state::Block;
 pub use self::webhooks::{Delivery, sign};
 
@@ -187,6 +189,7 @@ async fn serve(request: HttpRequest, shared: web::Data<Shared>, payload: web::Pa
         let path = request.uri().path().to_owned();
         match GitCall::of(&path, request.query_string()) {
             Some((repository, call)) => git::answer(&shared, request, body, quirks, repository, call).await,
+            None if graphql::is_meant(&request) => graphql::answer(&shared, &request, body).await,
             None => match lfs::answer(&shared, &request, body).await {
                 Ok(response) => response,
                 Err(_) => rest::answer(&shared, &request),

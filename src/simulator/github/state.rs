@@ -71,6 +71,12 @@ pub(crate) struct State {
     pub(crate) largest_page: usize,
     pub(crate) mints: u32,
     pub(crate) rate: Rate,
+    /// GraphQL's points.
+    pub(crate) points: Rate,
+    /// Repositories that GraphQL answers for with a null, and the error's type beside it.
+    pub(crate) failing_nodes: BTreeMap<GithubId, Option<String>>,
+    /// Private repositories that a token is not shown.
+    pub(crate) hidden: HashSet<(String, GithubId)>,
     /// Stars by user, newest last.
     pub(crate) stars: BTreeMap<AccountId, Vec<(GithubId, DateTime<Utc>)>>,
     pub(crate) lfs: super::lfs::LfsState,
@@ -93,6 +99,9 @@ impl State {
             largest_page: 100,
             mints: 0,
             rate: Rate { limit: 5_000, remaining: 5_000, reset: EPOCH * 2 },
+            points: Rate { limit: 5_000, remaining: 5_000, reset: EPOCH * 2 },
+            failing_nodes: BTreeMap::new(),
+            hidden: HashSet::new(),
             stars: BTreeMap::new(),
             lfs: super::lfs::LfsState::default(),
             app: super::hook::AppState::default(),
@@ -110,6 +119,12 @@ impl State {
     pub(crate) fn fresh_id(&mut self) -> i64 {
         self.next_id += 1;
         self.next_id
+    }
+
+    /// Whether the holder of a valid token is shown a repository: an installation's those of its own account only.
+    pub(crate) fn sees(&self, token: &str, repo: &Repo) -> bool {
+        let is_covered = self.app.account_of(token).is_none_or(|it| it == repo.owner);
+        !repo.private || (is_covered && !self.hidden.contains(&(token.to_owned(), repo.id)))
     }
 
     /// The account of a login, compared without case.

@@ -18,6 +18,9 @@ use crate::store::jobs::NewJob;
 use crate::store::listings::{self, Listing};
 use crate::store::{Connection, StoreError, audit, jobs, mirrors};
 
+/// Why a mirror is paused that was never made since a bound was in its way.
+const NO_ROOM: [&str; 2] = ["too_large", "total_too_large"];
+
 impl Walker<'_> {
     /// Takes a page over, together with the place where the walk goes on.
     pub(super) async fn take(&mut self, entries: Vec<Repository>, walk: Walk) -> Result<(), Failure> {
@@ -91,17 +94,20 @@ fn keep(c: &mut Connection, listing: &Listing, it: &Repository, now: DateTime<Ut
         mirrors::restar(c, mirror.id, now)?;
         jobs::cancel_queued(c, mirror.id, JobKind::Remove, now)?;
     }
+    // What had no room may have it by now; if not, it is paused again.
+    let had_no_room = mirror.error.as_ref().is_some_and(|it| NO_ROOM.contains(&it.code.as_str()));
+    let resumed = had_no_room && mirrors::resume(c, mirror.id, now)?;
     if mirror.name != subject.name {
         mirrors::doubt_description(c, mirror.id)?;
     }
-    if !made && !woken && (mirror.proof.is_some() || !mirror.status.is_synced()) {
+    if !made && !woken && !resumed && (mirror.proof.is_some() || !mirror.status.is_synced()) {
         return Ok(());
     }
     let job = NewJob::of(JobKind::Sync, mirror.id, Priority::IMPORTED, listing.correlation);
     jobs::enqueue(c, &job, now)?;
     let entry = NewEntry {
         correlation: Some(listing.correlation),
-        detail: json!({ "batch": listing.id, "made": made, "woken": woken }),
+        detail: json!({ "batch": listing.id, "made": made, "woken": woken, "resumed": resumed }),
         ..NewEntry::of("starkeep", "batch.keep", &it.name.to_string())
     };
     audit::append(c, &entry, now)

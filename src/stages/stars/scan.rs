@@ -141,9 +141,9 @@ impl Look<'_> {
         self.held(self.tools.store.write(count).await?)
     }
 
-    /// A repository that was deleted, taken down or hidden is in nobody's list, and a private one in its user's own
-    /// alone. Nobody took those stars back, and no copy must be let go for that, so GitHub is asked for each that
-    /// is missing.
+    /// A repository that was deleted, taken down or hidden is in nobody's list, and a private one for certain in
+    /// its user's own alone. Nobody took those stars back, and no copy must be let go for that, so GitHub is asked
+    /// for each that is missing.
     async fn tell_apart(&self, missing: Vec<GithubId>) -> Result<Missed, Failure> {
         let mut missed = Missed::default();
         for id in missing {

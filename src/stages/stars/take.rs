@@ -126,7 +126,7 @@ impl Desk {
         }
         let Missed { withdrawn, unlisted } = missed;
         for repository in withdrawn {
-            starring::let_go(c, &self.stargazer(), &self.rules, *repository, now)?;
+            starring::let_go(c, &self.stargazer(), &self.rules, *repository, now, now)?;
         }
         for repository in unlisted {
             starred::overlook(c, self.who.id, *repository, self.scan, now)?;

@@ -171,7 +171,7 @@ where
     if !refused(&done) || tools.github.git_authorization(repository).await?.is_none() {
         return done;
     }
-    tools.github.git_authorization_refused(repository).await?;
+    tools.github.git_authorization_refused(repository);
     work().await
 }
 

@@ -21,6 +21,7 @@ use crate::store::{clipped, history, markers, time};
 use super::find::{by_github_id, find};
 use super::row::{Mirror, Project};
 use super::standing::{pause, set_unheld};
+use super::sweep;
 use super::update;
 
 /// What a sync or a verification proved.
@@ -186,6 +187,9 @@ pub fn set_description(
         ))
         .prepared()
         .execute(&mut c.db)?;
+    if let Some(node_id) = &it.node_id {
+        sweep::set_node_id(c, id, node_id)?;
+    }
     set_name(c, id, &it.name, now)
 }
 

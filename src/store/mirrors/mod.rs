@@ -11,6 +11,7 @@ mod look;
 mod moves;
 mod row;
 mod standing;
+mod sweep;
 
 /// Updates columns of one mirror, `updated_at` with them; says whether the mirror was there.
 macro_rules! update {
@@ -31,10 +32,11 @@ pub use self::change::{
     set_name, set_not_level, set_onedev_digest, set_project, set_syncing,
 };
 pub use self::find::{
-    Filter, by_github_id, by_name, counts_by_status, due, find, former_names, list, oldest_verification,
+    Filter, by_github_id, by_name, counts_by_status, due, find, former_names, kept_bytes, list, oldest_verification,
 };
 pub use self::look::{doubt_description, holder, record_unchanged, record_verified, trust_description};
 pub use self::moves::{beside, moved, renounce_move};
 pub use self::row::{Failure, Mirror, Project, Proof, Upstream};
 pub(in crate::store) use self::row::{mirror_id, oid};
 pub use self::standing::{hold, pause, restar, resume, set_status, unstar};
+pub use self::sweep::{Candidate, activity, doubt, due_by_git, is_sweep_due, pass_over, plan_full, suspect, sweepable};

@@ -271,6 +271,7 @@ async fn what_github_told_is_kept_beside(bed: Bed) {
     let id = bed.mirror(1).await;
     let told = Repository {
         id: GithubId(1),
+        node_id: Some("R_1".into()),
         name: "new/name".parse().unwrap(),
         private: true,
         archived: false,

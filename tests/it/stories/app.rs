@@ -221,6 +221,6 @@ async fn an_enterprise_server_has_its_api_below_a_prefix_and_git_beside_it(world
 impl World {
     fn hidden_or_not(&self, n: usize) -> GithubId {
         let name = format!("r{n}");
-        if n % 2 == 0 { self.repository("octo", &name) } else { self.hidden("octo", &name) }
+        if n.is_multiple_of(2) { self.repository("octo", &name) } else { self.hidden("octo", &name) }
     }
 }

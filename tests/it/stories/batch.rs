@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use starkeep::domain::ids::GithubId;
 use starkeep::domain::job::{JobState, Priority};
-use starkeep::domain::mirror::Source;
+use starkeep::domain::mirror::{Source, Status};
 use starkeep::simulator::{Fault, Hold, On, Trigger};
 use starkeep::store::mirrors;
 
@@ -63,18 +63,32 @@ async fn read_batch_at(server: &str, id: &Value) -> Value {
 on_both! {
 async fn a_plan_of_250_stars_is_right_and_changes_nothing(world: World) {
     let mut world = world;
-    world.github().star_many(SOMEBODY, "octo", 249);
-    let known = world.repository("octo", "known");
-    world.star(known).await;
-    world.github().star(SOMEBODY, known).unwrap();
+    world.config.sync.max_bytes = Some(3 << 20);
+    world.config.policy.max_total_bytes = Some(1 << 20);
+    world.github().star_many(SOMEBODY, "octo", 245);
+    let others = ["known", "before", "taken", "huge", "large"].map(|name| world.repository("octo", name));
+    let [known, before, _, huge, large] = others;
+    for id in [known, before] {
+        world.star(id).await;
+    }
+    world.github().set_size(known, 24).unwrap();
+    world.sync(known).await;
+    world.github().rename(before, "after").unwrap();
+    world.onedev().create_project("github/octo/taken").unwrap();
+    world.github().set_size(huge, 3073).unwrap();
+    world.github().set_size(large, 1024).unwrap();
+    others.iter().for_each(|id| drop(world.github().star(SOMEBODY, *id).unwrap()));
+    let jobs = world.jobs().await.len();
     let (code, asked) = world.batch(json!({ "starred_by": SOMEBODY, "dry_run": true }), None).await;
     assert_eq!(code, 202, "{asked}");
     let plan = world.read_batch(&asked["id"]).await;
     assert_eq!((&plan["state"], &plan["total"]), (&json!("planned"), &json!(250)), "{plan}");
     let counts = ["new", "existing", "renamed", "conflicts"].map(|it| plan["plan"][it].as_u64().unwrap());
-    assert_eq!(counts, [249, 1, 0, 0]);
-    assert_eq!(plan["plan"]["api_calls"], 3 + 249);
-    assert_eq!((world.mirrors_in_all().await, world.jobs().await.len()), (1, 1), "nothing is changed");
+    assert_eq!(counts, [247, 2, 1, 1], "{plan}");
+    let sizes = ["too_large", "bytes", "bytes_beyond"].map(|it| plan["plan"][it].as_u64().unwrap());
+    assert_eq!(sizes, [1, 1 << 20, 24 << 10], "{plan}");
+    assert_eq!((&plan["plan"]["api_calls"], &plan["done"], &plan["queued"]), (&json!(3 + 248), &json!(0), &json!(0)));
+    assert_eq!((world.mirrors_in_all().await, world.jobs().await.len()), (2, jobs), "nothing is changed");
     world.end().await;
 }
 }
@@ -164,6 +178,47 @@ async fn by_star_and_by_batch_it_is_one_mirror(world: World) {
     assert_eq!(world.mirrors_in_all().await, 2);
     for id in [starred, listed] {
         world.assert_healthy(id).await;
+    }
+    world.end().await;
+}
+}
+
+on_both! {
+async fn what_has_no_room_waits_for_the_next_batch(world: World) {
+    let mut world = world;
+    world.config.sync.workers = 1;
+    world.config.policy.max_total_bytes = Some(1 << 20);
+    let ids = world.somebodys_stars(3);
+    ids.iter().for_each(|id| world.github().set_size(*id, 400).unwrap());
+    world.start().await;
+    let wish = json!({ "starred_by": SOMEBODY });
+    let (_, first) = world.batch(wish.clone(), None).await;
+    world.read_batch(&first["id"]).await;
+    world.drain().await;
+    let batch = world.read_batch(&first["id"]).await;
+    assert_eq!((&batch["state"], &batch["done"], &batch["failed"]), (&json!("done"), &json!(2), &json!(1)), "{batch}");
+    assert_eq!(batch["plan"]["bytes_beyond"], 176 << 10, "what it brought itself does not stand in its way twice");
+    let mut paused = Vec::new();
+    for id in &ids {
+        let mirror = world.mirror(*id).await;
+        if mirror.status == Status::Paused {
+            paused.push(mirror.error.unwrap().code);
+        }
+    }
+    assert_eq!(paused, ["total_too_large"]);
+    assert_eq!(world.onedev().projects().iter().filter(|it| it.path.starts_with("github/octo/")).count(), 2);
+
+    // What is kept goes on, however large it becomes; with more room the same batch brings the rest.
+    world.github().set_size(ids[2], 900).unwrap();
+    world.stop().await;
+    world.config.policy.max_total_bytes = Some(2 << 20);
+    world.start().await;
+    let (_, second) = world.batch(wish, None).await;
+    assert_ne!(second["id"], first["id"]);
+    world.read_batch(&second["id"]).await;
+    world.drain().await;
+    for id in &ids {
+        world.assert_healthy(*id).await;
     }
     world.end().await;
 }

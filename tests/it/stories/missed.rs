@@ -5,9 +5,10 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use starkeep::domain::ids::GithubId;
 use starkeep::domain::mirror::Status;
+use starkeep::domain::stars::Star;
 use starkeep::simulator::{Delivery, Fault, Hold, On, SimulatorOptions, Trigger};
 use starkeep::store::page::Window;
-use starkeep::store::{deliveries, mirrors, recoveries};
+use starkeep::store::{deliveries, mirrors, recoveries, starred};
 
 use crate::world::{Backend, FAN, World, on_both};
 
@@ -104,6 +105,31 @@ async fn what_was_missed_is_processed_in_order_and_once(world: World) {
     assert_eq!(world.accepted(&star).await, "duplicate");
     world.drain().await;
     assert_eq!(world.overview().await, overview);
+    world.end().await;
+}
+}
+
+on_both! {
+async fn what_was_overtaken_by_what_is_known_by_now_changes_nothing(world: World) {
+    let mut world = world.hub();
+    let since = Utc::now();
+    world.start().await;
+    world.recovered(since).await;
+    let (let_go, again) = (world.repository("octo", "let-go"), world.repository("octo", "again"));
+    // The star was seen otherwise, and taken back since.
+    let missed = world.github().star(FAN, let_go).unwrap();
+    world.github().attempted_at(&missed, 502, Utc::now() - chrono::TimeDelta::hours(2));
+    world.star(let_go).await;
+    world.accepted(&world.github().unstar(FAN, let_go).unwrap()).await;
+    // The star was taken back unheard, and put again.
+    world.star(again).await;
+    let missed = world.github().unstar(FAN, again).unwrap();
+    world.github().attempted_at(&missed, 502, Utc::now() - chrono::TimeDelta::hours(1));
+    let (account, star) = (world.github().account(FAN), Star { repository: again, at: Utc::now() });
+    world.store().write(move |c| starred::note(c, account, star, 0, Utc::now())).await.unwrap();
+    assert_eq!(world.recover().await, None);
+    assert_eq!(world.mirror(let_go).await.status, Status::Archived);
+    world.assert_healthy(again).await;
     world.end().await;
 }
 }

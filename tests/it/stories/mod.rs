@@ -36,6 +36,7 @@ mod revive;
 mod secrets;
 mod ssh;
 mod star;
+mod sweep;
 pub mod tools;
 mod unstar;
 mod unusual;

@@ -27,7 +27,9 @@ async fn every_repository_that_was_ever_starred_is_kept_on_sqlite() {
 
 #[actix::test]
 async fn every_repository_that_was_ever_starred_is_kept_on_postgres() {
-    if let Some(world) = World::new(Backend::Postgres) {
+    if let Some(mut world) = World::new(Backend::Postgres) {
+        // A killed process's leases must run out there.
+        world.config.sync.lease = Duration::from_secs(3);
         live(world, 60).await;
     }
 }
@@ -54,7 +56,6 @@ async fn live(mut world: World, repositories: usize) {
     world.config.github.token = Some(token.into());
     // Whoever stops does not wait for what is under way.
     world.config.server.shutdown_timeout = Duration::from_millis(10);
-    world.config.sync.lease = Duration::from_secs(3);
     let world = world.polling();
     // Some come by being taken over and forked: three hundred in the end.
     let made = repositories * 24 / 25;

@@ -188,7 +188,7 @@ async fn a_repository_that_vanished_is_in_no_list_and_is_not_let_go_for_that(wor
 }
 
 #[actix::test]
-async fn a_star_that_a_webhook_told_of_and_the_public_list_cannot_show_is_not_let_go() {
+async fn a_private_star_that_a_webhook_told_of_is_not_let_go_for_missing_in_somebody_elses_list() {
     let mut world = World::new(Backend::Sqlite).unwrap().polling();
     // A token that sees the repository, and is not the user's own.
     world.config.github.token = Some(world.github().token().to_owned().into());
@@ -197,11 +197,13 @@ async fn a_star_that_a_webhook_told_of_and_the_public_list_cannot_show_is_not_le
     let hidden = world.repository("octo", "hidden");
     world.github().set_private(hidden, true).unwrap();
     world.star(hidden).await;
+    // The list does not show it.
+    let unstarred = world.github().unstar(FAN, hidden).unwrap();
     world.github().unstar(FAN, ids[0]).unwrap();
     world.look_at_stars().await;
     assert_eq!(world.status(ids[0]).await, Status::Archived);
     world.assert_healthy(hidden).await;
-    world.accepted(&world.github().unstar(FAN, hidden).unwrap()).await;
+    world.accepted(&unstarred).await;
     world.drain().await;
     assert_eq!(world.status(hidden).await, Status::Archived, "a webhook tells of that too");
     world.end().await;

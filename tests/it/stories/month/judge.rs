@@ -13,9 +13,12 @@ use starkeep::store::syncs::{self, Outcome, Sync};
 use starkeep::store::{Connection, StoreError, audit, deliveries, kept, mirrors};
 
 use super::super::tools::assert_whole;
-use super::model::{Fate, Held, Model, Repo, Standing};
+use super::model::{Fate, Held, Model, Repo, Standing, Unstarred};
 use super::player::Month;
 use crate::world::{FAN, World};
+
+/// Whether projects follow their upstreams' names.
+const PROJECTS_FOLLOW: bool = true;
 
 /// The whole month.
 pub async fn all(month: &Month) {
@@ -62,6 +65,7 @@ pub async fn one(world: &World, model: &Model, repo: &Repo) {
     }
     let copy = repo.copy.as_ref().unwrap_or_else(|| panic!("{name}: it was never seen"));
     holds(world, repo, &mirror, copy);
+    stands(world, model, repo, &mirror);
     keeps(world, repo, &mirror).await;
 }
 
@@ -79,14 +83,22 @@ fn holds(world: &World, repo: &Repo, mirror: &Mirror, copy: &Held) {
     if matches!(copy.head, Head::Branch(_)) {
         assert_eq!(world.onedev().head(path).unwrap(), copy.head, "{name}");
     }
-    let places: BTreeSet<String> = repo.names.iter().flat_map(|it| places(world, it, repo)).collect();
-    assert!(places.contains(path), "{name} stands at {path}, none of {places:?}");
 }
 
-/// Where the mirror of a repository of this name may stand.
-fn places(world: &World, name: &str, repo: &Repo) -> [String; 2] {
-    let plain = format!("{}/{name}", world.config.onedev.root);
-    [format!("{plain}-gh{}", repo.id), plain]
+/// The project stands where the name says; beside that place only if another project stands there.
+fn stands(world: &World, model: &Model, repo: &Repo, mirror: &Mirror) {
+    let (name, path) = (repo.full_name(), &mirror.project.as_ref().unwrap().path);
+    let follows = PROJECTS_FOLLOW && model.standing(repo) == Standing::Level;
+    let names = if follows { BTreeSet::from([name.clone()]) } else { repo.names.clone() };
+    let plain = |name: &String| format!("{}/{name}", world.config.onedev.root);
+    let beside = |name: &String| format!("{}-gh{}", plain(name), repo.id);
+    if names.iter().any(|it| plain(it) == *path) {
+        return;
+    }
+    assert!(names.iter().any(|it| beside(it) == *path), "{name} stands at {path}");
+    if follows && model.unstarred == Unstarred::Stays {
+        assert!(world.onedev().project(&plain(&name)).is_some(), "{name} stands at {path}, and its place is free");
+    }
 }
 
 /// Every tip that was overwritten can be had, and nothing is kept that upstream never had.
@@ -133,6 +145,9 @@ async fn explained(world: &World, repo: &Repo, told: &BTreeMap<(String, String),
     let former = world.store().read(move |c| mirrors::former_names(c, id)).await.unwrap();
     for old in &repo.former {
         assert!(former.iter().any(|(it, _)| it.to_string() == *old), "{name} was {old}: {former:?}");
+    }
+    if PROJECTS_FOLLOW && repo.starred && repo.fate.is_none() && !repo.former.is_empty() {
+        assert!(count("project.move") > 0, "{name} was {:?}, and no move is told of", repo.former);
     }
     let runs = pages(world, move |c, window| syncs::list(c, id, window)).await;
     let proven: BTreeSet<&str> = runs.iter().filter_map(|it| it.work.digest.as_deref()).collect();

@@ -2,6 +2,7 @@
 //! day end when the service has done all that it can.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use chrono::Utc;
 use serde_json::{Value, json};
@@ -25,6 +26,9 @@ const OWNERS: usize = 40;
 const COVERED: usize = 3;
 /// All mirrors are looked at once in so many days.
 const SWEPT: usize = 12;
+
+/// For all work of a day, on a machine that has other things to do.
+const PATIENCE: Duration = Duration::from_secs(900);
 
 /// The month as it goes on.
 pub struct Month {
@@ -53,7 +57,10 @@ impl Month {
             world.github().star(FAN, repo.id).unwrap();
             repo.star();
         }
-        world.first_look().await;
+        let since = Utc::now();
+        world.start().await;
+        world.polled(since).await;
+        world.drain_for(PATIENCE).await;
         let model = Model { repos, unstarred };
         let mut month = Self { world, model, dice, serial: 0, guids: Vec::new(), happened: BTreeMap::new() };
         month.settle().await;
@@ -85,7 +92,7 @@ impl Month {
         let all = weather.is_clear() && day.number % SWEPT == SWEPT - 1;
         self.hour_passes(all).await;
         self.look_at_stars().await;
-        self.world.drain().await;
+        self.world.drain_for(PATIENCE).await;
         self.brighten(weather);
         if weather.is_clear() {
             self.settle().await;
@@ -138,7 +145,7 @@ impl Month {
         let Some(gate) = gate else { return };
         tokio::select! {
             () = gate.reached() => {}
-            () = self.world.drain() => {}
+            () = self.world.drain_for(PATIENCE) => {}
         }
         match process {
             Some(process) => process.kill(),
@@ -152,7 +159,7 @@ impl Month {
     /// The time of the next look has come for what changed unheard, or for all; and what waits for GitHub is due.
     /// Of half of what was deleted the list of stars tells first, by not having it any more.
     async fn hour_passes(&self, all: bool) {
-        let is_due = |it: &&Repo| all || it.unseen && !(it.fate == Some(Fate::Deleted) && it.id.0 % 2 == 0);
+        let is_due = |it: &&Repo| all || it.unseen && !(it.fate == Some(Fate::Deleted) && it.id.0.rem_euclid(2) == 0);
         let ids: Vec<GithubId> = self.model.repos.iter().filter(is_due).map(|it| it.id).collect();
         let due = move |c: &mut starkeep::store::Connection| {
             for id in &ids {

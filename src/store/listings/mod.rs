@@ -1,20 +1,23 @@
 //! Batches: lists of repositories that are walked page by page, by which process, how far, and what they held.
 
+mod view;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Text};
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
 
 use crate::domain::ids::CorrelationId;
-use crate::domain::listing::{self, Finding, Walk, What};
+use crate::domain::listing::{Finding, Walk, What};
 use crate::domain::repository::Repository;
 
 use super::connection::Connection;
 use super::error::StoreError;
 use super::prepared::Prepare as _;
-use super::schema::{listings, rate_limits};
+use super::schema::listings;
 use super::{clipped, time};
+
+pub use view::view;
 
 /// A walk's list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,10 +67,6 @@ fn parsed<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
 
 fn text(value: &impl serde::Serialize) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|error| StoreError::Refused(error.to_string()))
-}
-
-fn amount(count: i64) -> u64 {
-    u64::try_from(count).unwrap_or_default()
 }
 
 impl TryFrom<Row> for Listing {
@@ -126,8 +125,8 @@ pub fn ask(c: &mut Connection, new: &NewBatch, now: DateTime<Utc>) -> Result<(Li
     }
     .optional()?;
     if let Some(id) = known {
-        let failed = listings::table.find(&id).filter(listings::error_code.is_not_null());
-        diesel::update(failed.filter(listings::next_at.is_null()))
+        let failed = listings::table.find(&id).filter(listings::whole_at.is_null().and(listings::next_at.is_null()));
+        diesel::update(failed.filter(listings::wanted.eq(&wanted).and(listings::dry_run.eq(new.dry_run))))
             .set(listings::next_at.eq(Some(time::text(now))))
             .execute(&mut c.db)?;
         return Ok((expect(c, &id)?, false));
@@ -136,7 +135,7 @@ pub fn ask(c: &mut Connection, new: &NewBatch, now: DateTime<Utc>) -> Result<(Li
         .values((
             listings::id.eq(&new.id),
             listings::wanted.eq(&wanted),
-            listings::idempotency.eq(new.key.as_deref().unwrap_or(&new.id)),
+            listings::idempotency.eq(new.key.as_deref()),
             listings::dry_run.eq(new.dry_run),
             listings::next_at.eq(Some(time::text(now))),
             listings::correlation_id.eq(new.correlation.to_string()),
@@ -332,117 +331,16 @@ pub fn note(
     Ok(fresh)
 }
 
-/// What a batch found and what became of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Progress {
-    /// Repositories on the list so far.
-    pub listed: u64,
-    /// Without a mirror when they were met; those in conflict are counted apart.
-    pub new: u64,
-    /// With one.
-    pub existing: u64,
-    /// With one under a former name.
-    pub renamed: u64,
-    /// Something else stands where they would go.
-    pub conflicts: u64,
-    /// What is new, in KiB, as GitHub computes it.
-    pub new_kib: u64,
-    /// Proven at least once.
-    pub done: u64,
-    /// Paused, gone, in error or forgotten, without a proof.
-    pub failed: u64,
-}
-
-#[derive(QueryableByName)]
-struct Group {
-    #[diesel(sql_type = Text)]
-    finding: String,
-    #[diesel(sql_type = Text)]
-    state: String,
-    #[diesel(sql_type = BigInt)]
-    repositories: i64,
-    #[diesel(sql_type = BigInt)]
-    kib: i64,
-}
-
-/// How a batch stands.
+/// Forgets one batch that was asked for before `before` and is not read any more, with what it listed: a list may be
+/// long.
 ///
 /// # Errors
 /// Those of the database.
-pub fn progress(c: &mut Connection, id: &str) -> Result<Progress, StoreError> {
-    let sql = "SELECT finding, state, COUNT(*) AS repositories, CAST(SUM(size_kib) AS BIGINT) AS kib FROM ( \
-                   SELECT l.finding, l.size_kib, CASE WHEN m.first_proof_at IS NOT NULL THEN 'done' \
-                       WHEN m.id IS NULL OR m.status IN ('error', 'gone', 'paused', 'archived') THEN 'failed' \
-                       ELSE 'queued' END AS state \
-                   FROM listed AS l LEFT JOIN mirrors AS m ON m.github_id = l.github_id WHERE l.listing = $1 \
-               ) AS all_of_it GROUP BY finding, state";
-    let groups: Vec<Group> = diesel::sql_query(sql).bind::<Text, _>(id.to_owned()).load(&mut c.db)?;
-    let mut it = Progress::default();
-    for Group { finding, state, repositories, kib } in groups {
-        let count = amount(repositories);
-        it.listed += count;
-        match state.as_str() {
-            "done" => it.done += count,
-            "failed" => it.failed += count,
-            _ => {}
-        }
-        let finding = Finding::ALL.into_iter().find(|known| known.as_str() == finding);
-        match finding {
-            Some(Finding::New) => it.new += count,
-            Some(Finding::Conflict) => it.conflicts += count,
-            Some(Finding::Renamed) => it.renamed += count,
-            Some(Finding::Existing) | None => it.existing += count,
-        }
-        if matches!(finding, Some(Finding::New | Finding::Conflict)) {
-            it.new_kib += amount(kib);
-        }
+pub fn prune(c: &mut Connection, before: DateTime<Utc>) -> Result<(), StoreError> {
+    let old = listings::table.filter(listings::created_at.lt(time::text(before)).and(listings::next_at.is_null()));
+    let id: Option<String> = old.select(listings::id).first(&mut c.db).optional()?;
+    if let Some(id) = id {
+        diesel::delete(listings::table.find(id)).execute(&mut c.db)?;
     }
-    Ok(it)
-}
-
-/// A batch as the API and the command line show it.
-///
-/// # Errors
-/// Those of the database.
-pub fn view(c: &mut Connection, it: &Listing) -> Result<Value, StoreError> {
-    let counts = progress(c, &it.id)?;
-    let missing = amount_of(it.walk.missing.len());
-    let quota: Option<i64> = rate_limits::table
-        .filter(rate_limits::resource.eq("core"))
-        .select(diesel::dsl::min(rate_limits::quota))
-        .first(&mut c.db)?;
-    let new = counts.new + counts.conflicts;
-    let (api_calls, seconds) = listing::cost(it.walk.pages, new, quota.and_then(|it| u32::try_from(it).ok()));
-    let open = counts.listed - counts.done - counts.failed;
-    let state = match (it.next_at, it.whole_at) {
-        (Some(_), _) => "reading",
-        (None, None) => "failed",
-        (None, Some(_)) if it.dry_run => "planned",
-        (None, Some(_)) if open > 0 => "queued",
-        (None, Some(_)) => "done",
-    };
-    let total = if it.whole_at.is_some() { counts.listed + missing } else { it.walk.total.unwrap_or_default() };
-    let (user, names) = match &it.wanted {
-        What::Stars { user } => (Some(user), None),
-        What::Names { names } => (None, Some(names)),
-    };
-    let real = |count: u64| if it.dry_run { 0 } else { count };
-    let error =
-        it.error.as_ref().map(|(code, message, since)| json!({ "code": code, "message": message, "since": since }));
-    Ok(json!({
-        "id": it.id, "state": state, "starred_by": user, "repositories": names, "dry_run": it.dry_run,
-        "total": total, "listed": counts.listed,
-        "queued": real(open), "done": real(counts.done), "failed": real(counts.failed + missing),
-        "missing": it.walk.missing, "not_understood": it.walk.odd,
-        "plan": {
-            "new": counts.new, "existing": counts.existing + counts.renamed, "renamed": counts.renamed,
-            "conflicts": counts.conflicts, "bytes": counts.new_kib.saturating_mul(1024), "api_calls": api_calls,
-            "seconds": seconds,
-        },
-        "error": error, "created_at": it.created_at,
-    }))
-}
-
-fn amount_of(count: usize) -> u64 {
-    u64::try_from(count).unwrap_or(u64::MAX)
+    Ok(())
 }

@@ -1,0 +1,2 @@
+DROP TABLE sweeps;
+DROP TABLE lookouts;
