@@ -50,15 +50,16 @@ struct Group {
 fn progress(c: &mut Connection, id: &str, bounds: Bounds) -> Result<Progress, StoreError> {
     let sql = "SELECT finding, state, is_large, COUNT(*) AS repositories, CAST(SUM(size_kib) AS BIGINT) AS kib FROM ( \
                    SELECT l.finding, l.size_kib, \
-                       CAST(CASE WHEN l.size_kib > $2 THEN 1 ELSE 0 END AS BIGINT) AS is_large, \
+                       CAST(CASE WHEN l.size_kib > $1 THEN 1 ELSE 0 END AS BIGINT) AS is_large, \
                        CASE WHEN m.first_proof_at IS NOT NULL THEN 'done' \
                        WHEN m.id IS NULL OR m.status IN ('error', 'gone', 'paused', 'archived') THEN 'failed' \
                        ELSE 'queued' END AS state \
-                   FROM listed AS l LEFT JOIN mirrors AS m ON m.github_id = l.github_id WHERE l.listing = $1 \
+                   FROM listed AS l LEFT JOIN mirrors AS m ON m.github_id = l.github_id WHERE l.listing = $2 \
                ) AS all_of_it GROUP BY finding, state, is_large";
     let most = bounds.each.and_then(|it| i64::try_from(it / 1024).ok()).unwrap_or(i64::MAX);
+    // SQLite numbers them as they come.
     let groups: Vec<Group> =
-        diesel::sql_query(sql).bind::<Text, _>(id.to_owned()).bind::<BigInt, _>(most).load(&mut c.db)?;
+        diesel::sql_query(sql).bind::<BigInt, _>(most).bind::<Text, _>(id.to_owned()).load(&mut c.db)?;
     Ok(groups.iter().fold(Progress::default(), Progress::with))
 }
 

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use starkeep::domain::ids::GithubId;
-use starkeep::domain::job::{JobState, Priority};
+use starkeep::domain::job::{JobKind, JobState, Priority};
 use starkeep::domain::mirror::{Source, Status};
 use starkeep::simulator::{Fault, Hold, On, Trigger};
+use starkeep::store::jobs::Job;
 use starkeep::store::mirrors;
 
 use super::commands::{json as parsed, run};
@@ -29,6 +30,11 @@ impl World {
         let ids: Vec<_> = (0..count).map(|n| self.repository("octo", &format!("r{n}"))).collect();
         ids.iter().for_each(|id| drop(self.github().star(SOMEBODY, *id).unwrap()));
         ids
+    }
+
+    /// Of any state; other work follows them.
+    async fn queued_syncs(&self) -> Vec<Job> {
+        self.jobs().await.into_iter().filter(|it| it.kind == JobKind::Sync).collect()
     }
 
     async fn mirrors_in_all(&self) -> u64 {
@@ -109,7 +115,7 @@ async fn a_batch_that_fails_half_way_goes_on_without_doubles(world: World) {
         world.assert_healthy(*id).await;
         assert_eq!(world.mirror(*id).await.source, Source::Batch);
     }
-    let jobs = world.jobs().await;
+    let jobs = world.queued_syncs().await;
     assert_eq!(jobs.len(), 5);
     assert!(jobs.iter().all(|it| it.priority == Priority::IMPORTED && it.state == JobState::Done));
 
@@ -150,7 +156,7 @@ async fn a_process_that_is_killed_in_the_middle_of_a_list_is_followed_by_one_tha
     for id in &ids {
         world.assert_healthy(*id).await;
     }
-    assert_eq!((world.mirrors_in_all().await, world.jobs().await.len()), (5, 5));
+    assert_eq!((world.mirrors_in_all().await, world.queued_syncs().await.len()), (5, 5));
     let lines: Vec<String> = world.github().requests().iter().map(|it| it.line()).collect();
     let first = |line: &&String| line.contains("/starred") && line.contains("per_page=100") && !line.contains("&page=");
     assert_eq!(lines.iter().filter(first).count(), 0, "the first page was read already: {lines:#?}");
@@ -236,7 +242,7 @@ async fn one_key_at_once_is_one_batch(world: World) {
     }
     world.read_batch(&a.1["id"]).await;
     world.drain().await;
-    assert_eq!(world.jobs().await.len(), 1);
+    assert_eq!(world.queued_syncs().await.len(), 1);
     world.end().await;
 }
 }
