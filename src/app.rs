@@ -416,23 +416,7 @@ impl Adapters {
             progress: self.progress.clone(),
             panics: self.panics.clone(),
         });
-        let stars = Arc::new(stars::Tools {
-            store: self.store.clone(),
-            github: self.github.clone(),
-            stars: config.stars.clone(),
-            policy: config.policy.clone(),
-            rule: config.retry.rule(),
-            metrics: self.metrics.clone(),
-            panics: self.panics.clone(),
-        });
-        let listing = Arc::new(listing::Tools {
-            store: self.store.clone(),
-            github: self.github.clone(),
-            onedev: self.onedev.clone(),
-            naming: self.naming.clone(),
-            rule: config.retry.rule(),
-            panics: self.panics.clone(),
-        });
+        let (stars, listing) = (Arc::new(self.stars(config)), Arc::new(self.listing(config)));
         let sweep = Arc::new(sweep::Tools {
             store: self.store.clone(),
             github: self.github.clone(),
@@ -477,6 +461,29 @@ impl Adapters {
         let overlap = TimeDelta::from_std(every).unwrap_or(TimeDelta::MAX);
         let tools = recover::Tools { store: self.store.clone(), github: self.github.clone(), overlap };
         Some(Recovering { tools, app: i64::try_from(app).ok()?, every, permit: Arc::new(Semaphore::new(1)) })
+    }
+
+    fn stars(&self, config: &Config) -> stars::Tools {
+        stars::Tools {
+            store: self.store.clone(),
+            github: self.github.clone(),
+            stars: config.stars.clone(),
+            policy: config.policy.clone(),
+            rule: config.retry.rule(),
+            metrics: self.metrics.clone(),
+            panics: self.panics.clone(),
+        }
+    }
+
+    fn listing(&self, config: &Config) -> listing::Tools {
+        listing::Tools {
+            store: self.store.clone(),
+            github: self.github.clone(),
+            onedev: self.onedev.clone(),
+            naming: self.naming.clone(),
+            rule: config.retry.rule(),
+            panics: self.panics.clone(),
+        }
     }
 
     fn catalog(&self, config: &Config, pushes: &Arc<Semaphore>) -> catalog::Tools {

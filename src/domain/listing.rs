@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::ids::AccountId;
+use super::rate::{Resource, Standing};
 use super::repository::RepositoryName;
 
 /// What is listed.
@@ -49,6 +50,8 @@ pub struct Walk {
     pub rounds: u32,
     /// Names that GitHub does not know.
     pub missing: Vec<String>,
+    /// Requests an hour that GitHub allows all credentials together, as far as it has told.
+    pub allowance: Option<u64>,
 }
 
 /// What a repository is to what is there already.
@@ -79,6 +82,12 @@ impl Finding {
     }
 }
 
+/// Requests an hour to GitHub's REST that all credentials have together; `None` where GitHub has told of none.
+pub fn allowance(standings: &[Standing]) -> Option<u64> {
+    let rest = standings.iter().filter(|it| it.resource == Some(Resource::Core));
+    rest.filter_map(|it| it.window.map(|it| u64::from(it.limit))).reduce(u64::saturating_add)
+}
+
 /// What a batch would cost at least: requests to GitHub's API, and the seconds they take at an allowance of requests
 /// an hour, which need not all be left. `None` where GitHub has told no limit.
 pub fn cost(pages: u64, new: u64, allowance: Option<u64>) -> (u64, Option<u64>) {
@@ -90,10 +99,27 @@ pub fn cost(pages: u64, new: u64, allowance: Option<u64>) -> (u64, Option<u64>) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::rate::Window;
+    use chrono::DateTime;
 
     #[test]
     fn a_batch_costs_a_request_a_page_and_a_repository() {
         assert_eq!(cost(3, 250, Some(5000)), (253, Some(182)));
         assert_eq!(cost(3, 250, None), (253, None));
+    }
+
+    #[test]
+    fn credentials_are_used_side_by_side() {
+        let told = |resource, limit| Standing {
+            credential: "token".to_owned(),
+            resource: Some(resource),
+            window: Some(Window { limit, remaining: 0, resets_at: DateTime::UNIX_EPOCH }),
+            closed_until: None,
+            refusals: 0,
+        };
+        let untold = Standing { window: None, ..told(Resource::Core, 0) };
+        assert_eq!(allowance(&[told(Resource::Graphql, 5000), untold.clone()]), None);
+        let all = [told(Resource::Core, 5000), told(Resource::Graphql, 7), told(Resource::Core, 60), untold];
+        assert_eq!(allowance(&all), Some(5060));
     }
 }

@@ -4,7 +4,7 @@ use chrono::Utc;
 
 use super::Tools;
 use crate::domain::event::Account;
-use crate::domain::listing::{Walk, What};
+use crate::domain::listing::{self, Walk, What};
 use crate::domain::rate::Urgency;
 use crate::domain::repository::{Repository, RepositoryName};
 use crate::domain::retry::Retry;
@@ -56,6 +56,7 @@ impl Walker<'_> {
             let page = self.page(whose, from.as_ref()).await?;
             walk.odd += page.odd;
             walk.pages += 1;
+            walk.allowance = listing::allowance(&self.tools.github.standings());
             walk.next = page.next.map(|it| it.as_str().to_owned());
             self.take(page.repositories, walk).await?;
         }
@@ -90,6 +91,7 @@ impl Walker<'_> {
             walk.total = u64::try_from(names.len()).ok();
             walk.pages += 1;
             let found = self.described(some, &mut walk).await?;
+            walk.allowance = listing::allowance(&self.tools.github.standings());
             self.take(found, walk).await?;
         }
     }

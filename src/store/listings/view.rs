@@ -103,13 +103,6 @@ fn kept_beside(c: &mut Connection, id: &str) -> Result<u64, StoreError> {
     Ok(amount(sum.unwrap_or_default()).saturating_mul(1024))
 }
 
-/// Requests an hour that GitHub allows all credentials together, as far as it has told.
-fn allowance(c: &mut Connection) -> Result<Option<u64>, StoreError> {
-    let sql = "SELECT CAST(SUM(quota) AS BIGINT) AS sum FROM rate_limits WHERE resource = 'core' AND quota IS NOT NULL";
-    let Sum { sum } = diesel::sql_query(sql).get_result(&mut c.db)?;
-    Ok(sum.map(amount))
-}
-
 /// A batch as the API and the command line show it.
 ///
 /// # Errors
@@ -144,7 +137,7 @@ pub fn view(c: &mut Connection, it: &Listing, bounds: Bounds) -> Result<Value, S
 }
 
 fn plan(c: &mut Connection, it: &Listing, counts: &Progress, bounds: Bounds) -> Result<Value, StoreError> {
-    let (api_calls, seconds) = listing::cost(it.walk.pages, counts.new + counts.conflicts, allowance(c)?);
+    let (api_calls, seconds) = listing::cost(it.walk.pages, counts.new + counts.conflicts, it.walk.allowance);
     let beyond = match bounds.total {
         Some(most) => Some(kept_beside(c, &it.id)?.saturating_add(counts.bytes).saturating_sub(most)),
         None => None,

@@ -94,6 +94,7 @@ async fn a_plan_of_250_stars_is_right_and_changes_nothing(world: World) {
     let sizes = ["too_large", "bytes", "bytes_beyond"].map(|it| plan["plan"][it].as_u64().unwrap());
     assert_eq!(sizes, [1, 1 << 20, 24 << 10], "{plan}");
     assert_eq!((&plan["plan"]["api_calls"], &plan["done"], &plan["queued"]), (&json!(3 + 248), &json!(0), &json!(0)));
+    assert_eq!(plan["plan"]["seconds"], 251 * 3600 / 5000, "at the simulator's allowance: {plan}");
     assert_eq!((world.mirrors_in_all().await, world.jobs().await.len()), (2, jobs), "nothing is changed");
     world.end().await;
 }
