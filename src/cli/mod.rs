@@ -6,6 +6,7 @@ mod batch;
 mod completions;
 mod config;
 mod demo;
+mod doctor;
 mod drill;
 mod kept;
 mod migrate;
@@ -101,6 +102,8 @@ enum Command {
         #[arg(long, value_name = "N")]
         sample: Option<usize>,
     },
+    /// Try everything that serving needs, and say how to mend what is amiss; exit 1 if serving would fail
+    Doctor,
     /// Bring the database up to date
     Migrate,
     /// Check or show the configuration
@@ -169,6 +172,7 @@ async fn run_command(command: Command, given: &Given) -> anyhow::Result<u8> {
         Command::Adopt { dry_run } => adopt::run(given, dry_run).await,
         Command::Restore(order) => restore::run(given, order).await,
         Command::Drill { sample } => drill::run(given, sample).await,
+        Command::Doctor => doctor::run(given).await,
         Command::Migrate => migrate::run(given).await,
         Command::Config { action } => Ok(config::run(action, &given.options, given.json, &mut out, &mut err)?),
         Command::Completions { shell } => {

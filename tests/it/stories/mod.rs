@@ -12,6 +12,7 @@ pub mod catalog;
 mod catalog_files;
 mod commands;
 mod crash;
+mod doctor;
 mod economy;
 mod faults;
 mod head;
