@@ -1,9 +1,10 @@
 //! One file for each thing that happens to mirrors.
 
-mod adopt;
+pub mod adopt;
 mod adopt_whole;
 mod alias;
 mod app;
+mod backup;
 mod bad_days;
 mod batch;
 mod brake;
@@ -40,7 +41,7 @@ mod star;
 mod sweep;
 pub mod tools;
 mod unstar;
-mod unusual;
+pub mod unusual;
 mod upstream;
 mod whole;
 mod wiki;
