@@ -6,6 +6,7 @@
 
 pub mod api_key;
 pub mod audit_chain;
+pub mod bounds;
 pub mod brake;
 pub mod catalog;
 pub mod event;
@@ -15,6 +16,7 @@ pub mod job;
 pub mod kept;
 pub mod lfs;
 pub mod lfs_config;
+pub mod listing;
 pub mod marker;
 pub mod mirror;
 pub mod naming;

@@ -22,6 +22,8 @@ pub(super) const TABLE: &[(&str, Option<Scope>, Option<Scope>)] = &[
     ("/mirrors/{id}/wiki", READ, None),
     ("/stars", READ, None),
     ("/stars/{login}", None, WRITE),
+    ("/batches", None, BATCHES),
+    ("/batches/{id}", BATCHES, None),
     ("/jobs", READ, None),
     ("/jobs/{id}", READ, None),
     ("/jobs/{id}/retry", None, WRITE),
@@ -38,6 +40,7 @@ pub(super) const TABLE: &[(&str, Option<Scope>, Option<Scope>)] = &[
 
 const READ: Option<Scope> = Some(Scope::MirrorsRead);
 const WRITE: Option<Scope> = Some(Scope::MirrorsWrite);
+const BATCHES: Option<Scope> = Some(Scope::Batches);
 const DELIVERIES: Option<Scope> = Some(Scope::Deliveries);
 const KEYS: Option<Scope> = Some(Scope::Keys);
 

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Records, Tools, recover, stars, sweep};
+use super::{Only, Records, Tools, listings, recover, stars, sweep};
 use crate::domain::ids::{CorrelationId, MirrorId};
 use crate::domain::job::{JobKind, Priority};
 use crate::domain::part::Part;
 use crate::stages::failure::Failure;
 use crate::store::jobs::{self, NewJob};
 use crate::store::{
-    Connection, StoreError, audit, catalog, deliveries, drills, history, markers, parts, settings, syncs,
+    Connection, StoreError, audit, catalog, deliveries, drills, history, listings as batches, markers, parts, settings,
+    syncs,
 };
 
 /// Mirrors queued in one go; the rest follows at the next look.
@@ -23,6 +24,8 @@ const MARKERS_AT_ONCE: i64 = 100;
 const JOBS_KEPT: chrono::Duration = chrono::Duration::days(7);
 /// The runs of a mirror are kept for so long, and the latest always.
 const SYNCS_KEPT: chrono::Duration = chrono::Duration::days(90);
+/// Batches are kept for so long, as history and for those who ask again with the same key.
+const BATCHES_KEPT: chrono::Duration = chrono::Duration::days(90);
 
 pub(super) async fn run(tools: &Arc<Tools>) -> Result<(), Failure> {
     if tools.stop.is_cancelled() {
@@ -32,6 +35,7 @@ pub(super) async fn run(tools: &Arc<Tools>) -> Result<(), Failure> {
     if freed > 0 {
         tracing::warn!(jobs = freed, "leases had run out; their jobs are free again");
     }
+    listings::begin(tools, tools.only.as_ref().map(Only::batches)).await?;
     if tools.only.is_none() {
         stars::begin(tools).await?;
         recover::begin(tools).await?;
@@ -61,6 +65,7 @@ fn tidy(
     deliveries::prune(c, now - records.deliveries)?;
     deliveries::prune_beyond(c, records.most_deliveries)?;
     syncs::prune(c, now - SYNCS_KEPT)?;
+    batches::prune(c, now - BATCHES_KEPT)?;
     history::prune(c, now - remembered)?;
     Ok(())
 }

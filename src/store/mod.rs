@@ -25,6 +25,7 @@ pub mod installations;
 pub mod jobs;
 pub mod kept;
 pub mod lfs;
+pub mod listings;
 mod lock;
 pub mod markers;
 mod migration;
