@@ -140,6 +140,11 @@ impl App {
             },
             recovering: adapters.recovering(&config),
             history: config.sync.history,
+            records: orchestrator::Records {
+                deliveries: config.deliveries.keep,
+                most_deliveries: config.deliveries.max_count,
+                audit: config.audit.keep,
+            },
             bounds: config.bounds(),
             wiki: config.sync.wiki,
             metadata: config.sync.metadata,

@@ -127,6 +127,12 @@ mod tests {
              INSERT INTO recoveries (app_id, next_at, looked_to) VALUES (4242, 't', 't');
              INSERT INTO missed_deliveries (guid, delivery_id, event, delivered_at) VALUES ('g', 9, 'star', 't');",
         ),
+        (
+            "0018_api_keys",
+            "INSERT INTO api_keys (id, name, prefix, hash, scopes, created_by, created_at) \
+                 VALUES ('k', 'ci', 'sk_abcdefgh', 'argon2id', 'mirrors:read', 'admin', 't');",
+        ),
+        ("0019_audit_chain", "UPDATE audit SET seq = 1, hash = 'hash';"),
     ];
 
     const SQLITE_COLUMNS: &str = "SELECT t.name || '.' || c.name || CASE c.\"notnull\" WHEN 1 THEN '' ELSE '?' END AS text \

@@ -4,6 +4,8 @@
 //! actor: what changes from call to call is an argument. Everything else in the crate may import
 //! this module; it imports nothing of the crate.
 
+pub mod api_key;
+pub mod audit_chain;
 pub mod bounds;
 pub mod brake;
 pub mod catalog;

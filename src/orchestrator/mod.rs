@@ -95,6 +95,17 @@ pub struct Drills {
     pub bounds: restore::drill::Bounds,
 }
 
+/// How much of what was recorded is kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Records {
+    /// Received webhooks: how long.
+    pub deliveries: std::time::Duration,
+    /// Received webhooks: how many.
+    pub most_deliveries: u64,
+    /// The audit log; `None` is for ever.
+    pub audit: Option<std::time::Duration>,
+}
+
 /// What the orchestrator works with.
 pub struct Tools {
     /// State.
@@ -119,6 +130,8 @@ pub struct Tools {
     pub recovering: Option<Recovering>,
     /// How far back states of refs are remembered.
     pub history: std::time::Duration,
+    /// How much of what was recorded is kept.
+    pub records: Records,
     /// Larger upstreams are paused. Bytes.
     pub bounds: Bounds,
     /// Mirror wikis too.

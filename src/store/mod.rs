@@ -11,6 +11,7 @@
 
 mod address;
 pub mod adopted;
+pub mod api_keys;
 pub mod audit;
 mod backend;
 pub mod backup;
@@ -28,6 +29,7 @@ pub mod listings;
 mod lock;
 pub mod markers;
 mod migration;
+pub mod minting;
 pub mod mirrors;
 pub mod page;
 pub mod parts;
@@ -36,6 +38,7 @@ mod pool;
 mod prepared;
 pub mod rates;
 pub mod recoveries;
+pub mod replays;
 mod schema;
 pub mod settings;
 pub mod starred;
