@@ -10,13 +10,15 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::{Tools, lease, routes, wiki};
+use crate::domain::gone;
 use crate::domain::ids::MirrorId;
 use crate::domain::job::{JobKind, Priority};
+use crate::domain::mirror::Status;
 use crate::domain::part::PartId;
 use crate::domain::rate::Urgency;
 use crate::domain::retry::Retry;
 use crate::stages::failure::{Failure, Verdict};
-use crate::stages::messages::{CountRefs, Ending, Outcome, Record, RollBack, Ticket, TwoSides};
+use crate::stages::messages::{CountRefs, Ending, Outcome, Record, RollBack, TellGone, Ticket, TwoSides};
 use crate::store::jobs::{self, Job};
 use crate::store::mirrors;
 
@@ -97,6 +99,9 @@ async fn work_or_undo(tools: &Tools, job: &Job, ticket: &Ticket) -> Outcome {
             JobKind::Sync => roll_back(tools, ticket.mirror).await,
             JobKind::Wiki => wiki::roll_back(tools, PartId::wiki(ticket.mirror)).await,
             JobKind::Verify | JobKind::Remove | JobKind::Mark | JobKind::Drill | JobKind::Catalog => {}
+        }
+        if failure.verdict == Verdict::Gone && job.kind.tells_of_the_mirror() {
+            tell_gone(tools, ticket.mirror, failure).await;
         }
     }
     outcome
@@ -189,5 +194,22 @@ async fn roll_back(tools: &Tools, id: MirrorId) {
         Err::<bool, Failure>(failure) => {
             tracing::warn!(code = failure.code, "the empty project stays: {}", failure.message);
         }
+    }
+}
+
+/// People who look at the project shall know that nothing comes any more. If OneDev is away, the next look
+/// at the mirror says it.
+async fn tell_gone(tools: &Tools, id: MirrorId, failure: &Failure) {
+    let told = async {
+        let Some(mirror) = tools.store.read(move |c| mirrors::find(c, id)).await? else { return Ok(false) };
+        if mirror.first_proof_at.is_none() {
+            return Ok(false);
+        }
+        let known = mirror.error.as_ref().filter(|it| mirror.status == Status::Gone && it.code == failure.code);
+        let line = gone::line(known.map_or_else(Utc::now, |it| it.since), failure.code, &failure.message);
+        tools.stages.ensure.ask(TellGone { mirror, line }, PATIENCE).await?
+    };
+    if let Err::<bool, Failure>(failure) = told.await {
+        tracing::warn!(code = failure.code, "the description does not say that upstream has gone: {}", failure.message);
     }
 }

@@ -77,6 +77,33 @@ async fn a_blocked_upstream_is_gone_and_comes_back(world: World) {
 }
 
 on_both! {
+async fn the_description_says_that_upstream_has_gone_until_it_is_back(world: World) {
+    let mut world = world;
+    let id = world.repository("octo", "hello");
+    world.github().set_description(id, Some("says hello")).unwrap();
+    world.star(id).await;
+    let told = |world: &World| world.onedev().project("github/octo/hello").unwrap().description.unwrap();
+    assert_eq!(told(&world), "says hello");
+    world.github().block_451(id).unwrap();
+    world.check(id).await;
+    let first = told(&world);
+    assert!(first.starts_with("[Gone from GitHub since ") && first.contains("(upstream_unavailable)"), "{first}");
+    assert!(first.ends_with("]\n\nsays hello"), "{first}");
+    world.sync(id).await;
+    assert_eq!(told(&world), first, "a second look says the same");
+    world.github().block_tos(id).unwrap();
+    world.sync(id).await;
+    let second = told(&world);
+    assert!(second.contains("(upstream_blocked)") && !second.contains("upstream_unavailable"), "{second}");
+    world.github().unblock(id).unwrap();
+    world.sync(id).await;
+    world.assert_healthy(id).await;
+    assert_eq!(told(&world), "says hello");
+    world.end().await;
+}
+}
+
+on_both! {
 async fn a_verification_of_what_is_gone_says_so(world: World) {
     let mut world = world;
     let id = world.repository("octo", "hello");
