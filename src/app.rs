@@ -135,6 +135,7 @@ impl App {
             recovering: adapters.recovering(&config),
             history: config.sync.history,
             max_bytes: config.sync.max_bytes,
+            mass_gone: config.policy.mass_gone,
             wiki: config.sync.wiki,
             metadata: config.sync.metadata,
             only: only.clone(),

@@ -9,16 +9,14 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use super::{Tools, lease, routes, wiki};
-use crate::domain::gone;
+use super::{Tools, gone, lease, routes, wiki};
 use crate::domain::ids::MirrorId;
 use crate::domain::job::{JobKind, Priority};
-use crate::domain::mirror::Status;
 use crate::domain::part::PartId;
 use crate::domain::rate::Urgency;
 use crate::domain::retry::Retry;
 use crate::stages::failure::{Failure, Verdict};
-use crate::stages::messages::{CountRefs, Ending, Outcome, Record, RollBack, TellGone, Ticket, TwoSides};
+use crate::stages::messages::{CountRefs, Ending, Outcome, Record, RollBack, Ticket, TwoSides};
 use crate::store::jobs::{self, Job};
 use crate::store::mirrors;
 
@@ -91,7 +89,13 @@ async fn hold(tools: &Tools, job: &Job, cancel: &CancellationToken) {
 /// Works, and takes back what was made for nothing if that failed for good. Both under the lease, so that
 /// nobody else works on the mirror meanwhile.
 async fn work_or_undo(tools: &Tools, job: &Job, ticket: &Ticket) -> Outcome {
-    let outcome = work(tools, job, ticket).await.unwrap_or_else(Outcome::Failed);
+    let outcome = match work(tools, job, ticket).await {
+        Ok(outcome) => outcome,
+        Err(failure) if failure.verdict == Verdict::Gone && job.kind.tells_of_the_mirror() => {
+            Outcome::Failed(gone::brake(tools, ticket.mirror, failure).await)
+        }
+        Err(failure) => Outcome::Failed(failure),
+    };
     if let Outcome::Failed(failure) = &outcome
         && is_final(tools, job, failure)
     {
@@ -101,7 +105,7 @@ async fn work_or_undo(tools: &Tools, job: &Job, ticket: &Ticket) -> Outcome {
             JobKind::Verify | JobKind::Remove | JobKind::Mark | JobKind::Drill | JobKind::Catalog => {}
         }
         if failure.verdict == Verdict::Gone && job.kind.tells_of_the_mirror() {
-            tell_gone(tools, ticket.mirror, failure).await;
+            gone::tell(tools, ticket.mirror, failure).await;
         }
     }
     outcome
@@ -194,22 +198,5 @@ async fn roll_back(tools: &Tools, id: MirrorId) {
         Err::<bool, Failure>(failure) => {
             tracing::warn!(code = failure.code, "the empty project stays: {}", failure.message);
         }
-    }
-}
-
-/// People who look at the project shall know that nothing comes any more. If OneDev is away, the next look
-/// at the mirror says it.
-async fn tell_gone(tools: &Tools, id: MirrorId, failure: &Failure) {
-    let told = async {
-        let Some(mirror) = tools.store.read(move |c| mirrors::find(c, id)).await? else { return Ok(false) };
-        if mirror.first_proof_at.is_none() {
-            return Ok(false);
-        }
-        let known = mirror.error.as_ref().filter(|it| mirror.status == Status::Gone && it.code == failure.code);
-        let line = gone::line(known.map_or_else(Utc::now, |it| it.since), failure.code, &failure.message);
-        tools.stages.ensure.ask(TellGone { mirror, line }, PATIENCE).await?
-    };
-    if let Err::<bool, Failure>(failure) = told.await {
-        tracing::warn!(code = failure.code, "the description does not say that upstream has gone: {}", failure.message);
     }
 }

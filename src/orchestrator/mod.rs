@@ -4,6 +4,7 @@
 //! process - the lease runs out and the next look at the table finds the row.
 
 mod drive;
+mod gone;
 mod lease;
 mod reconcile;
 mod recover;
@@ -112,6 +113,8 @@ pub struct Tools {
     pub history: std::time::Duration,
     /// Larger upstreams are paused. Bytes.
     pub max_bytes: Option<u64>,
+    /// More upstreams than this share that vanish within a day wait for an admin. Percent; `None` is off.
+    pub mass_gone: Option<u8>,
     /// Mirror wikis too.
     pub wiki: bool,
     /// Keep catalogs.

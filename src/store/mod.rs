@@ -42,6 +42,7 @@ pub mod sweeps;
 pub mod syncs;
 mod time;
 pub mod tips;
+pub mod vanished;
 mod wakeups;
 pub mod watched;
 mod writer;

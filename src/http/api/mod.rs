@@ -18,6 +18,7 @@ mod mirrors;
 mod query;
 mod refs;
 mod stars;
+mod vanished;
 
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
@@ -50,6 +51,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .service(reading("/mirrors/{id}/wiki", mirrors::wiki))
         .service(reading("/stars", stars::list))
         .service(web::resource("/stars/{login}").route(web::post().to(stars::look)))
+        .service(reading("/vanished", vanished::list).route(web::post().to(vanished::answer)))
         .service(reading("/jobs", jobs::list))
         .service(reading("/jobs/{id}", jobs::one))
         .service(web::resource("/jobs/{id}/retry").route(web::post().to(jobs::retry)))

@@ -1,7 +1,7 @@
 //! Says in front of a project's description that its upstream has gone.
 //!
 //! Nothing here takes the line off again: `settle` writes upstream's own description as soon as upstream is
-//! back and was described.
+//! back and was asked for it.
 
 use super::description;
 use crate::domain::gone;

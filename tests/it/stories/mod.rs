@@ -40,5 +40,6 @@ pub mod tools;
 mod unstar;
 mod unusual;
 mod upstream;
+mod vanished;
 mod whole;
 mod wiki;
