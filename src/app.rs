@@ -1,6 +1,7 @@
 //! From a configuration to a running service: adapters, actors, server. The only place that knows them all.
 
 pub mod archive;
+pub mod doctor;
 mod installations;
 mod kept;
 mod limits;

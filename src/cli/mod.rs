@@ -2,9 +2,11 @@
 //! done, 1 failed, 2 wrong usage.
 
 mod adopt;
+mod backup;
 mod completions;
 mod config;
 mod demo;
+mod doctor;
 mod drill;
 mod kept;
 mod migrate;
@@ -91,6 +93,20 @@ enum Command {
         #[arg(long, value_name = "N")]
         sample: Option<usize>,
     },
+    /// Try everything that serving needs, and say how to mend what is amiss; exit 1 if serving would fail
+    Doctor,
+    /// Write the database's content into a file, while the service goes on
+    Backup {
+        /// A file that is not there yet
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Read such a file into an empty database, of either kind
+    RestoreState {
+        /// What `starkeep backup` wrote
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
     /// Bring the database up to date
     Migrate,
     /// Check or show the configuration
@@ -158,6 +174,9 @@ async fn run_command(command: Command, given: &Given) -> anyhow::Result<u8> {
         Command::Adopt { dry_run } => adopt::run(given, dry_run).await,
         Command::Restore(order) => restore::run(given, order).await,
         Command::Drill { sample } => drill::run(given, sample).await,
+        Command::Doctor => doctor::run(given).await,
+        Command::Backup { file } => backup::write(given, &file).await,
+        Command::RestoreState { file } => backup::read(given, file).await,
         Command::Migrate => migrate::run(given).await,
         Command::Config { action } => Ok(config::run(action, &given.options, given.json, &mut out, &mut err)?),
         Command::Completions { shell } => {

@@ -104,6 +104,11 @@ pub fn narrowed(granted: &BTreeMap<String, String>) -> BTreeMap<&'static str, &'
     NEEDED.into_iter().filter(|it| granted.contains_key(*it)).map(|it| (it, "read")).collect()
 }
 
+/// Needed permissions that were not granted.
+pub fn lacking(granted: &BTreeMap<String, String>) -> Vec<&'static str> {
+    NEEDED.into_iter().filter(|it| !granted.contains_key(*it)).collect()
+}
+
 /// What the App can read of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cover {
@@ -128,6 +133,7 @@ mod tests {
         let asked: Vec<_> = narrowed(&granted).into_iter().collect();
         assert_eq!(asked, [("contents", "read"), ("metadata", "read")]);
         assert!(narrowed(&BTreeMap::new()).is_empty());
+        assert_eq!(lacking(&BTreeMap::new()), NEEDED);
     }
 
     #[test]

@@ -60,6 +60,15 @@ impl Feed {
         (Self::Blocks { blocks: blocks.into(), held: Some(held), rest: Some(Box::new(rest)) }, permit)
     }
 
+    /// The same pack from its beginning, for a look at one that is whole and not begun.
+    pub(crate) fn again(&self) -> Again {
+        match self {
+            Self::Nothing => Again::Blocks(VecDeque::new()),
+            Self::Blocks { blocks, .. } => Again::Blocks(blocks.clone()),
+            Self::File(reader) => Again::File(reader.again()),
+        }
+    }
+
     /// The next piece; `None` at the end.
     async fn next(&mut self, progress: &Progress) -> Result<Option<Bytes>, WireError> {
         match self {
@@ -75,6 +84,23 @@ impl Feed {
                 progress.received(piece.as_ref().map_or(0, Bytes::len));
                 Ok(piece)
             }
+        }
+    }
+}
+
+/// A pack that is read before it is sent.
+#[derive(Debug)]
+pub(crate) enum Again {
+    Blocks(VecDeque<Bytes>),
+    File(FileReader),
+}
+
+impl Again {
+    /// The next piece; `None` at the end.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, WireError> {
+        match self {
+            Self::Blocks(blocks) => Ok(blocks.pop_front()),
+            Self::File(reader) => reader.next().await,
         }
     }
 }

@@ -100,6 +100,11 @@ impl FileReader {
         Self { blob, offset: 0, ahead: None }
     }
 
+    /// The same file from its beginning. Only one of them may be read at a time.
+    pub(crate) fn again(&self) -> Self {
+        Self::new(Blob { file: Arc::clone(&self.blob.file), folder: self.blob.folder.clone() })
+    }
+
     /// The next block; `None` at the end.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, WireError> {
         let ahead = self.ahead.take().unwrap_or_else(|| self.begin());

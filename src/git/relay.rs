@@ -15,7 +15,7 @@ use super::feed::Feed;
 use super::fetch::FetchOptions;
 use super::progress::{Phase, Progress};
 use super::report::{PushReport, RefOutcome, Refusal};
-use super::scan::{Findings, Scan};
+use super::scan::{Findings, Scan, Thoroughness};
 use super::spool::{Spool, StreamRule, Taken, Taking};
 use super::target::Target;
 use super::upstream::Upstream;
@@ -31,6 +31,9 @@ pub struct TransferOptions {
     pub max_bytes: Option<u64>,
     /// Look for LFS pointers in the pack as it passes.
     pub scan: bool,
+    /// A first pack (the target has nothing) of more objects is only glanced over, and scanned if that shows
+    /// that there is something to find.
+    pub glance_above: Option<u32>,
 }
 
 /// What is to be moved.
@@ -74,11 +77,26 @@ pub struct Prepared {
 impl Prepared {
     /// The LFS pointers in the pack. `None` if it was not scanned, or is streamed: then they are known
     /// when it has been delivered.
-    pub async fn take_findings(&mut self) -> Option<Findings> {
+    ///
+    /// # Errors
+    /// [`WireError::Spool`] when the pack cannot be read once more.
+    pub async fn take_findings(&mut self) -> Result<Option<Findings>, WireError> {
         if self.ready.live {
-            return None;
+            return Ok(None);
         }
-        Some(self.scan.take()?.findings().await)
+        let Some(scan) = self.scan.take() else { return Ok(None) };
+        let was_glance = scan.is_glance();
+        let findings = scan.findings().await;
+        if !was_glance || findings.is_complete() {
+            return Ok(Some(findings));
+        }
+        let (pieces, scan) = Scan::begin(Thoroughness::Whole);
+        let mut again = self.ready.feed.again();
+        while let Some(piece) = again.next().await? {
+            drop(pieces.send(piece).await);
+        }
+        drop(pieces);
+        Ok(Some(scan.findings().await))
     }
 
     /// Whether the pack is streamed: what is in it is not known yet.
@@ -253,7 +271,9 @@ impl Relay<'_> {
         done.objects = pack.objects();
         // A pack that is fetched once more is scanned once more.
         if self.options.scan {
-            let (pieces, begun) = Scan::begin();
+            let is_first = order.haves.is_empty();
+            let is_glance = is_first && self.options.glance_above.is_some_and(|above| pack.objects() > above);
+            let (pieces, begun) = Scan::begin(if is_glance { Thoroughness::Glance } else { Thoroughness::Whole });
             pack.scan_with(pieces);
             *scan = Some(begun);
         }

@@ -92,7 +92,8 @@ impl GithubClient {
         Ok(body.request.payload.to_string().into_bytes())
     }
 
-    async fn ask_as_app(&self, url: &Url, largest: usize) -> Result<Answer, GithubError> {
+    /// One request by the App itself.
+    pub(super) async fn ask_as_app(&self, url: &Url, largest: usize) -> Result<Answer, GithubError> {
         let app: &App = self.app().ok_or_else(|| GithubError::Config("there is no GitHub App".to_owned()))?;
         let (exchange, terms) = (self.exchange(), Terms { largest, ..Terms::PLAIN });
         let get = |pass: super::exchange::Pass| async move {

@@ -8,6 +8,7 @@
 
 mod app;
 mod catalog;
+mod checkup;
 mod client;
 mod credentials;
 mod deliveries;
@@ -30,6 +31,7 @@ mod upstreams;
 mod tests;
 
 pub use catalog::{Budget, Question, Sheet, Told};
+pub use checkup::{Allowance, AppSeen, Credential, Seen};
 pub use client::{Clock, GithubClient, Reachability};
 pub use deliveries::{Delivered, DeliveryPage};
 pub use error::GithubError;

@@ -54,6 +54,70 @@ fn run_sqlite(c: &mut SqliteConnection) -> Migrating<()> {
     }
 }
 
+/// The versions of the migrations that were run, in their order.
+pub(super) fn applied(address: &Address) -> Result<Vec<String>, StoreError> {
+    let mut c = Connection::open(address, Use::Migrating)?;
+    let versions = match &mut c.db {
+        Backend::Sqlite(c) => c.applied_migrations(),
+        Backend::Postgres(c) => c.applied_migrations(),
+    };
+    let mut versions: Vec<String> = versions.map_err(|e| failed(&*e))?.iter().map(ToString::to_string).collect();
+    versions.sort();
+    Ok(versions)
+}
+
+/// Runs exactly these migrations, by their versions, on a database that has no others.
+pub(super) fn run_to(address: &Address, versions: &[String]) -> Result<(), StoreError> {
+    let newer =
+        |it: &str| format!("the backup needs migration {it}, which is not known here: a newer starkeep made it");
+    let mut c = Connection::open(address, Use::Migrating)?;
+    let done = match &mut c.db {
+        Backend::Sqlite(c) => only(c, SQLITE, versions),
+        Backend::Postgres(c) => {
+            diesel::sql_query("SELECT pg_advisory_lock($1)").bind::<diesel::sql_types::BigInt, _>(LOCK).execute(c)?;
+            only(c, POSTGRES, versions)
+        }
+    };
+    match done.map_err(|e| failed(&*e))? {
+        Ran::All => Ok(()),
+        Ran::Unknown(version) => Err(StoreError::Schema(newer(&version))),
+        Ran::Beyond(version) => Err(StoreError::Conflict(format!(
+            "the backup is older than this database, which has migration {version}; give an empty one, whose file or \
+             schema is new"
+        ))),
+    }
+}
+
+/// How far it went.
+enum Ran {
+    All,
+    Unknown(String),
+    Beyond(String),
+}
+
+fn only<DB, H>(c: &mut H, known: EmbeddedMigrations, versions: &[String]) -> Migrating<Ran>
+where
+    DB: diesel::backend::Backend,
+    H: MigrationHarness<DB>,
+    EmbeddedMigrations: MigrationSource<DB>,
+{
+    let all: Vec<Box<dyn Migration<DB>>> = known.migrations()?;
+    let is = |it: &dyn Migration<DB>, version: &str| it.name().version().to_string() == version;
+    if let Some(unknown) = versions.iter().find(|version| !all.iter().any(|it| is(it.as_ref(), version))) {
+        return Ok(Ran::Unknown(unknown.clone()));
+    }
+    let applied: Vec<String> = c.applied_migrations()?.iter().map(ToString::to_string).collect();
+    if let Some(beyond) = applied.iter().find(|it| !versions.contains(it)) {
+        return Ok(Ran::Beyond(beyond.clone()));
+    }
+    for version in versions.iter().filter(|it| !applied.contains(it)) {
+        for migration in all.iter().filter(|it| is(it.as_ref(), version)) {
+            c.run_migration(migration.as_ref())?;
+        }
+    }
+    Ok(Ran::All)
+}
+
 /// What is missing.
 pub(super) fn pending(address: &Address) -> Result<Vec<String>, StoreError> {
     let mut c = Connection::open(address, Use::Migrating)?;

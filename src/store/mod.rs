@@ -13,6 +13,7 @@ mod address;
 pub mod adopted;
 pub mod audit;
 mod backend;
+pub mod backup;
 pub mod catalog;
 mod connection;
 pub mod deliveries;

@@ -33,7 +33,7 @@ use super::ancestry::Ancestry;
 use super::error::WireError;
 use super::fetch::FetchOptions;
 use super::progress::{Phase, Progress};
-use super::scan::Scan;
+use super::scan::{Scan, Thoroughness};
 use super::spool::{Spool, Spooled};
 use super::upstream::Upstream;
 use crate::domain::ids::GithubId;
@@ -262,7 +262,7 @@ impl Cache {
         let (tell, told) = tokio::sync::mpsc::channel(8);
         let (wants, haves) = (needs.wants.to_vec(), needs.haves.to_vec());
         let work = self.work(&guard, move |it| pack::build(it, &wants, &haves, &tell, &called_off));
-        let (pieces, scan) = needs.scan.then(Scan::begin).unzip();
+        let (pieces, scan) = needs.scan.then(|| Scan::begin(Thoroughness::Whole)).unzip();
         let (objects, spooled) = tokio::join!(work, spool.hold_pieces(told, pieces));
         // A spool that fails calls the making off: its own word is the cause.
         let spooled = spooled?;

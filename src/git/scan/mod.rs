@@ -8,11 +8,14 @@
 //! without any pointer's text in it, and of inserted bytes without it, is no pointer. Deltas on objects
 //! that are not in the pack (thin packs) are put aside until [`settle()`] has asked for those. Whatever is
 //! left in doubt makes the findings incomplete, and a pack of small files only is asked for instead.
+//!
+//! The first pack of a large repository is only glanced over, which tells whether there is anything to find.
 
 mod beside;
 mod delta;
 mod entries;
 mod findings;
+mod glance;
 mod settle;
 mod suspects;
 #[cfg(test)]
@@ -21,4 +24,4 @@ mod tests;
 pub use findings::Findings;
 pub use settle::{scan_all, settle};
 
-pub(crate) use beside::{Pieces, Scan};
+pub(crate) use beside::{Pieces, Scan, Thoroughness};

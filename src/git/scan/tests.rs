@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::entries::Scanner;
+use super::glance::Glance;
 use crate::domain::lfs::Pointer;
 
 /// A pack of these files, with deltas among them.
@@ -31,8 +32,31 @@ fn pointers(count: usize) -> Vec<Pointer> {
     (0..count).map(|it| Pointer::of(format!("object {it}").as_bytes())).collect()
 }
 
+/// Whether a glance sees that there may be pointers.
+fn glanced(bytes: &[u8], cut: usize) -> bool {
+    let mut glance = Glance::new();
+    bytes.chunks(cut.max(1)).for_each(|it| glance.feed(it));
+    glance.finish()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn a_glance_tells_whether_there_are_pointers_however_the_pack_is_cut(
+        count in 0_usize..4,
+        texts in proptest::collection::vec("[a-f ]{0,3000}", 0..40),
+        cut in 1_usize..5_000,
+    ) {
+        let mut files: Vec<Vec<u8>> = texts.iter().map(|it| it.as_bytes().to_vec()).collect();
+        files.extend(pointers(count).iter().map(Pointer::to_bytes));
+        prop_assert_eq!(glanced(&pack(&files), cut), count > 0);
+    }
+
+    #[test]
+    fn a_glance_survives_anything(bytes in proptest::collection::vec(prop_oneof![Just(0x78), Just(0xb8), Just(0x9c), any::<u8>()], 0..6_000), cut in 1_usize..3_000) {
+        let _ = glanced(&bytes, cut);
+    }
 
     #[test]
     fn every_pointer_of_a_pack_is_found_however_it_is_cut(
@@ -120,4 +144,27 @@ fn a_pack_that_is_cut_off_is_incomplete() {
     let bytes = pack(&[b"x".to_vec()]);
     assert!(!scanned(&bytes[..bytes.len() - 1], 9).is_complete());
     assert!(scanned(&bytes, 9).is_complete());
+}
+
+#[test]
+fn a_glance_sees_what_is_meant_as_a_pointer_and_texts_that_quote_one() {
+    let spoilt = b"version https://git-lfs.github.com/spec/v1\noid sha256:xyz\nsize 5\n".to_vec();
+    assert!(glanced(&pack(&[spoilt]), 7));
+    let quote = [b"An example:\n".as_slice(), &Pointer::of(b"it").to_bytes()].concat();
+    assert!(glanced(&pack(&[quote]), 4_096));
+}
+
+#[test]
+fn a_pack_inside_a_file_leads_to_the_scan_of_everything_and_that_finds_nothing() {
+    let inner = pack(&[Pointer::of(b"it").to_bytes()]);
+    // Stored, as zlib leaves what it cannot shrink.
+    let mut bytes = [b"PACK".as_slice(), &2_u32.to_be_bytes(), &1_u32.to_be_bytes()].concat();
+    bytes.extend([0xb0 | (inner.len() & 0xf) as u8, (inner.len() >> 4) as u8]);
+    let mut deflate = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::none());
+    std::io::Write::write_all(&mut deflate, &inner).unwrap();
+    bytes.extend(deflate.finish().unwrap());
+    bytes.extend([0; 20]);
+    assert!(glanced(&bytes, 64));
+    let found = scanned(&bytes, 64);
+    assert!(found.is_complete() && found.pointers.is_empty());
 }

@@ -71,7 +71,7 @@ impl Servers {
             spool: &self.spool,
             permits: Arc::new(Semaphore::new(1)),
             progress: Arc::new(Progress::new(&Metrics::new().unwrap())),
-            options: TransferOptions { stream_above: Some(1), max_bytes: None, scan: true },
+            options: TransferOptions { stream_above: Some(1), max_bytes: None, scan: true, glance_above: None },
         };
         relay.transfer(&order).await
     }

@@ -2,6 +2,7 @@
 
 use super::super::*;
 use super::stage::*;
+use crate::domain::lfs::Pointer;
 use crate::domain::refs::{Head, Oid};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -136,6 +137,33 @@ async fn a_fast_pack_is_spooled_while_somebody_else_pushes() {
     });
     assert!(done.unwrap().in_file);
     stage.assert_level();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_glance_over_a_first_pack_finds_what_a_whole_scan_finds() {
+    // In memory, in a file, streamed.
+    for (bytes, stream_above) in [(1_000, None), (3 << 20, None), (3 << 20, Some(1))] {
+        for pointer in [None, Some(Pointer::of(b"an object"))] {
+            let mut stage = Stage::new().await;
+            stage.options = TransferOptions { stream_above, scan: true, glance_above: Some(0), ..stage.options };
+            if let Some(pointer) = &pointer {
+                stage.people.commit("it.bin", pointer.to_bytes());
+            }
+            stage.big_commit(bytes);
+            stage.publish();
+            let order = stage.order().await.unwrap();
+            let mut prepared = stage.relay().prepare(&order).await.unwrap();
+            let waiting = prepared.take_findings().await.unwrap();
+            assert_eq!(waiting.is_none(), stream_above.is_some());
+            let done = stage.relay().deliver(&order, prepared).await.unwrap();
+            let found = waiting.or(done.found).unwrap();
+            assert_eq!(found.is_complete(), pointer.is_none() || stream_above.is_none());
+            let found = settle(&stage.upstream, &order.wants, &order.haves, found).await.unwrap();
+            assert!(found.is_complete());
+            assert_eq!(found.pointers, pointer.into_iter().collect());
+            stage.assert_level();
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -20,7 +20,13 @@ pub(crate) fn answer(
     let method = request.method();
     let serve: Box<dyn FnOnce(&mut State) -> Answer> = match segments {
         ["app"] if method == Method::GET => Box::new(|_| {
-            Answer::ok(json!({ "id": shared.options.app_id, "slug": "simulated-app", "name": "simulated app" }))
+            let (permissions, events) = (permissions(), ["push", "repository", "star"]);
+            Answer::ok(json!({ "id": shared.options.app_id, "slug": "simulated-app", "name": "simulated app",
+                "permissions": permissions, "events": events }))
+        }),
+        ["app", "hook", "config"] if method == Method::GET => Box::new(|_| {
+            let url = "http://127.0.0.1:9/webhooks/github";
+            Answer::ok(json!({ "content_type": "json", "insecure_ssl": "0", "secret": "********", "url": url }))
         }),
         ["app", "installations"] if method == Method::GET => Box::new(|state| {
             Answer::ok(hook::installations(state).unwrap_or_else(|| json!([installation(shared, base)])))

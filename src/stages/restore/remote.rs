@@ -126,7 +126,7 @@ impl<'a> Way<'a> {
         let Ready { all, order, mut prepared, mut refused } =
             self.prepare(&relay, all.clone(), of.and_then(|it| it.head.as_ref())).await?;
         let anew = all.keys().all(|it| !self.standing.contains_key(it));
-        let found = match prepared.take_findings().await.filter(|_| anew) {
+        let found = match prepared.take_findings().await?.filter(|_| anew) {
             Some(found) => git::settle(&self.from, &order.wants, &order.haves, found).await?,
             None => self.search(&all).await?,
         };

@@ -173,7 +173,7 @@ impl Run<'_> {
             self.lfs.was_whole = true;
             return self.set_whole(false).await;
         }
-        if let Some(found) = prepared.take_findings().await {
+        if let Some(found) = prepared.take_findings().await? {
             let whole = self.lfs.known.whole == Some(true);
             self.settle_found(order, found, whole).await?;
             self.bring_lfs().await?;

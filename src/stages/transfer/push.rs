@@ -17,6 +17,8 @@ use crate::store::{mirrors, tips};
 
 /// How often the bytes that moved are told.
 const TELL_EVERY: Duration = Duration::from_millis(250);
+/// A first pack of more objects is searched for LFS pointers only if a glance shows that there are some.
+const GLANCE_ABOVE: u32 = 50_000;
 /// Refusals of one kind in one closer look, after which the rest is left for the next.
 const MOST_RETRIED: usize = 4;
 /// OneDev's pre-receive hook declines a whole push and says so before each ref that it dislikes.
@@ -247,6 +249,7 @@ impl Run<'_> {
                 stream_above: self.tools.sync.stream_above.filter(|_| streams),
                 max_bytes: self.tools.sync.max_bytes,
                 scan: self.lfs.on,
+                glance_above: Some(GLANCE_ABOVE),
             },
         }
     }

@@ -41,7 +41,7 @@ pub fn told(world: &World) -> Value {
 
 impl World {
     /// Five mirrors of all kinds: healthy, partial with an alias, archived, with kept refs, renamed and gone.
-    async fn populated(&mut self) -> Vec<GithubId> {
+    pub async fn populated(&mut self) -> Vec<GithubId> {
         let plain = self.repository("octo", "plain");
         let partial = self.repository("octo", "partial");
         self.github().set_ref(partial, "refs/tags/v1.0+build.5", self.tip(partial, MAIN)).unwrap();

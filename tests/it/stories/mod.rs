@@ -1,9 +1,10 @@
 //! One file for each thing that happens to mirrors.
 
-mod adopt;
+pub mod adopt;
 mod adopt_whole;
 mod alias;
 mod app;
+mod backup;
 mod bad_days;
 mod brake;
 mod cached;
@@ -11,6 +12,7 @@ pub mod catalog;
 mod catalog_files;
 mod commands;
 mod crash;
+mod doctor;
 mod economy;
 mod faults;
 mod head;
@@ -38,7 +40,7 @@ mod star;
 mod sweep;
 pub mod tools;
 mod unstar;
-mod unusual;
+pub mod unusual;
 mod upstream;
 mod vanished;
 mod whole;

@@ -8,6 +8,7 @@ use starkeep::domain::mirror::Status;
 use starkeep::simulator::{Fault, On, SshDoor, Trigger};
 
 use super::tools::{MAIN, assert_whole, world};
+use super::unusual::{big_blob, is_long};
 use crate::process::starkeep;
 use crate::world::{World, on_both};
 
@@ -63,6 +64,22 @@ on_both! {
         assert_whole(&world, &world.path(id).await);
         world.end().await;
     }
+}
+
+/// An SSH connection changes its keys after a gigabyte.
+#[actix::test]
+async fn a_pack_of_48_mb_or_1300_mb_passes_by_ssh() {
+    let mut world = world();
+    let doors = by_ssh(&mut world);
+    let bytes = if is_long() { 1_300 << 20 } else { 48 << 20 };
+    let id = world.github().create_repository("octo", "large").unwrap();
+    big_blob(&world.github().repo_dir(id).unwrap(), bytes);
+    world.star(id).await;
+    world.assert_healthy(id).await;
+    assert!(doors.iter().all(|it| it.connections() > 0));
+    assert_only_ssh(&world);
+    assert_whole(&world, &world.path(id).await);
+    world.end().await;
 }
 
 #[actix::test]

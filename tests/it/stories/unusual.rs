@@ -280,7 +280,7 @@ fn feed(folder: &Path, arguments: &[&str], write: impl FnOnce(&mut dyn std::io::
 }
 
 /// One commit with one blob of so many bytes that nothing makes smaller.
-fn big_blob(folder: &Path, bytes: u64) {
+pub fn big_blob(folder: &Path, bytes: u64) {
     let settings = ["-c", "core.compression=0", "-c", "pack.compression=0", "-c", "core.bigFileThreshold=1m"];
     feed(folder, &[&settings[..], &["fast-import", "--quiet", "--force"]].concat(), |pipe| {
         let head = "commit refs/heads/main\ncommitter x <x@example.org> 1700000000 +0000\ndata 1\n.\n";
@@ -303,7 +303,7 @@ fn big_blob(folder: &Path, bytes: u64) {
 }
 
 /// Long forms are told where somebody has the time.
-fn is_long() -> bool {
+pub fn is_long() -> bool {
     std::env::var_os("STARKEEP_LONG_TESTS").is_some()
 }
 
