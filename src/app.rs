@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use crate::config::Config;
 use crate::config::sync::Engine;
+use crate::domain::event::Account;
 use crate::domain::ids::MirrorId;
 use crate::domain::naming::Naming;
 use crate::domain::outcome::Comparison;
@@ -29,11 +30,14 @@ use crate::git;
 use crate::github::GithubClient;
 use crate::http::{self, Component, ComponentState};
 use crate::onedev::OnedevClient;
-use crate::orchestrator::{self, Only, Orchestration, POLLS_AT_ONCE, Polling, Recovering, Stages, Sweeping};
+use crate::orchestrator::{
+    self, BATCHES_AT_ONCE, Only, Orchestration, POLLS_AT_ONCE, Polling, Recovering, Stages, Sweeping,
+};
 use crate::stages::accept::{self, AcceptActor};
 use crate::stages::catalog::{self, CatalogActor};
 use crate::stages::describe::{self, DescribeActor};
 use crate::stages::ensure::{self, EnsureActor};
+use crate::stages::listing::{self, Identify, ListingActor};
 use crate::stages::messages::{Compare, Describe, Ticket, TidyCaches, TwoSides};
 use crate::stages::panics::Panics;
 use crate::stages::pool::{PAUSE, Pool, PoolOptions};
@@ -43,7 +47,7 @@ use crate::stages::stars::{self, StarsActor};
 use crate::stages::sweep::{self, SweepActor};
 use crate::stages::transfer::{self, TransferActor};
 use crate::store::mirrors::{self, Mirror};
-use crate::store::{ServeLock, Store, jobs, parts, polls, recoveries, sweeps};
+use crate::store::{ServeLock, Store, jobs, listings, parts, polls, recoveries, sweeps};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::progress::Progress;
 
@@ -128,6 +132,7 @@ impl App {
                 every: config.stars.poll_interval,
                 permits: Arc::new(Semaphore::new(POLLS_AT_ONCE)),
             },
+            batches: Arc::new(Semaphore::new(BATCHES_AT_ONCE)),
             sweeping: Sweeping {
                 on: adapters.github.has_credential(),
                 pace: config.sync.pace(),
@@ -135,7 +140,7 @@ impl App {
             },
             recovering: adapters.recovering(&config),
             history: config.sync.history,
-            max_bytes: config.sync.max_bytes,
+            bounds: config.bounds(),
             mass_gone: config.policy.mass_gone,
             wiki: config.sync.wiki,
             metadata: config.sync.metadata,
@@ -184,6 +189,21 @@ impl App {
             only.add(mirrors);
             self.store.wake();
         }
+    }
+
+    /// Reads this batch too, if it does not read all of them anyway.
+    pub fn take_on_batch(&self, id: &str) {
+        if let Some(only) = &self.only {
+            only.add_batch(id.to_owned());
+        }
+    }
+
+    /// Asks GitHub who has a login.
+    ///
+    /// # Errors
+    /// What GitHub says, or why it could not be asked.
+    pub async fn identify(&self, login: &str) -> anyhow::Result<Account> {
+        Ok(self.stages.listing.ask(Identify { login: login.to_owned() }, PATIENCE).await??)
     }
 
     /// Asks GitHub for a repository by its name.
@@ -290,6 +310,7 @@ async fn take_over(store: &Store) -> anyhow::Result<ServeLock> {
         let freed = store
             .write(|c| {
                 polls::free_held_by(c, "serve/")?;
+                listings::free_held_by(c, "serve/")?;
                 sweeps::free_held_by(c, "serve/")?;
                 recoveries::free_held_by(c, "serve/")?;
                 jobs::free_held_by(c, "serve/", Utc::now())
@@ -397,15 +418,7 @@ impl Adapters {
             progress: self.progress.clone(),
             panics: self.panics.clone(),
         });
-        let stars = Arc::new(stars::Tools {
-            store: self.store.clone(),
-            github: self.github.clone(),
-            stars: config.stars.clone(),
-            policy: config.policy.clone(),
-            rule: config.retry.rule(),
-            metrics: self.metrics.clone(),
-            panics: self.panics.clone(),
-        });
+        let (stars, listing) = (Arc::new(self.stars(config)), Arc::new(self.listing(config)));
         let sweep = Arc::new(sweep::Tools {
             store: self.store.clone(),
             github: self.github.clone(),
@@ -435,6 +448,10 @@ impl Adapters {
             catalog: Pool::start(pool("catalog", size, transfers), move |it| {
                 CatalogActor::new(Arc::clone(&catalog), it)
             }),
+            // One more than are read at once, for whoever asks who a user is.
+            listing: Pool::start(pool("listing", BATCHES_AT_ONCE + 1, &here), move |it| {
+                ListingActor::new(Arc::clone(&listing), it)
+            }),
             stars: Pool::start(pool("stars", POLLS_AT_ONCE, &here), move |it| StarsActor::new(Arc::clone(&stars), it)),
             sweep: Pool::start(pool("sweep", 1, &here), move |it| SweepActor::new(Arc::clone(&sweep), it)),
         }
@@ -446,6 +463,29 @@ impl Adapters {
         let overlap = TimeDelta::from_std(every).unwrap_or(TimeDelta::MAX);
         let tools = recover::Tools { store: self.store.clone(), github: self.github.clone(), overlap };
         Some(Recovering { tools, app: i64::try_from(app).ok()?, every, permit: Arc::new(Semaphore::new(1)) })
+    }
+
+    fn stars(&self, config: &Config) -> stars::Tools {
+        stars::Tools {
+            store: self.store.clone(),
+            github: self.github.clone(),
+            stars: config.stars.clone(),
+            policy: config.policy.clone(),
+            rule: config.retry.rule(),
+            metrics: self.metrics.clone(),
+            panics: self.panics.clone(),
+        }
+    }
+
+    fn listing(&self, config: &Config) -> listing::Tools {
+        listing::Tools {
+            store: self.store.clone(),
+            github: self.github.clone(),
+            onedev: self.onedev.clone(),
+            naming: self.naming.clone(),
+            rule: config.retry.rule(),
+            panics: self.panics.clone(),
+        }
     }
 
     fn catalog(&self, config: &Config, pushes: &Arc<Semaphore>) -> catalog::Tools {

@@ -110,6 +110,12 @@ mod tests {
              INSERT INTO rate_limits (credential, resource, quota, updated_at) VALUES ('token', 'core', 5000, 't');",
         ),
         (
+            "0014_listings",
+            "INSERT INTO listings (id, wanted, correlation_id, created_at) VALUES ('b', '{}', 'c', 't');
+             INSERT INTO listed (listing, github_id, owner, name, size_kib, finding) \
+                 VALUES ('b', 1, 'octo', 'hello', 5, 'new');",
+        ),
+        (
             "0015_sweep",
             "INSERT INTO lookouts (mirror_id, node_id) VALUES ('m', 'R_1');
              INSERT INTO sweeps (name, next_at) VALUES ('upstreams', 't');",

@@ -3,6 +3,7 @@
 
 mod adopt;
 mod backup;
+mod batch;
 mod completions;
 mod config;
 mod demo;
@@ -61,6 +62,15 @@ enum Command {
         /// Delete and overwrite as much as upstream says, this once (see policy.mass_delete)
         #[arg(long)]
         allow_mass_delete: bool,
+    },
+    /// Queue every star of a user; a running `starkeep serve` mirrors them
+    Batch {
+        /// The user's login
+        #[arg(long, value_name = "USER")]
+        starred_by: String,
+        /// Say what would be done, and queue nothing
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Show how mirrors stand
     Status {
@@ -168,6 +178,7 @@ async fn run_command(command: Command, given: &Given) -> anyhow::Result<u8> {
         Command::Mirror { repositories, allow_mass_delete } => {
             mirror::run(given, repositories, allow_mass_delete).await
         }
+        Command::Batch { starred_by, dry_run } => batch::run(given, starred_by, dry_run).await,
         Command::Status { repository } => status::run(given, repository).await,
         Command::Verify { repositories } => verify::run(given, repositories).await,
         Command::Kept { action } => kept::run(given, action).await,

@@ -39,6 +39,8 @@ pub use values::Shown;
 
 use values::Values;
 
+use crate::domain::bounds::Bounds;
+
 /// The whole configuration, valid by construction once loaded.
 #[derive(Debug, Clone, Default)]
 pub struct Config {
@@ -94,6 +96,11 @@ impl Loaded {
 }
 
 impl Config {
+    /// How much is kept at most.
+    pub fn bounds(&self) -> Bounds {
+        Bounds { each: self.sync.max_bytes, total: self.policy.max_total_bytes }
+    }
+
     /// Reads all layers. Touches no network and changes nothing.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 //! actor: what changes from call to call is an argument. Everything else in the crate may import
 //! this module; it imports nothing of the crate.
 
+pub mod bounds;
 pub mod brake;
 pub mod catalog;
 pub mod event;
@@ -14,6 +15,7 @@ pub mod job;
 pub mod kept;
 pub mod lfs;
 pub mod lfs_config;
+pub mod listing;
 pub mod marker;
 pub mod mirror;
 pub mod naming;

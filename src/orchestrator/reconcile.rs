@@ -5,13 +5,15 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Tools, recover, stars, sweep};
+use super::{Only, Tools, listings, recover, stars, sweep};
 use crate::domain::ids::{CorrelationId, MirrorId};
 use crate::domain::job::{JobKind, Priority};
 use crate::domain::part::Part;
 use crate::stages::failure::Failure;
 use crate::store::jobs::{self, NewJob};
-use crate::store::{Connection, StoreError, catalog, deliveries, drills, history, markers, parts, settings, syncs};
+use crate::store::{
+    Connection, StoreError, catalog, deliveries, drills, history, listings as batches, markers, parts, settings, syncs,
+};
 
 /// Mirrors queued in one go; the rest follows at the next look.
 const DUE_AT_ONCE: u32 = 500;
@@ -23,6 +25,8 @@ const JOBS_KEPT: chrono::Duration = chrono::Duration::days(7);
 const DELIVERIES_KEPT: chrono::Duration = chrono::Duration::days(30);
 /// The runs of a mirror are kept for so long, and the latest always.
 const SYNCS_KEPT: chrono::Duration = chrono::Duration::days(90);
+/// Batches are kept for so long, as history and for those who ask again with the same key.
+const BATCHES_KEPT: chrono::Duration = chrono::Duration::days(90);
 
 pub(super) async fn run(tools: &Arc<Tools>) -> Result<(), Failure> {
     if tools.stop.is_cancelled() {
@@ -32,6 +36,7 @@ pub(super) async fn run(tools: &Arc<Tools>) -> Result<(), Failure> {
     if freed > 0 {
         tracing::warn!(jobs = freed, "leases had run out; their jobs are free again");
     }
+    listings::begin(tools, tools.only.as_ref().map(Only::batches)).await?;
     if tools.only.is_none() {
         stars::begin(tools).await?;
         recover::begin(tools).await?;
@@ -54,6 +59,7 @@ fn tidy(c: &mut Connection, remembered: std::time::Duration, now: DateTime<Utc>)
     jobs::prune(c, now - JOBS_KEPT)?;
     deliveries::prune(c, now - DELIVERIES_KEPT)?;
     syncs::prune(c, now - SYNCS_KEPT)?;
+    batches::prune(c, now - BATCHES_KEPT)?;
     history::prune(c, now - remembered)?;
     Ok(())
 }

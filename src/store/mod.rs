@@ -24,6 +24,7 @@ pub mod installations;
 pub mod jobs;
 pub mod kept;
 pub mod lfs;
+pub mod listings;
 mod lock;
 pub mod markers;
 mod migration;

@@ -461,6 +461,37 @@ diesel::table! {
 }
 
 diesel::table! {
+    listings (id) {
+        id -> Text,
+        wanted -> Text,
+        idempotency -> Nullable<Text>,
+        dry_run -> Bool,
+        walk -> Text,
+        next_at -> Nullable<Text>,
+        leased_by -> Nullable<Text>,
+        lease_until -> Nullable<Text>,
+        whole_at -> Nullable<Text>,
+        failures -> Integer,
+        error_code -> Nullable<Text>,
+        error_message -> Nullable<Text>,
+        error_since -> Nullable<Text>,
+        correlation_id -> Text,
+        created_at -> Text,
+    }
+}
+
+diesel::table! {
+    listed (listing, github_id) {
+        listing -> Text,
+        github_id -> BigInt,
+        owner -> Text,
+        name -> Text,
+        size_kib -> BigInt,
+        finding -> Text,
+    }
+}
+
+diesel::table! {
     lookouts (mirror_id) {
         mirror_id -> Text,
         node_id -> Nullable<Text>,

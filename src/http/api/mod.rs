@@ -6,6 +6,7 @@
 
 mod add;
 mod audit;
+mod batches;
 mod catalog;
 mod change;
 mod deliveries;
@@ -49,6 +50,8 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .service(web::resource("/mirrors/{id}/kept/{kept}/branch").route(web::post().to(kept::branch)))
         .service(reading("/mirrors/{id}/refs", refs::refs))
         .service(reading("/mirrors/{id}/wiki", mirrors::wiki))
+        .service(web::resource("/batches").route(web::post().to(batches::ask)))
+        .service(reading("/batches/{id}", batches::one))
         .service(reading("/stars", stars::list))
         .service(web::resource("/stars/{login}").route(web::post().to(stars::look)))
         .service(reading("/vanished", vanished::list).route(web::post().to(vanished::answer)))

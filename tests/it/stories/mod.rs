@@ -6,6 +6,7 @@ mod alias;
 mod app;
 mod backup;
 mod bad_days;
+mod batch;
 mod brake;
 mod cached;
 pub mod catalog;
