@@ -146,6 +146,7 @@ impl App {
                 audit: config.audit.keep,
             },
             bounds: config.bounds(),
+            mass_gone: config.policy.mass_gone,
             wiki: config.sync.wiki,
             metadata: config.sync.metadata,
             only: only.clone(),

@@ -121,6 +121,10 @@ mod tests {
              INSERT INTO sweeps (name, next_at) VALUES ('upstreams', 't');",
         ),
         (
+            "0016_vanished",
+            "INSERT INTO vanished (mirror_id, at, state, whose) VALUES ('m', 't', 'held', 'octo');",
+        ),
+        (
             "0017_app",
             "INSERT INTO installations (id, account_id, login, selection, permissions, updated_at) \
                  VALUES (77, 5, 'octocat', 'all', '{}', 't');

@@ -10,6 +10,7 @@ pub mod bounds;
 pub mod brake;
 pub mod catalog;
 pub mod event;
+pub mod gone;
 pub mod ids;
 pub mod installation;
 pub mod job;

@@ -4,6 +4,7 @@
 //! process - the lease runs out and the next look at the table finds the row.
 
 mod drive;
+mod gone;
 mod lease;
 mod listings;
 mod reconcile;
@@ -134,6 +135,8 @@ pub struct Tools {
     pub records: Records,
     /// Larger upstreams are paused. Bytes.
     pub bounds: Bounds,
+    /// More upstreams than this share that vanish within a day wait for an admin. Percent; `None` is off.
+    pub mass_gone: Option<u8>,
     /// Mirror wikis too.
     pub wiki: bool,
     /// Keep catalogs.

@@ -359,6 +359,16 @@ pub struct RollBack {
     pub mirror: Mirror,
 }
 
+/// Say in the project's description that upstream has gone; `true` if that was not said there yet.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<bool, Failure>")]
+pub struct TellGone {
+    /// The mirror as it stands in the database.
+    pub mirror: Mirror,
+    /// The line that says so.
+    pub line: String,
+}
+
 /// Delete the project of an un-starred mirror, and the mirror.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<(), Failure>")]

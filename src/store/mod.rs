@@ -47,6 +47,7 @@ pub mod sweeps;
 pub mod syncs;
 mod time;
 pub mod tips;
+pub mod vanished;
 mod wakeups;
 pub mod watched;
 mod writer;

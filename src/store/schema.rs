@@ -576,6 +576,15 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    vanished (mirror_id) {
+        mirror_id -> Text,
+        at -> Text,
+        state -> Text,
+        whose -> Nullable<Text>,
+    }
+}
+
 diesel::joinable!(upstreams -> mirrors (mirror_id));
 diesel::joinable!(parts -> mirrors (mirror_id));
 diesel::joinable!(lookouts -> mirrors (mirror_id));

@@ -22,6 +22,7 @@ mod query;
 mod refs;
 mod replay;
 mod stars;
+mod vanished;
 
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
@@ -56,6 +57,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .service(reading("/batches/{id}", batches::one))
         .service(reading("/stars", stars::list))
         .service(web::resource("/stars/{login}").route(web::post().to(stars::look)))
+        .service(reading("/vanished", vanished::list).route(web::post().to(vanished::answer)))
         .service(reading("/jobs", jobs::list))
         .service(reading("/jobs/{id}", jobs::one))
         .service(web::resource("/jobs/{id}/retry").route(web::post().to(jobs::retry)))

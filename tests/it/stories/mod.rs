@@ -44,5 +44,6 @@ pub mod tools;
 mod unstar;
 pub mod unusual;
 mod upstream;
+mod vanished;
 mod whole;
 mod wiki;
