@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use crate::config::Config;
 use crate::config::sync::Engine;
+use crate::domain::event::Account;
 use crate::domain::ids::MirrorId;
 use crate::domain::naming::Naming;
 use crate::domain::outcome::Comparison;
@@ -30,11 +31,14 @@ use crate::git;
 use crate::github::GithubClient;
 use crate::http::{self, Component, ComponentState};
 use crate::onedev::OnedevClient;
-use crate::orchestrator::{self, Only, Orchestration, POLLS_AT_ONCE, Polling, Recovering, Stages, Sweeping};
+use crate::orchestrator::{
+    self, BATCHES_AT_ONCE, Only, Orchestration, POLLS_AT_ONCE, Polling, Recovering, Stages, Sweeping,
+};
 use crate::stages::accept::{self, AcceptActor};
 use crate::stages::catalog::{self, CatalogActor};
 use crate::stages::describe::{self, DescribeActor};
 use crate::stages::ensure::{self, EnsureActor};
+use crate::stages::listing::{self, Identify, ListingActor};
 use crate::stages::messages::{Compare, Describe, Ticket, TidyCaches, TwoSides};
 use crate::stages::panics::Panics;
 use crate::stages::pool::{PAUSE, Pool, PoolOptions};
@@ -44,7 +48,7 @@ use crate::stages::stars::{self, StarsActor};
 use crate::stages::sweep::{self, SweepActor};
 use crate::stages::transfer::{self, TransferActor};
 use crate::store::mirrors::{self, Mirror};
-use crate::store::{ServeLock, Store, jobs, parts, polls, recoveries, sweeps};
+use crate::store::{ServeLock, Store, jobs, listings, parts, polls, recoveries, sweeps};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::progress::Progress;
 
@@ -110,9 +114,6 @@ impl App {
         let metrics = Metrics::new().context("the metrics could not be registered")?;
         let adapters = Adapters::new(&config, &store, &metrics, &panics)?;
         limits::recall(&store, &adapters.github).await?;
-        if serve {
-            adapters.say_if_lists_are_missed(&config);
-        }
         let (gave_up, transfers) = (CancellationToken::new(), Arbiter::new());
         let stages = adapters.stages(&config, &gave_up, &transfers.handle());
         let permits = Arc::new(Semaphore::new(config.sync.workers));
@@ -132,6 +133,7 @@ impl App {
                 every: config.stars.poll_interval,
                 permits: Arc::new(Semaphore::new(POLLS_AT_ONCE)),
             },
+            batches: Arc::new(Semaphore::new(BATCHES_AT_ONCE)),
             sweeping: Sweeping {
                 on: adapters.github.has_credential(),
                 pace: config.sync.pace(),
@@ -139,7 +141,13 @@ impl App {
             },
             recovering: adapters.recovering(&config),
             history: config.sync.history,
-            max_bytes: config.sync.max_bytes,
+            records: orchestrator::Records {
+                deliveries: config.deliveries.keep,
+                most_deliveries: config.deliveries.max_count,
+                audit: config.audit.keep,
+            },
+            bounds: config.bounds(),
+            mass_gone: config.policy.mass_gone,
             wiki: config.sync.wiki,
             metadata: config.sync.metadata,
             only: only.clone(),
@@ -187,6 +195,21 @@ impl App {
             only.add(mirrors);
             self.store.wake();
         }
+    }
+
+    /// Reads this batch too, if it does not read all of them anyway.
+    pub fn take_on_batch(&self, id: &str) {
+        if let Some(only) = &self.only {
+            only.add_batch(id.to_owned());
+        }
+    }
+
+    /// Asks GitHub who has a login.
+    ///
+    /// # Errors
+    /// What GitHub says, or why it could not be asked.
+    pub async fn identify(&self, login: &str) -> anyhow::Result<Account> {
+        Ok(self.stages.listing.ask(Identify { login: login.to_owned() }, PATIENCE).await??)
     }
 
     /// Asks GitHub for a repository by its name.
@@ -293,6 +316,7 @@ async fn take_over(store: &Store) -> anyhow::Result<ServeLock> {
         let freed = store
             .write(|c| {
                 polls::free_held_by(c, "serve/")?;
+                listings::free_held_by(c, "serve/")?;
                 sweeps::free_held_by(c, "serve/")?;
                 recoveries::free_held_by(c, "serve/")?;
                 jobs::free_held_by(c, "serve/", Utc::now())
@@ -382,20 +406,7 @@ impl Adapters {
             panics: self.panics.clone(),
         });
         let describe = Arc::new(describe::Tools { github: self.github.clone(), panics: self.panics.clone() });
-        let ensure = Arc::new(ensure::Tools {
-            store: self.store.clone(),
-            onedev: self.onedev.clone(),
-            naming: self.naming.clone(),
-            on_conflict: config.onedev.on_conflict,
-            on_rename: config.onedev.on_rename,
-            visibility: config.onedev.visibility,
-            lists: ensure::Lists {
-                users: config.stars.users.clone(),
-                are_read: config.stars.lists(self.github.has_credential()).is_some(),
-                labels_refused: AtomicBool::new(false),
-            },
-            panics: self.panics.clone(),
-        });
+        let ensure = Arc::new(self.ensure(config));
         let pushes = Arc::new(Semaphore::new(config.onedev.concurrent_pushes));
         let catalog = Arc::new(self.catalog(config, &pushes));
         let transfer = Arc::new(transfer::Tools {
@@ -415,19 +426,7 @@ impl Adapters {
             progress: self.progress.clone(),
             panics: self.panics.clone(),
         });
-        let stars = Arc::new(stars::Tools {
-            store: self.store.clone(),
-            github: self.github.clone(),
-            stars: config.stars.clone(),
-            lists: config
-                .stars
-                .lists(self.github.has_credential())
-                .map(|every| stars::ListRule { every, placing: self.naming.uses_list() }),
-            policy: config.policy.clone(),
-            rule: config.retry.rule(),
-            metrics: self.metrics.clone(),
-            panics: self.panics.clone(),
-        });
+        let (stars, listing) = (Arc::new(self.stars(config)), Arc::new(self.listing(config)));
         let sweep = Arc::new(sweep::Tools {
             store: self.store.clone(),
             github: self.github.clone(),
@@ -457,6 +456,10 @@ impl Adapters {
             catalog: Pool::start(pool("catalog", size, transfers), move |it| {
                 CatalogActor::new(Arc::clone(&catalog), it)
             }),
+            // One more than are read at once, for whoever asks who a user is.
+            listing: Pool::start(pool("listing", BATCHES_AT_ONCE + 1, &here), move |it| {
+                ListingActor::new(Arc::clone(&listing), it)
+            }),
             stars: Pool::start(pool("stars", POLLS_AT_ONCE, &here), move |it| StarsActor::new(Arc::clone(&stars), it)),
             sweep: Pool::start(pool("sweep", 1, &here), move |it| SweepActor::new(Arc::clone(&sweep), it)),
         }
@@ -468,6 +471,50 @@ impl Adapters {
         let overlap = TimeDelta::from_std(every).unwrap_or(TimeDelta::MAX);
         let tools = recover::Tools { store: self.store.clone(), github: self.github.clone(), overlap };
         Some(Recovering { tools, app: i64::try_from(app).ok()?, every, permit: Arc::new(Semaphore::new(1)) })
+    }
+
+    fn ensure(&self, config: &Config) -> ensure::Tools {
+        ensure::Tools {
+            store: self.store.clone(),
+            onedev: self.onedev.clone(),
+            naming: self.naming.clone(),
+            on_conflict: config.onedev.on_conflict,
+            on_rename: config.onedev.on_rename,
+            visibility: config.onedev.visibility,
+            lists: ensure::Lists {
+                users: config.stars.users.clone(),
+                are_read: config.stars.lists(self.github.has_credential()).is_some(),
+                labels_refused: AtomicBool::new(false),
+            },
+            panics: self.panics.clone(),
+        }
+    }
+
+    fn stars(&self, config: &Config) -> stars::Tools {
+        stars::Tools {
+            store: self.store.clone(),
+            github: self.github.clone(),
+            stars: config.stars.clone(),
+            lists: config
+                .stars
+                .lists(self.github.has_credential())
+                .map(|every| stars::ListRule { every, placing: self.naming.uses_list() }),
+            policy: config.policy.clone(),
+            rule: config.retry.rule(),
+            metrics: self.metrics.clone(),
+            panics: self.panics.clone(),
+        }
+    }
+
+    fn listing(&self, config: &Config) -> listing::Tools {
+        listing::Tools {
+            store: self.store.clone(),
+            github: self.github.clone(),
+            onedev: self.onedev.clone(),
+            naming: self.naming.clone(),
+            rule: config.retry.rule(),
+            panics: self.panics.clone(),
+        }
     }
 
     fn catalog(&self, config: &Config, pushes: &Arc<Semaphore>) -> catalog::Tools {
@@ -488,6 +535,7 @@ impl Adapters {
     }
 
     fn serve(&self, config: &Config, stages: &Stages) -> anyhow::Result<(actix_web::dev::ServerHandle, SocketAddr)> {
+        self.say_if_lists_are_missed(config);
         let tools = http::Tools {
             store: self.store.clone(),
             stages: stages.clone(),

@@ -51,7 +51,7 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
 ];
 
 /// Stages know their messages, never each other.
-const STAGES: [&str; 7] = ["accept", "catalog", "describe", "ensure", "stars", "transfer", "record"];
+const STAGES: [&str; 8] = ["accept", "catalog", "describe", "ensure", "listing", "stars", "transfer", "record"];
 
 /// Words that only the named modules may use.
 const ONLY_IN: [(&str, &[&str]); 2] = [("diesel", &["store"]), ("git2", &["git", "simulator"])];

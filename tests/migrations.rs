@@ -114,15 +114,25 @@ mod tests {
             "INSERT INTO list_readings (account_id, next_at) VALUES (5, 't');
              INSERT INTO star_lists (account_id, list_id, place, name, slug, private, folder) \
                  VALUES (5, 'UL_1', 0, 'Tools', 'tools', FALSE, 'Tools');
-             INSERT INTO listed (account_id, list_id, github_id) VALUES (5, 'UL_1', 1);
+             INSERT INTO star_listed (account_id, list_id, github_id) VALUES (5, 'UL_1', 1);
              INSERT INTO list_news (github_id) VALUES (1);
              INSERT INTO list_labels (mirror_id, name, spec_id, project_id, ours, is_there) \
                  VALUES ('m', 'Tools', 3, 9, TRUE, TRUE);",
         ),
         (
+            "0014_listings",
+            "INSERT INTO listings (id, wanted, correlation_id, created_at) VALUES ('b', '{}', 'c', 't');
+             INSERT INTO listed (listing, github_id, owner, name, size_kib, finding) \
+                 VALUES ('b', 1, 'octo', 'hello', 5, 'new');",
+        ),
+        (
             "0015_sweep",
             "INSERT INTO lookouts (mirror_id, node_id) VALUES ('m', 'R_1');
              INSERT INTO sweeps (name, next_at) VALUES ('upstreams', 't');",
+        ),
+        (
+            "0016_vanished",
+            "INSERT INTO vanished (mirror_id, at, state, whose) VALUES ('m', 't', 'held', 'octo');",
         ),
         (
             "0017_app",
@@ -131,6 +141,12 @@ mod tests {
              INSERT INTO recoveries (app_id, next_at, looked_to) VALUES (4242, 't', 't');
              INSERT INTO missed_deliveries (guid, delivery_id, event, delivered_at) VALUES ('g', 9, 'star', 't');",
         ),
+        (
+            "0018_api_keys",
+            "INSERT INTO api_keys (id, name, prefix, hash, scopes, created_by, created_at) \
+                 VALUES ('k', 'ci', 'sk_abcdefgh', 'argon2id', 'mirrors:read', 'admin', 't');",
+        ),
+        ("0019_audit_chain", "UPDATE audit SET seq = 1, hash = 'hash';"),
     ];
 
     const SQLITE_COLUMNS: &str = "SELECT t.name || '.' || c.name || CASE c.\"notnull\" WHEN 1 THEN '' ELSE '?' END AS text \

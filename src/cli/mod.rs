@@ -2,13 +2,16 @@
 //! done, 1 failed, 2 wrong usage.
 
 mod adopt;
+mod audit;
 mod backup;
+mod batch;
 mod completions;
 mod config;
 mod demo;
 mod doctor;
 mod drill;
 mod kept;
+mod key;
 mod migrate;
 mod mirror;
 mod output;
@@ -62,6 +65,15 @@ enum Command {
         #[arg(long)]
         allow_mass_delete: bool,
     },
+    /// Queue every star of a user; a running `starkeep serve` mirrors them
+    Batch {
+        /// The user's login
+        #[arg(long, value_name = "USER")]
+        starred_by: String,
+        /// Say what would be done, and queue nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Show how mirrors stand
     Status {
         /// OWNER/NAME; all of them without it
@@ -92,6 +104,16 @@ enum Command {
         /// How many, chosen by chance [default: drill.sample]
         #[arg(long, value_name = "N")]
         sample: Option<usize>,
+    },
+    /// Keys of the admin API
+    Key {
+        #[command(subcommand)]
+        action: key::Action,
+    },
+    /// Check or export the audit log
+    Audit {
+        #[command(subcommand)]
+        action: audit::Action,
     },
     /// Try everything that serving needs, and say how to mend what is amiss; exit 1 if serving would fail
     Doctor,
@@ -168,12 +190,15 @@ async fn run_command(command: Command, given: &Given) -> anyhow::Result<u8> {
         Command::Mirror { repositories, allow_mass_delete } => {
             mirror::run(given, repositories, allow_mass_delete).await
         }
+        Command::Batch { starred_by, dry_run } => batch::run(given, starred_by, dry_run).await,
         Command::Status { repository } => status::run(given, repository).await,
         Command::Verify { repositories } => verify::run(given, repositories).await,
         Command::Kept { action } => kept::run(given, action).await,
         Command::Adopt { dry_run } => adopt::run(given, dry_run).await,
         Command::Restore(order) => restore::run(given, order).await,
         Command::Drill { sample } => drill::run(given, sample).await,
+        Command::Key { action } => key::run(given, action).await,
+        Command::Audit { action } => audit::run(given, action).await,
         Command::Doctor => doctor::run(given).await,
         Command::Backup { file } => backup::write(given, &file).await,
         Command::RestoreState { file } => backup::read(given, file).await,

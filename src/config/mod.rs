@@ -12,7 +12,9 @@
 use std::collections::BTreeMap;
 
 pub mod admin;
+pub mod audit;
 pub mod database;
+pub mod deliveries;
 pub mod drill;
 pub mod duration;
 pub mod github;
@@ -39,6 +41,8 @@ pub use values::Shown;
 
 use values::Values;
 
+use crate::domain::bounds::Bounds;
+
 /// The whole configuration, valid by construction once loaded.
 #[derive(Debug, Clone, Default)]
 pub struct Config {
@@ -60,6 +64,10 @@ pub struct Config {
     pub retry: retry::Retry,
     /// The admin API.
     pub admin: admin::Admin,
+    /// How long the audit log is kept.
+    pub audit: audit::Audit,
+    /// How long received webhooks are kept.
+    pub deliveries: deliveries::Deliveries,
     /// Restoring mirrors on trial.
     pub drill: drill::Drill,
     /// Logging.
@@ -94,6 +102,11 @@ impl Loaded {
 }
 
 impl Config {
+    /// How much is kept at most.
+    pub fn bounds(&self) -> Bounds {
+        Bounds { each: self.sync.max_bytes, total: self.policy.max_total_bytes }
+    }
+
     /// Reads all layers. Touches no network and changes nothing.
     ///
     /// # Errors
@@ -123,6 +136,8 @@ impl Config {
             policy: Section::read(values),
             retry: Section::read(values),
             admin: Section::read(values),
+            audit: Section::read(values),
+            deliveries: Section::read(values),
             drill: Section::read(values),
             log: Section::read(values),
         }
@@ -130,9 +145,10 @@ impl Config {
 
     /// The sections' own problems with their origins, without those of keys that could not even be read.
     fn problems(&self, unread: &[Problem], shown: &[Shown]) -> Vec<Problem> {
-        let Self { server, database, github, stars, onedev, sync, policy, retry, admin, drill, log } = self;
-        let sections: [&dyn SectionProblems; 11] =
-            [server, database, github, stars, onedev, sync, policy, retry, admin, drill, log];
+        let Self { server, database, github, stars, onedev, sync, policy, retry, admin, audit, deliveries, drill, log } =
+            self;
+        let sections: [&dyn SectionProblems; 13] =
+            [server, database, github, stars, onedev, sync, policy, retry, admin, audit, deliveries, drill, log];
         let origins: BTreeMap<&str, &Origin> =
             shown.iter().filter_map(|it| Some((it.key.as_str(), it.origin.as_ref()?))).collect();
         sections

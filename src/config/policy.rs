@@ -1,8 +1,9 @@
 //! `policy.*`: what waits for an admin instead of being done.
 
-use super::Section;
 use super::problem::Problem;
+use super::rules::sized;
 use super::values::{Refused, Values};
+use super::{Section, size};
 
 /// The `policy` section.
 #[derive(Debug, Clone)]
@@ -10,29 +11,33 @@ pub struct Policy {
     /// A sync that would delete or overwrite more than this share of a project's managed refs, in percent,
     /// and more than ten, waits for an admin; `None` is off.
     pub mass_delete: Option<u8>,
-    /// More than this share of a user's stars withdrawn within a day, in percent, and at least five: nothing is
-    /// let go before an admin says so; `None` is off.
+    /// More than this share of a user's stars withdrawn within a day, or of an owner's or a user's mirrors vanished,
+    /// in percent, and at least five: nothing is let go or settled as gone before an admin says so; `None` is off.
     pub mass_gone: Option<u8>,
+    /// Beyond so many bytes of all upstreams together, as GitHub computes them, no further one is taken in; `None` is
+    /// no bound.
+    pub max_total_bytes: Option<u64>,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { mass_delete: Some(50), mass_gone: Some(5) }
+        Self { mass_delete: Some(50), mass_gone: Some(5), max_total_bytes: None }
     }
 }
 
 impl Section for Policy {
     fn read(values: &mut Values<'_>) -> Self {
         let mut it = Self::default();
-        let Self { mass_delete, mass_gone } = &mut it;
+        let Self { mass_delete, mass_gone, max_total_bytes } = &mut it;
         values.set("policy.mass_delete", mass_delete, share_or_off);
         values.set("policy.mass_gone", mass_gone, share_or_off);
+        values.set_option("policy.max_total_bytes", max_total_bytes, size::parse);
         it
     }
 
     fn problems(&self) -> Vec<Problem> {
-        let Self { mass_delete: _, mass_gone: _ } = self;
-        Vec::new()
+        let Self { mass_delete: _, mass_gone: _, max_total_bytes } = self;
+        max_total_bytes.and_then(|most| sized("policy.max_total_bytes", most, 1, 1 << 60)).into_iter().collect()
     }
 }
 

@@ -4,15 +4,20 @@
 //! actor: what changes from call to call is an argument. Everything else in the crate may import
 //! this module; it imports nothing of the crate.
 
+pub mod api_key;
+pub mod audit_chain;
+pub mod bounds;
 pub mod brake;
 pub mod catalog;
 pub mod event;
+pub mod gone;
 pub mod ids;
 pub mod installation;
 pub mod job;
 pub mod kept;
 pub mod lfs;
 pub mod lfs_config;
+pub mod listing;
 pub mod lists;
 pub mod marker;
 pub mod mirror;

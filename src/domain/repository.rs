@@ -142,6 +142,13 @@ pub struct Repository {
     pub pushed_at: Option<DateTime<Utc>>,
 }
 
+impl Repository {
+    /// [`Self::size_kib`] in bytes.
+    pub fn bytes(&self) -> u64 {
+        u64::try_from(self.size_kib).unwrap_or(0).saturating_mul(1024)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -20,13 +20,20 @@ use crate::domain::repository::RepositoryName;
 use crate::domain::stars::{Mark, Star};
 
 /// Gives the time of each star.
-const WITH_TIMES: &str = "application/vnd.github.star+json";
+pub(super) const WITH_TIMES: &str = "application/vnd.github.star+json";
 /// A page of a hundred repositories has some 700 KiB.
-const LARGEST_PAGE: usize = 8 << 20;
+pub(super) const LARGEST_PAGE: usize = 8 << 20;
 
 /// Where the next page is; good for requests of the same client only.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PageLink(Url);
+pub struct PageLink(pub(super) Url);
+
+impl PageLink {
+    /// As text, to be kept; [`GithubClient::page_link`] reads it back.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
 
 /// A star as a list shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -145,7 +152,7 @@ impl GithubClient {
     }
 
     /// Who reads the list, and where. A token's own user is shown more of it: private repositories.
-    async fn starred(&self, whose: &Account, size: u8) -> Result<(Option<Principal>, Url), GithubError> {
+    pub(super) async fn starred(&self, whose: &Account, size: u8) -> Result<(Option<Principal>, Url), GithubError> {
         let own = self.own_token(whose).await?;
         let mut url = match own {
             Some(_) => self.exchange().url(&["user", "starred"]),
@@ -182,7 +189,7 @@ impl GithubClient {
     }
 
     /// One request about a user: with the token that was chosen for it, or any.
-    async fn ask(
+    pub(super) async fn ask(
         &self,
         reader: Option<Principal>,
         login: &str,

@@ -10,8 +10,10 @@ use super::auth::Door;
 use super::body::Room;
 use super::limits::{Failures, Gate, webhook_gate};
 use super::probes::Probes;
+use super::refusals::Refusals;
 use super::scrape::Gauges;
 use crate::config::Config;
+use crate::domain::bounds::Bounds;
 use crate::orchestrator::Stages;
 use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
@@ -34,10 +36,14 @@ pub(super) struct Shared {
     pub(super) webhook_limit: Duration,
     pub(super) room: Room,
     pub(super) door: Door,
+    /// Refused calls of the admin API.
+    pub(super) refusals: Refusals,
     pub(super) probes: Probes,
     pub(super) gauges: Gauges,
     /// `sync.metadata`: catalogs are kept.
     pub(super) metadata: bool,
+    /// What a batch must fit into.
+    pub(super) bounds: Bounds,
     /// `stars.users`: whose stars are looked at; nobody's where that is left to webhooks.
     pub(super) watched: Vec<String>,
 }
@@ -45,12 +51,15 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(tools: Tools) -> Self {
         let Tools { store, stages, config, metrics, components } = tools;
+        let bounds = config.bounds();
         let Config { server, admin, github, stars, sync, .. } = config;
         Self {
             door: Door::new(admin.token.as_ref(), Failures::new(Instant::now)),
+            refusals: Refusals::default(),
             probes: Probes::new(store.clone(), components),
             gauges: Gauges::default(),
             metadata: sync.metadata,
+            bounds,
             watched: stars.poll_interval.map_or_else(Vec::new, |_| stars.users),
             webhook_gate: webhook_gate(server.webhook_rate_per_minute),
             webhook_limit: WEBHOOK_LIMIT,

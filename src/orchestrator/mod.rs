@@ -4,7 +4,9 @@
 //! process - the lease runs out and the next look at the table finds the row.
 
 mod drive;
+mod gone;
 mod lease;
+mod listings;
 mod reconcile;
 mod recover;
 mod routes;
@@ -20,6 +22,7 @@ use chrono::Utc;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::domain::bounds::Bounds;
 use crate::domain::ids::MirrorId;
 use crate::domain::retry::BackoffRule;
 use crate::stages::accept::AcceptActor;
@@ -27,6 +30,7 @@ use crate::stages::catalog::CatalogActor;
 use crate::stages::describe::DescribeActor;
 use crate::stages::ensure::EnsureActor;
 use crate::stages::failure::Failure;
+use crate::stages::listing::ListingActor;
 use crate::stages::panics::Panics;
 use crate::stages::pool::{Guard, Pool};
 use crate::stages::record::RecordActor;
@@ -37,6 +41,7 @@ use crate::stages::transfer::TransferActor;
 use crate::store::{Store, jobs};
 use crate::telemetry::progress::Progress;
 
+pub use listings::AT_ONCE as BATCHES_AT_ONCE;
 pub use recover::Recovering;
 pub use stars::{AT_ONCE as POLLS_AT_ONCE, Polling};
 pub use supervise::Orchestration;
@@ -59,6 +64,8 @@ pub struct Stages {
     pub catalog: Pool<CatalogActor>,
     /// Looks at users' stars.
     pub stars: Pool<StarsActor>,
+    /// Reads batches.
+    pub listing: Pool<ListingActor>,
     /// Asks GitHub what changed.
     pub sweep: Pool<SweepActor>,
 }
@@ -66,7 +73,7 @@ pub struct Stages {
 impl Stages {
     /// Takes no more messages; children that end from now on are not replaced.
     pub fn close(&self) {
-        let Self { accept, describe, ensure, transfer, record, catalog, stars, sweep } = self;
+        let Self { accept, describe, ensure, transfer, record, catalog, stars, listing, sweep } = self;
         accept.close();
         describe.close();
         ensure.close();
@@ -74,6 +81,7 @@ impl Stages {
         record.close();
         catalog.close();
         stars.close();
+        listing.close();
         sweep.close();
     }
 }
@@ -86,6 +94,17 @@ pub struct Drills {
     pub every: Option<(std::time::Duration, usize)>,
     /// Where, and how much of each.
     pub bounds: restore::drill::Bounds,
+}
+
+/// How much of what was recorded is kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Records {
+    /// Received webhooks: how long.
+    pub deliveries: std::time::Duration,
+    /// Received webhooks: how many.
+    pub most_deliveries: u64,
+    /// The audit log; `None` is for ever.
+    pub audit: Option<std::time::Duration>,
 }
 
 /// What the orchestrator works with.
@@ -104,14 +123,20 @@ pub struct Tools {
     pub drills: Drills,
     /// Looking at users' stars.
     pub polling: Polling,
+    /// One permit for each batch that is read: [`BATCHES_AT_ONCE`].
+    pub batches: Arc<Semaphore>,
     /// Sweeping upstreams.
     pub sweeping: Sweeping,
     /// Looking for missed deliveries; `None` without an App, or where it is switched off.
     pub recovering: Option<Recovering>,
     /// How far back states of refs are remembered.
     pub history: std::time::Duration,
+    /// How much of what was recorded is kept.
+    pub records: Records,
     /// Larger upstreams are paused. Bytes.
-    pub max_bytes: Option<u64>,
+    pub bounds: Bounds,
+    /// More upstreams than this share that vanish within a day wait for an admin. Percent; `None` is off.
+    pub mass_gone: Option<u8>,
     /// Mirror wikis too.
     pub wiki: bool,
     /// Keep catalogs.
@@ -130,24 +155,36 @@ pub struct Tools {
     pub panics: Panics,
 }
 
-/// The mirrors that a command works on. Clones share them.
+/// The mirrors and batches that a command works on. Clones share them.
 #[derive(Debug, Clone, Default)]
-pub struct Only(Arc<Mutex<Vec<MirrorId>>>);
+pub struct Only {
+    mirrors: Arc<Mutex<Vec<MirrorId>>>,
+    batches: Arc<Mutex<Vec<String>>>,
+}
 
 impl From<Vec<MirrorId>> for Only {
     fn from(mirrors: Vec<MirrorId>) -> Self {
-        Self(Arc::new(Mutex::new(mirrors)))
+        Self { mirrors: Arc::new(Mutex::new(mirrors)), batches: Arc::default() }
     }
 }
 
 impl Only {
     /// Puts more on the list.
     pub fn add(&self, mirrors: impl IntoIterator<Item = MirrorId>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(mirrors);
+        self.mirrors.lock().unwrap_or_else(PoisonError::into_inner).extend(mirrors);
+    }
+
+    /// Puts a batch on the list.
+    pub fn add_batch(&self, id: String) {
+        self.batches.lock().unwrap_or_else(PoisonError::into_inner).push(id);
+    }
+
+    fn batches(&self) -> Vec<String> {
+        self.batches.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn all(&self) -> Vec<MirrorId> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.mirrors.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::drive::PATIENCE;
 use super::{Drills, Tools, wiki};
+use crate::domain::bounds::Beyond;
 use crate::domain::ids::MirrorId;
 use crate::domain::job::{JobKind, Priority};
 use crate::domain::mirror::Status;
@@ -81,7 +82,7 @@ pub(super) async fn describe(tools: &Tools, ticket: &Ticket, mirror: Mirror) -> 
     tools.progress.tell(mirror.id, "describe", 0);
     let describe = Describe::Mirror(ticket.clone(), mirror.github_id, mirror.name.clone());
     let repository = tools.stages.describe.ask(describe, PATIENCE).await??;
-    check_bounds(tools, &repository)?;
+    check_bounds(tools, &mirror, &repository).await?;
     let (id, described) = (mirror.id, repository.clone());
     let doubted = is_doubted(&mirror);
     let mirror = tools
@@ -141,21 +142,30 @@ async fn prepare(tools: &Tools, ticket: &Ticket, mirror: Mirror) -> Result<TwoSi
     Ok(TwoSides { adopting: ensured.adopting, ..TwoSides::at(&mirror, ensured.id, ensured.path) })
 }
 
-fn check_bounds(tools: &Tools, repository: &Repository) -> Result<(), Failure> {
+async fn check_bounds(tools: &Tools, mirror: &Mirror, repository: &Repository) -> Result<(), Failure> {
     if repository.disabled {
         let message = format!("GitHub has disabled {}; the copy stays as it is", repository.name);
         return Err(Failure::new("upstream_disabled", message, Retry::Never).meaning(Verdict::Gone));
     }
-    let bytes = u64::try_from(repository.size_kib).unwrap_or(0).saturating_mul(1024);
-    match tools.max_bytes {
-        Some(most) if bytes > most => {
-            let message = format!(
-                "upstream has {bytes} bytes, more than sync.max_bytes ({most}): raise it and resume the mirror"
-            );
-            Err(Failure::new("too_large", message, Retry::Never).meaning(Verdict::Paused))
-        }
-        _ => Ok(()),
+    let (bounds, bytes) = (tools.bounds, repository.bytes());
+    if let Err(Beyond::Each(most) | Beyond::Total(most)) = bounds.check_each(bytes) {
+        let message =
+            format!("upstream has {bytes} bytes, more than sync.max_bytes ({most}): raise it and resume the mirror");
+        return Err(Failure::new("too_large", message, Retry::Never).meaning(Verdict::Paused));
     }
+    // What has its place in OneDev is kept, however much it grows.
+    if bounds.total.is_none() || mirror.project.is_some() || mirror.intended_path.is_some() {
+        return Ok(());
+    }
+    let kept = tools.store.read(mirrors::kept_bytes).await?;
+    if let Err(Beyond::Each(most) | Beyond::Total(most)) = bounds.check_total(bytes, kept) {
+        let message = format!(
+            "upstream has {bytes} bytes and {kept} are kept already, together more than policy.max_total_bytes \
+             ({most}): raise it and resume the mirror"
+        );
+        return Err(Failure::new("total_too_large", message, Retry::Never).meaning(Verdict::Paused));
+    }
+    Ok(())
 }
 
 /// Upstream or the project may not be where it was, or not what it was: git cannot tell, GitHub's and

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::{Claim, Orchestrator, Reconcile, Tools, recover, stars, sweep};
+use super::{Claim, Orchestrator, Reconcile, Tools, listings, recover, stars, sweep};
 use crate::stages::failure::Failure;
 use crate::stages::pool::{Pool, PoolOptions, Unanswered};
 
@@ -22,6 +22,7 @@ pub struct Orchestration {
     permits: Arc<Semaphore>,
     workers: u32,
     polls: Arc<Semaphore>,
+    batches: Arc<Semaphore>,
     sweeping: Arc<Semaphore>,
     recovery: Option<Arc<Semaphore>>,
     pool: Pool<Orchestrator>,
@@ -32,12 +33,13 @@ impl Orchestration {
     pub fn start(tools: Tools, workers: u32, options: PoolOptions) -> Self {
         let (stop, call_off, permits) = (tools.stop.clone(), tools.call_off.clone(), Arc::clone(&tools.permits));
         let (polls, sweeping) = (Arc::clone(&tools.polling.permits), Arc::clone(&tools.sweeping.permit));
+        let batches = Arc::clone(&tools.batches);
         let recovery = tools.recovering.as_ref().map(|it| Arc::clone(&it.permit));
         let wakeups = tools.store.wakeups();
         let tools = Arc::new(tools);
         let pool = Pool::start(options, move |guard| Orchestrator::new(Arc::clone(&tools), guard));
         actix::spawn(look(pool.clone(), wakeups, stop.clone()));
-        Self { stop, call_off, permits, workers, polls, sweeping, recovery, pool }
+        Self { stop, call_off, permits, workers, polls, batches, sweeping, recovery, pool }
     }
 
     /// Claims no more, waits for what is under way at most `patience`, then calls it off; its jobs are
@@ -45,6 +47,7 @@ impl Orchestration {
     pub async fn shut_down(self, patience: Duration) {
         self.stop.cancel();
         stars::ended(&self.polls).await;
+        listings::ended(&self.batches).await;
         sweep::ended(&self.sweeping).await;
         recover::ended(self.recovery.as_deref()).await;
         if tokio::time::timeout(patience, self.permits.acquire_many(self.workers)).await.is_err() {

@@ -12,7 +12,7 @@ use crate::domain::lists::{self, Membership, StarList};
 use super::connection::Connection;
 use super::error::StoreError;
 use super::prepared::Prepare as _;
-use super::schema::{list_labels, list_news, list_readings, listed, star_lists};
+use super::schema::{list_labels, list_news, list_readings, star_listed, star_lists};
 use super::{clipped, settings, time};
 
 /// The setting that whoever gives out folders writes to, so that one does so at a time.
@@ -173,9 +173,9 @@ fn ensure(c: &mut Connection, account: AccountId, now: DateTime<Utc>) -> Result<
 /// Those of the database.
 pub fn of_account(c: &mut Connection, account: AccountId) -> Result<Vec<StarList>, StoreError> {
     let rows = rows_of(c, account)?;
-    let items: Vec<(String, i64)> = listed::table
-        .filter(listed::account_id.eq(account.0))
-        .select((listed::list_id, listed::github_id))
+    let items: Vec<(String, i64)> = star_listed::table
+        .filter(star_listed::account_id.eq(account.0))
+        .select((star_listed::list_id, star_listed::github_id))
         .load(&mut c.db)?;
     let mut by_list: BTreeMap<String, BTreeSet<GithubId>> = BTreeMap::new();
     for (list, id) in items {
@@ -256,12 +256,12 @@ fn replace(
     let before = rows_of(c, account)?;
     let rows = placed(c, account, &before, next)?;
     let (was, is) = (meanings(&before, known), meanings(&rows, next));
-    diesel::delete(listed::table.filter(listed::account_id.eq(account.0))).execute(&mut c.db)?;
+    diesel::delete(star_listed::table.filter(star_listed::account_id.eq(account.0))).execute(&mut c.db)?;
     diesel::delete(star_lists::table.filter(star_lists::account_id.eq(account.0))).execute(&mut c.db)?;
     for (row, list) in rows.into_iter().zip(next) {
         diesel::insert_into(star_lists::table).values(row).execute(&mut c.db)?;
         for id in &list.items {
-            diesel::sql_query("INSERT INTO listed (account_id, list_id, github_id) VALUES ($1, $2, $3)")
+            diesel::sql_query("INSERT INTO star_listed (account_id, list_id, github_id) VALUES ($1, $2, $3)")
                 .bind::<BigInt, _>(account.0)
                 .bind::<Text, _>(list.id.clone())
                 .bind::<BigInt, _>(id.0)
@@ -313,10 +313,10 @@ fn placed(
 /// # Errors
 /// Those of the database.
 pub fn of_repository(c: &mut Connection, repository: GithubId) -> Result<Vec<Membership>, StoreError> {
-    let same = star_lists::account_id.eq(listed::account_id).and(star_lists::list_id.eq(listed::list_id));
+    let same = star_lists::account_id.eq(star_listed::account_id).and(star_lists::list_id.eq(star_listed::list_id));
     let rows: Vec<ListRow> = star_lists::table
-        .inner_join(listed::table.on(same))
-        .filter(listed::github_id.eq(repository.0))
+        .inner_join(star_listed::table.on(same))
+        .filter(star_listed::github_id.eq(repository.0))
         .order((star_lists::account_id, star_lists::place))
         .select(ListRow::as_select())
         .load(&mut c.db)?;

@@ -358,6 +358,33 @@ diesel::table! {
         detail -> Text,
         correlation_id -> Nullable<Text>,
         address -> Nullable<Text>,
+        seq -> Nullable<BigInt>,
+        hash -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    audit_ends (name) {
+        name -> Text,
+        seq -> BigInt,
+        hash -> Text,
+    }
+}
+
+diesel::table! {
+    api_keys (id) {
+        id -> Text,
+        name -> Text,
+        prefix -> Text,
+        hash -> Text,
+        scopes -> Text,
+        created_by -> Text,
+        created_at -> Text,
+        expires_at -> Nullable<Text>,
+        revoked_at -> Nullable<Text>,
+        last_used_at -> Nullable<Text>,
+        last_used_ip -> Nullable<Text>,
+        usage_count -> BigInt,
     }
 }
 
@@ -461,6 +488,37 @@ diesel::table! {
 }
 
 diesel::table! {
+    listings (id) {
+        id -> Text,
+        wanted -> Text,
+        idempotency -> Nullable<Text>,
+        dry_run -> Bool,
+        walk -> Text,
+        next_at -> Nullable<Text>,
+        leased_by -> Nullable<Text>,
+        lease_until -> Nullable<Text>,
+        whole_at -> Nullable<Text>,
+        failures -> Integer,
+        error_code -> Nullable<Text>,
+        error_message -> Nullable<Text>,
+        error_since -> Nullable<Text>,
+        correlation_id -> Text,
+        created_at -> Text,
+    }
+}
+
+diesel::table! {
+    listed (listing, github_id) {
+        listing -> Text,
+        github_id -> BigInt,
+        owner -> Text,
+        name -> Text,
+        size_kib -> BigInt,
+        finding -> Text,
+    }
+}
+
+diesel::table! {
     list_readings (account_id) {
         account_id -> BigInt,
         read_at -> Nullable<Text>,
@@ -485,7 +543,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    listed (account_id, list_id, github_id) {
+    star_listed (account_id, list_id, github_id) {
         account_id -> BigInt,
         list_id -> Text,
         github_id -> BigInt,
@@ -567,8 +625,17 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    vanished (mirror_id) {
+        mirror_id -> Text,
+        at -> Text,
+        state -> Text,
+        whose -> Nullable<Text>,
+    }
+}
+
 diesel::joinable!(upstreams -> mirrors (mirror_id));
 diesel::joinable!(parts -> mirrors (mirror_id));
 diesel::joinable!(lookouts -> mirrors (mirror_id));
 diesel::allow_tables_to_appear_in_same_query!(mirrors, upstreams, parts, jobs, lookouts);
-diesel::allow_tables_to_appear_in_same_query!(star_lists, listed);
+diesel::allow_tables_to_appear_in_same_query!(star_lists, star_listed);

@@ -25,14 +25,14 @@ CREATE TABLE star_lists (
 );
 
 -- What is in them, whether there is a mirror of it or not.
-CREATE TABLE listed (
+CREATE TABLE star_listed (
     account_id BIGINT NOT NULL,
     list_id    TEXT COLLATE "C" NOT NULL,
     github_id  BIGINT NOT NULL,
     PRIMARY KEY (account_id, list_id, github_id),
     FOREIGN KEY (account_id, list_id) REFERENCES star_lists (account_id, list_id) ON DELETE CASCADE
 );
-CREATE INDEX listed_by_repository ON listed (github_id);
+CREATE INDEX star_listed_by_repository ON star_listed (github_id);
 
 -- Repositories whose lists changed, until their mirrors were told.
 CREATE TABLE list_news (

@@ -28,7 +28,7 @@ use crate::onedev::OnedevClient;
 use crate::orchestrator::Stages;
 use crate::stages::panics::Panics;
 use crate::stages::pool::{Pool, PoolOptions};
-use crate::stages::{accept, catalog, describe, ensure, record, stars, sweep, transfer};
+use crate::stages::{accept, catalog, describe, ensure, listing, record, stars, sweep, transfer};
 use crate::store::{Connection, Store, StoreError};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::progress::Progress;
@@ -155,6 +155,7 @@ fn stages(config: &Config, store: &Store, metrics: &Metrics, panics: &Panics) ->
         panics: panics.clone(),
     });
     let stars = stars_tools(config, store, &github, metrics, panics);
+    let listing = listing_tools(config, store, (&github, &onedev), panics);
     let transfer = Arc::new(transfer::Tools {
         store: store.clone(),
         github: github.clone(),
@@ -194,6 +195,7 @@ fn stages(config: &Config, store: &Store, metrics: &Metrics, panics: &Panics) ->
         transfer: Pool::start(pool("transfer"), move |it| transfer::TransferActor::new(Arc::clone(&transfer), it)),
         record: Pool::start(pool("record"), move |it| record::RecordActor::new(Arc::clone(&record), it)),
         catalog: Pool::start(pool("catalog"), move |it| catalog::CatalogActor::new(Arc::clone(&catalog), it)),
+        listing: Pool::start(pool("listing"), move |it| listing::ListingActor::new(Arc::clone(&listing), it)),
         stars: Pool::start(pool("stars"), move |it| stars::StarsActor::new(Arc::clone(&stars), it)),
         sweep: Pool::start(pool("sweep"), move |it| sweep::SweepActor::new(Arc::clone(&sweep), it)),
     }
@@ -214,6 +216,22 @@ fn stars_tools(
         policy: config.policy.clone(),
         rule: config.retry.rule(),
         metrics: metrics.clone(),
+        panics: panics.clone(),
+    })
+}
+
+fn listing_tools(
+    config: &Config,
+    store: &Store,
+    (github, onedev): (&GithubClient, &OnedevClient),
+    panics: &Panics,
+) -> Arc<listing::Tools> {
+    Arc::new(listing::Tools {
+        store: store.clone(),
+        github: github.clone(),
+        onedev: onedev.clone(),
+        naming: Naming::parse(&config.onedev.naming, &config.onedev.root).unwrap(),
+        rule: config.retry.rule(),
         panics: panics.clone(),
     })
 }

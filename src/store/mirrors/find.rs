@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use diesel::dsl::{count_star, exists, min, not};
 use diesel::prelude::*;
-use diesel::sql_types::Text;
+use diesel::sql_types::{BigInt, Nullable, Text};
 use uuid::Uuid;
 
 use crate::domain::ids::{GithubId, MirrorId};
@@ -148,6 +148,24 @@ pub fn counts_by_status(c: &mut Connection) -> Result<BTreeMap<Status, u64>, Sto
     let rows: Vec<(String, i64)> =
         mirrors::table.group_by(mirrors::status).select((mirrors::status, count_star())).load(&mut c.db)?;
     rows.into_iter().map(|(status, count)| Ok((status.parse()?, u64::try_from(count).unwrap_or_default()))).collect()
+}
+
+#[derive(QueryableByName)]
+struct Sum {
+    #[diesel(sql_type = Nullable<BigInt>)]
+    kib: Option<i64>,
+}
+
+/// How large the upstreams of all mirrors that have, or are about to get, their place in OneDev are together, in
+/// bytes, as GitHub computes it.
+///
+/// # Errors
+/// Those of the database.
+pub fn kept_bytes(c: &mut Connection) -> Result<u64, StoreError> {
+    let sql = "SELECT CAST(SUM(u.size_kib) AS BIGINT) AS kib FROM upstreams AS u JOIN mirrors AS m \
+               ON m.id = u.mirror_id WHERE m.intended_path IS NOT NULL";
+    let Sum { kib } = diesel::sql_query(sql).get_result(&mut c.db)?;
+    Ok(u64::try_from(kib.unwrap_or_default()).unwrap_or_default().saturating_mul(1024))
 }
 
 /// The time of the oldest proof among mirrors that should be level.

@@ -1,0 +1,2 @@
+DROP TABLE listed;
+DROP TABLE listings;
