@@ -24,6 +24,7 @@ pub(super) const TABLE: &[(&str, Option<Scope>, Option<Scope>)] = &[
     ("/stars/{login}", None, WRITE),
     ("/batches", None, BATCHES),
     ("/batches/{id}", BATCHES, None),
+    ("/vanished", READ, WRITE),
     ("/jobs", READ, None),
     ("/jobs/{id}", READ, None),
     ("/jobs/{id}/retry", None, WRITE),
