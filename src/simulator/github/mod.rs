@@ -14,6 +14,7 @@ mod graphql;
 mod hook;
 mod json;
 mod lfs;
+mod lists;
 mod rest;
 mod state;
 #[cfg(test)]
@@ -29,6 +30,7 @@ use std::sync::{Arc, Mutex};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 pub use self::json::repository_node_id as node_id;
+pub use self::lists::Oddity;
 pub use self::state::Block;
 pub use self::webhooks::{Delivery, sign};
 
