@@ -5,6 +5,7 @@ pub mod doctor;
 mod installations;
 mod kept;
 mod limits;
+mod sources;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -113,6 +114,9 @@ impl App {
         let metrics = Metrics::new().context("the metrics could not be registered")?;
         let adapters = Adapters::new(&config, &store, &metrics, &panics)?;
         limits::recall(&store, &adapters.github).await?;
+        if serve {
+            sources::declare(&store, &config.sources).await?;
+        }
         let (gave_up, transfers) = (CancellationToken::new(), Arbiter::new());
         let stages = adapters.stages(&config, &gave_up, &transfers.handle());
         let permits = Arc::new(Semaphore::new(config.sync.workers));
@@ -133,6 +137,7 @@ impl App {
                 permits: Arc::new(Semaphore::new(POLLS_AT_ONCE)),
             },
             batches: Arc::new(Semaphore::new(BATCHES_AT_ONCE)),
+            sources_every: config.sources.interval,
             sweeping: Sweeping {
                 on: adapters.github.has_credential(),
                 pace: config.sync.pace(),

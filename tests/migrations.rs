@@ -127,6 +127,10 @@ mod tests {
              INSERT INTO recoveries (app_id, next_at, looked_to) VALUES (4242, 't', 't');
              INSERT INTO missed_deliveries (guid, delivery_id, event, delivered_at) VALUES ('g', 9, 'star', 't');",
         ),
+        (
+            "0020_sources",
+            "INSERT INTO listings (id, wanted, declared, correlation_id, created_at) VALUES ('s', '{}', TRUE, 'c', 't');",
+        ),
     ];
 
     const SQLITE_COLUMNS: &str = "SELECT t.name || '.' || c.name || CASE c.\"notnull\" WHEN 1 THEN '' ELSE '?' END AS text \

@@ -170,7 +170,7 @@ impl GithubClient {
 
     /// The token that is this account's own; one that does not tell is not. A token that cannot be asked fails
     /// the look: read as anybody the list would lack what is private, as if it had been withdrawn.
-    async fn own_token(&self, whose: &Account) -> Result<Option<Principal>, GithubError> {
+    pub(super) async fn own_token(&self, whose: &Account) -> Result<Option<Principal>, GithubError> {
         for (place, token) in self.inner.credentials.tokens.iter().enumerate() {
             let reader = Principal::Token(place);
             let whoami = || async {

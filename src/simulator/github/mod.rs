@@ -14,6 +14,7 @@ mod graphql;
 mod hook;
 mod json;
 mod lfs;
+mod lists;
 mod rest;
 mod state;
 #[cfg(test)]

@@ -36,6 +36,7 @@ mod restore_whole;
 mod retention;
 mod revive;
 mod secrets;
+mod sources;
 mod ssh;
 mod star;
 mod sweep;
