@@ -11,6 +11,8 @@ use crate::domain::listing::What;
 use crate::domain::repository::RepositoryName;
 use crate::domain::sources::{Declaration, Filter, Of};
 
+/// The list.
+const KEY: &str = "sources";
 /// Sources at most: each costs requests at every walk.
 const MOST: u64 = 100;
 /// Names in one source at most.
@@ -37,7 +39,7 @@ impl Section for Sources {
     fn read(values: &mut Values<'_>) -> Self {
         let mut it = Self::default();
         let Self { all, interval } = &mut it;
-        values.set_tables("sources", all, declaration);
+        values.set_tables(KEY, all, declaration);
         values.set("sources_interval", interval, duration::parse);
         it
     }
@@ -47,11 +49,11 @@ impl Section for Sources {
         let minute = Duration::from_secs(60);
         let mut problems: Vec<Problem> =
             lasting("sources_interval", *interval, minute, 30 * 1440 * minute).into_iter().collect();
-        problems.extend(counting("sources", u64::try_from(all.len()).unwrap_or(u64::MAX), 0, MOST));
+        problems.extend(counting(KEY, u64::try_from(all.len()).unwrap_or(u64::MAX), 0, MOST));
         for (place, it) in all.iter().enumerate() {
             if let Some(other) = all.iter().take(place).position(|other| other == it) {
                 let found = format!("`sources[{}]` and `sources[{}]` are the same", other + 1, place + 1);
-                problems.push(Problem::new("sources", found, "write each source once"));
+                problems.push(Problem::new(KEY, found, "write each source once"));
             }
         }
         problems
@@ -177,13 +179,13 @@ mod tests {
             "sources[4].visibility (file a.toml): `secret` is not accepted; write `public` or `private`",
             "sources[4].include (file a.toml): `a b` is not accepted; write a pattern",
             "sources[4].max_bytes (file a.toml): nothing could pass",
-            "sources[4].topics (file a.toml): `\"cli\"` is no list",
+            "sources[4].topics (file a.toml): `cli` is no list",
         ] {
             assert!(told.contains(part), "{part} is not in {told}");
         }
         for (text, part) in [
             ("sources = 3", "sources (file a.toml): is no list of tables; write tables, each as `[[sources]]`"),
-            ("sources = ['x']", "sources[1] (file a.toml): `\"x\"` is no table"),
+            ("sources = ['x']", "sources[1] (file a.toml): `x` is no table"),
             ("[sources]\nuser = 'x'", "sources.user (file a.toml): there is no such key"),
             ("[[sources]]\nuser = 'x'\n[[sources]]\nuser = 'x'", "`sources[1]` and `sources[2]` are the same"),
             ("sources_interval = '1s'", "sources_interval (file a.toml): `1s` is out of bounds"),

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::nearest::nearest;
 use super::problem::quoted;
-use super::values::{Form, Refused, scalar};
+use super::values::{Form, Refused, plain, scalar};
 
 /// One table.
 pub(crate) struct Table {
@@ -20,7 +20,7 @@ impl Table {
         let (values, wrong) = match value {
             Value::Object(values) => (values.clone(), Vec::new()),
             value => {
-                let found = format!("{} is no table", quoted(&value.to_string()));
+                let found = format!("{} is no table", quoted(&plain(value)));
                 let accepted = "write a table, as in `{ user = \"octocat\" }`".to_owned();
                 (Map::new(), vec![(at.clone(), Refused { found, accepted })])
             }
@@ -47,7 +47,7 @@ impl Table {
             None => return Vec::new(),
             Some(Value::Array(items)) => items,
             Some(value) => {
-                let found = format!("{} is no list", quoted(&value.to_string()));
+                let found = format!("{} is no list", quoted(&plain(&value)));
                 let accepted = "write a list, as in `[\"one\", \"two\"]`".to_owned();
                 self.refuse(Some(key), Refused { found, accepted });
                 return Vec::new();

@@ -298,7 +298,7 @@ pub(crate) fn scalar(value: &Value) -> Result<String, Refused> {
     }
 }
 
-fn plain(value: &Value) -> String {
+pub(crate) fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
