@@ -145,7 +145,13 @@ impl App {
             },
             recovering: adapters.recovering(&config),
             history: config.sync.history,
+            records: orchestrator::Records {
+                deliveries: config.deliveries.keep,
+                most_deliveries: config.deliveries.max_count,
+                audit: config.audit.keep,
+            },
             bounds: config.bounds(),
+            mass_gone: config.policy.mass_gone,
             wiki: config.sync.wiki,
             metadata: config.sync.metadata,
             only: only.clone(),

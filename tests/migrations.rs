@@ -121,12 +121,22 @@ mod tests {
              INSERT INTO sweeps (name, next_at) VALUES ('upstreams', 't');",
         ),
         (
+            "0016_vanished",
+            "INSERT INTO vanished (mirror_id, at, state, whose) VALUES ('m', 't', 'held', 'octo');",
+        ),
+        (
             "0017_app",
             "INSERT INTO installations (id, account_id, login, selection, permissions, updated_at) \
                  VALUES (77, 5, 'octocat', 'all', '{}', 't');
              INSERT INTO recoveries (app_id, next_at, looked_to) VALUES (4242, 't', 't');
              INSERT INTO missed_deliveries (guid, delivery_id, event, delivered_at) VALUES ('g', 9, 'star', 't');",
         ),
+        (
+            "0018_api_keys",
+            "INSERT INTO api_keys (id, name, prefix, hash, scopes, created_by, created_at) \
+                 VALUES ('k', 'ci', 'sk_abcdefgh', 'argon2id', 'mirrors:read', 'admin', 't');",
+        ),
+        ("0019_audit_chain", "UPDATE audit SET seq = 1, hash = 'hash';"),
         (
             "0020_sources",
             "INSERT INTO listings (id, wanted, declared, correlation_id, created_at) VALUES ('s', '{}', TRUE, 'c', 't');",

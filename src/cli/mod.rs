@@ -2,6 +2,7 @@
 //! done, 1 failed, 2 wrong usage.
 
 mod adopt;
+mod audit;
 mod backup;
 mod batch;
 mod completions;
@@ -10,6 +11,7 @@ mod demo;
 mod doctor;
 mod drill;
 mod kept;
+mod key;
 mod migrate;
 mod mirror;
 mod output;
@@ -103,6 +105,16 @@ enum Command {
         #[arg(long, value_name = "N")]
         sample: Option<usize>,
     },
+    /// Keys of the admin API
+    Key {
+        #[command(subcommand)]
+        action: key::Action,
+    },
+    /// Check or export the audit log
+    Audit {
+        #[command(subcommand)]
+        action: audit::Action,
+    },
     /// Try everything that serving needs, and say how to mend what is amiss; exit 1 if serving would fail
     Doctor,
     /// Write the database's content into a file, while the service goes on
@@ -185,6 +197,8 @@ async fn run_command(command: Command, given: &Given) -> anyhow::Result<u8> {
         Command::Adopt { dry_run } => adopt::run(given, dry_run).await,
         Command::Restore(order) => restore::run(given, order).await,
         Command::Drill { sample } => drill::run(given, sample).await,
+        Command::Key { action } => key::run(given, action).await,
+        Command::Audit { action } => audit::run(given, action).await,
         Command::Doctor => doctor::run(given).await,
         Command::Backup { file } => backup::write(given, &file).await,
         Command::RestoreState { file } => backup::read(given, file).await,

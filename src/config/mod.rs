@@ -12,7 +12,9 @@
 use std::collections::BTreeMap;
 
 pub mod admin;
+pub mod audit;
 pub mod database;
+pub mod deliveries;
 pub mod drill;
 pub mod duration;
 pub mod github;
@@ -66,6 +68,10 @@ pub struct Config {
     pub retry: retry::Retry,
     /// The admin API.
     pub admin: admin::Admin,
+    /// How long the audit log is kept.
+    pub audit: audit::Audit,
+    /// How long received webhooks are kept.
+    pub deliveries: deliveries::Deliveries,
     /// Restoring mirrors on trial.
     pub drill: drill::Drill,
     /// Logging.
@@ -135,6 +141,8 @@ impl Config {
             policy: Section::read(values),
             retry: Section::read(values),
             admin: Section::read(values),
+            audit: Section::read(values),
+            deliveries: Section::read(values),
             drill: Section::read(values),
             log: Section::read(values),
         }
@@ -142,9 +150,25 @@ impl Config {
 
     /// The sections' own problems with their origins, without those of keys that could not even be read.
     fn problems(&self, unread: &[Problem], shown: &[Shown]) -> Vec<Problem> {
-        let Self { server, database, github, stars, sources, onedev, sync, policy, retry, admin, drill, log } = self;
-        let sections: [&dyn SectionProblems; 12] =
-            [server, database, github, stars, sources, onedev, sync, policy, retry, admin, drill, log];
+        let Self {
+            server,
+            database,
+            github,
+            stars,
+            sources,
+            onedev,
+            sync,
+            policy,
+            retry,
+            admin,
+            audit,
+            deliveries,
+            drill,
+            log,
+        } = self;
+        let sections: [&dyn SectionProblems; 14] = [
+            server, database, github, stars, sources, onedev, sync, policy, retry, admin, audit, deliveries, drill, log,
+        ];
         let origins: BTreeMap<&str, &Origin> =
             shown.iter().filter_map(|it| Some((it.key.as_str(), it.origin.as_ref()?))).collect();
         sections

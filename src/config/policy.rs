@@ -11,8 +11,8 @@ pub struct Policy {
     /// A sync that would delete or overwrite more than this share of a project's managed refs, in percent,
     /// and more than ten, waits for an admin; `None` is off.
     pub mass_delete: Option<u8>,
-    /// More than this share of a user's stars withdrawn within a day, in percent, and at least five: nothing is
-    /// let go before an admin says so; `None` is off.
+    /// More than this share of a user's stars withdrawn within a day, or of an owner's or a user's mirrors vanished,
+    /// in percent, and at least five: nothing is let go or settled as gone before an admin says so; `None` is off.
     pub mass_gone: Option<u8>,
     /// Beyond so many bytes of all upstreams together, as GitHub computes them, no further one is taken in; `None` is
     /// no bound.

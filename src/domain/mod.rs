@@ -4,11 +4,14 @@
 //! actor: what changes from call to call is an argument. Everything else in the crate may import
 //! this module; it imports nothing of the crate.
 
+pub mod api_key;
+pub mod audit_chain;
 pub mod bounds;
 pub mod brake;
 pub mod catalog;
 pub mod event;
 pub mod glob;
+pub mod gone;
 pub mod ids;
 pub mod installation;
 pub mod job;

@@ -99,7 +99,8 @@ impl Walk {
 }
 
 /// Whether so many withdrawals within a day are too many to be believed without a person: a list that was
-/// made private reads like one that was emptied. `gone` of `of` stars; `share` in percent, `None` is never.
+/// made private reads like one that was emptied. `gone` of `of` stars, or of the mirrors of one owner or user
+/// that vanished; `share` in percent, `None` is never.
 pub fn is_mass(gone: u64, of: u64, share: Option<u8>) -> bool {
     share.is_some_and(|share| gone >= LEAST_MASS && u128::from(gone) * 100 > u128::from(of) * u128::from(share))
 }

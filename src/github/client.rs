@@ -134,14 +134,26 @@ impl GithubClient {
     /// nobody sees it, whether somebody could who is suspended.
     ///
     /// # Errors
-    /// As [`Self::repository`], and [`GithubError::Suspended`].
+    /// As [`Self::repository`], and [`GithubError::Suspended`]; [`GithubError::OwnerGone`] where nobody has the
+    /// owner's login any more either.
     pub async fn repository_of(&self, id: GithubId, owner: Option<&str>) -> Result<Repository, GithubError> {
         let url = self.inner.exchange.url(&["repositories", &id.to_string()]);
-        let found = self.read(url, Hint::Id(id, owner)).await?;
+        let found = match (self.read(url, Hint::Id(id, owner)).await, owner) {
+            (Err(GithubError::NotFound), Some(owner)) => return Err(self.without_owner(owner).await),
+            (found, _) => found?,
+        };
         if found.id != id {
             return Err(GithubError::Malformed(format!("asked for repository {id}, it told of {}", found.id)));
         }
         Ok(found)
+    }
+
+    /// Why a repository is not to be found. What cannot be told now is left at that.
+    async fn without_owner(&self, owner: &str) -> GithubError {
+        match self.account_named(owner).await {
+            Err(GithubError::NoUser(_)) => GithubError::OwnerGone(owner.to_owned()),
+            Ok(_) | Err(_) => GithubError::NotFound,
+        }
     }
 
     /// A repository by its name at present or before: `GET /repos/{owner}/{name}`, following the

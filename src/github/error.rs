@@ -19,6 +19,9 @@ pub enum GithubError {
     /// Deleted, or private without access: GitHub does not tell the two apart.
     #[error("GitHub has no such repository, or shows it to others only")]
     NotFound,
+    /// Not there any more, and neither is its owner's account.
+    #[error("GitHub has no such repository, and no account `{0}` that had it")]
+    OwnerGone(String),
     /// Nobody has that login, or the account is not there any more.
     #[error("GitHub has no account `{0}` of that kind; correct stars.users or sources. What is kept stays")]
     NoUser(String),
@@ -99,6 +102,7 @@ impl GithubError {
             | Self::Malformed(_) => Retry::Backoff,
             Self::Config(_)
             | Self::NotFound
+            | Self::OwnerGone(_)
             | Self::NoUser(_)
             | Self::Unavailable { .. }
             | Self::Blocked { .. }
@@ -115,6 +119,7 @@ impl GithubError {
         match self {
             Self::Config(_) => "github_config",
             Self::NotFound => "upstream_not_found",
+            Self::OwnerGone(_) => "upstream_owner_gone",
             Self::NoUser(_) => "github_no_user",
             Self::Unavailable { .. } => "upstream_unavailable",
             Self::Blocked { .. } => "upstream_blocked",
@@ -135,7 +140,7 @@ impl GithubError {
 
     /// Whether this says that the upstream itself has gone (as GitHub shows it to us): the copy stays.
     pub fn is_gone(&self) -> bool {
-        matches!(self, Self::NotFound | Self::Unavailable { .. } | Self::Blocked { .. })
+        matches!(self, Self::NotFound | Self::OwnerGone(_) | Self::Unavailable { .. } | Self::Blocked { .. })
     }
 }
 

@@ -1,38 +1,61 @@
-//! Who may use the admin API: whoever has `admin.token`.
+//! Who may use the admin API: whoever has `admin.token`, or a key with the scope that the call demands.
+//!
+//! ```text
+//! Authorization ─▶ too many wrong ones from there? ─▶ admin.token ─▶ key: row by prefix ─▶ Argon2, unless it was
+//! run for this key a moment ago ─▶ revoked, expired? ─▶ the scope of the call ─▶ Admin
+//! ```
 
-use std::future::{Ready, ready};
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use actix_web::dev::Payload;
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest, web};
+use chrono::{DateTime, Utc};
+use futures_util::future::LocalBoxFuture;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::Sha256;
+use tokio::sync::Semaphore;
 
 use super::client_address::ClientAddress;
 use super::limits::Failures;
 use super::problem::Problem;
 use super::request_id::RequestIds;
+use super::scopes;
 use super::shared::Shared;
+use super::verified::{Counted, Verified};
+use crate::domain::api_key::{FullKey, Scopes};
 use crate::domain::ids::CorrelationId;
+use crate::store::Store;
+use crate::store::api_keys::{self, Key, Status};
 use crate::store::audit::NewEntry;
 
 /// The name of whoever has the admin token, in the audit log.
 const ADMIN: &str = "admin";
+/// Argon2 runs at once, each with 19 MiB.
+const HASHES: usize = 2;
+/// How long a key waits for its turn to be verified.
+const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A request with the right token. A handler that takes one is closed to everybody else.
+/// A request that is let in. A handler that takes one is closed to everybody else.
 #[derive(Debug, Clone)]
 pub(super) struct Admin {
+    /// `admin`, or the prefix of a key.
+    pub(super) actor: String,
+    pub(super) scopes: Scopes,
+    /// When the key that was used ends.
+    pub(super) until: Option<DateTime<Utc>>,
     pub(super) address: IpAddr,
     pub(super) correlation: CorrelationId,
 }
 
 impl Admin {
-    /// An entry of the audit log: this admin did something.
+    /// An entry of the audit log: this caller did something.
     pub(super) fn did(&self, action: &str, subject: &impl ToString, detail: serde_json::Value) -> NewEntry {
         NewEntry {
-            actor: ADMIN.to_owned(),
+            actor: self.actor.clone(),
             action: action.to_owned(),
             subject: subject.to_string(),
             outcome: "ok".to_owned(),
@@ -45,62 +68,179 @@ impl Admin {
 
 impl FromRequest for Admin {
     type Error = Problem;
-    type Future = Ready<Result<Self, Problem>>;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(admit(request))
+        let request = request.clone();
+        Box::pin(async move { admit(&request).await })
     }
 }
 
-fn admit(request: &HttpRequest) -> Result<Admin, Problem> {
+/// Whose key a request came with, for the record of its refusal.
+#[derive(Debug, Clone)]
+pub(super) struct Presented(pub(super) String);
+
+async fn admit(request: &HttpRequest) -> Result<Admin, Problem> {
     let missing = || Problem::internal("a request came in past the shell");
     let shared = request.app_data::<web::Data<Shared>>().ok_or_else(missing)?;
-    let extensions = request.extensions();
-    let ids = extensions.get::<RequestIds>().ok_or_else(missing)?;
-    let ClientAddress(address) = *extensions.get::<ClientAddress>().ok_or_else(missing)?;
+    let ids = request.extensions().get::<RequestIds>().cloned().ok_or_else(missing)?;
+    let ClientAddress(address) = request.extensions().get::<ClientAddress>().copied().ok_or_else(missing)?;
     let presented = request.headers().get(AUTHORIZATION).map(|it| it.as_bytes());
-    shared.door.open(presented, address)?;
-    Ok(Admin { address, correlation: ids.correlation })
+    let (actor, scopes, until) = match shared.door.open(presented, address)? {
+        Opened::Admin => (ADMIN.to_owned(), Scopes::all(), None),
+        Opened::Presented(full) => {
+            request.extensions_mut().insert(Presented(full.prefix().to_owned()));
+            let key = shared.door.verify(&shared.store, full, address).await?;
+            note_use(shared, &key, address);
+            (key.prefix, key.scopes, key.expires_at)
+        }
+    };
+    let admin = Admin { actor, scopes, until, address, correlation: ids.correlation };
+    let demanded =
+        scopes::demanded(request).ok_or_else(|| Problem::internal("nobody decided which scope this needs"))?;
+    if admin.scopes.allow(demanded) {
+        return Ok(admin);
+    }
+    let detail = format!("this key lacks the scope `{}`, which this call needs", demanded.as_str());
+    Err(Problem::forbidden("scope_missing", detail))
 }
 
-/// Knows the token, as a MAC under a key of this process: comparing MACs takes the same time wherever
+/// Written behind the answer's back: a use that cannot be recorded is no reason to refuse.
+fn note_use(shared: &Shared, key: &Key, address: IpAddr) {
+    let Some(uses) = shared.door.uses.note(key.id, address, Utc::now()) else { return };
+    let (store, id) = (shared.store.clone(), key.id);
+    actix_web::rt::spawn(async move { super::upkeep::write_uses(&store, vec![(id, uses)]).await });
+}
+
+/// What was presented, as far as it is known without asking anybody.
+#[derive(Debug)]
+pub(super) enum Opened {
+    /// The admin token.
+    Admin,
+    /// Something of the form of a key.
+    Presented(FullKey),
+}
+
+/// Knows the admin token, as a MAC under a key of this process: comparing MACs takes the same time wherever
 /// the difference is, and tells nothing about the token's length.
 pub(super) struct Door {
     expected: Option<[u8; 32]>,
     key: [u8; 32],
     failures: Failures,
+    verified: Verified,
+    hashes: Arc<Semaphore>,
+    /// Uses of keys.
+    pub(super) uses: Counted,
 }
 
 impl Door {
     pub(super) fn new(token: Option<&SecretString>, failures: Failures) -> Self {
         let key: [u8; 32] = rand::random();
         let expected = token.and_then(|it| mac(&key, it.expose_secret().as_bytes()));
-        Self { expected: expected.map(|it| it.finalize().into_bytes().into()), key, failures }
+        Self {
+            expected: expected.map(|it| it.finalize().into_bytes().into()),
+            key,
+            failures,
+            verified: Verified::default(),
+            hashes: Arc::new(Semaphore::new(HASHES)),
+            uses: Counted::default(),
+        }
     }
 
     /// # Errors
-    /// 401 without the right token, 429 after too many wrong ones from one address, right or not.
-    pub(super) fn open(&self, authorization: Option<&[u8]>, address: IpAddr) -> Result<(), Problem> {
-        let Some(expected) = &self.expected else {
-            let detail = "the admin API is closed: set `admin.token` in the configuration and restart";
-            return Err(Problem::unauthorized("admin_token_not_set", detail));
-        };
-        if let Err(pause) = self.failures.check(address) {
-            let detail = "too many wrong tokens came from this address";
-            return Err(Problem::too_many("too_many_wrong_tokens", detail, pause));
-        }
+    /// 401 with neither the admin token nor something that looks like a key, 429 after too many wrong ones from one
+    /// address, right or not.
+    pub(super) fn open(&self, authorization: Option<&[u8]>, address: IpAddr) -> Result<Opened, Problem> {
+        self.check(address)?;
         let Some(presented) = authorization else {
-            let detail = "this needs the header `Authorization: Bearer` with the admin token";
+            if self.expected.is_none() {
+                return Err(closed());
+            }
+            let detail = "this needs the header `Authorization: Bearer` with the admin token or an API key";
             return Err(Problem::unauthorized("token_missing", detail));
         };
-        let right =
-            bearer(presented).and_then(|it| mac(&self.key, it)).is_some_and(|it| it.verify_slice(expected).is_ok());
-        if right {
-            return Ok(());
+        let token = bearer(presented);
+        let right = |it| self.expected.is_some_and(|expected| self.is_mac(it, &expected));
+        if token.is_some_and(right) {
+            return Ok(Opened::Admin);
+        }
+        let full = token.and_then(|it| std::str::from_utf8(it).ok()).and_then(FullKey::parse);
+        if let Some(full) = full {
+            return Ok(Opened::Presented(full));
         }
         self.failures.note(address);
-        Err(Problem::unauthorized("token_wrong", "this is not the admin token; see `admin.token` in the configuration"))
+        Err(if self.expected.is_none() { closed() } else { wrong() })
     }
+
+    fn is_mac(&self, token: &[u8], expected: &[u8; 32]) -> bool {
+        mac(&self.key, token).is_some_and(|it| it.verify_slice(expected).is_ok())
+    }
+
+    fn check(&self, address: IpAddr) -> Result<(), Problem> {
+        self.failures.check(address).map_err(|pause| {
+            let detail = "too many wrong tokens came from this address";
+            Problem::too_many("too_many_wrong_tokens", detail, pause)
+        })
+    }
+
+    /// The row of a key that opens.
+    ///
+    /// # Errors
+    /// 401 for one that does not, 429 as [`Door::open`], 503 when too many wait to be verified.
+    async fn verify(&self, store: &Store, full: FullKey, address: IpAddr) -> Result<Key, Problem> {
+        let prefix = full.prefix().to_owned();
+        let row = store.read(move |c| api_keys::by_prefix(c, &prefix)).await?;
+        let hash = row.as_ref().map(|(_, hash)| hash.clone());
+        if !self.is_of(&full, hash, address).await? {
+            self.failures.note(address);
+            return Err(wrong());
+        }
+        let Some((key, _)) = row else { return Err(wrong()) };
+        let problem = match key.status(Utc::now()) {
+            Status::Active => return Ok(key),
+            Status::Expired => Problem::unauthorized("key_expired", "this key has ended; ask for a new one"),
+            Status::Revoked => Problem::unauthorized("key_revoked", "this key was revoked; ask for a new one"),
+        };
+        self.verified.forget(&full);
+        Err(problem)
+    }
+
+    /// The same work for a prefix that nobody has, so that its time tells nothing.
+    async fn is_of(&self, full: &FullKey, hash: Option<String>, address: IpAddr) -> Result<bool, Problem> {
+        let is_known = || hash.as_ref().is_some_and(|it| self.verified.knows(full, it, Instant::now()));
+        if is_known() {
+            return Ok(true);
+        }
+        let place = tokio::time::timeout(PATIENCE, Arc::clone(&self.hashes).acquire_owned()).await;
+        let Ok(Ok(place)) = place else {
+            return Err(Problem::unavailable("busy", "too many keys wait to be verified; come again", PATIENCE));
+        };
+        // While it waited another request may have verified it, or its address may have guessed too often.
+        if is_known() {
+            return Ok(true);
+        }
+        self.check(address)?;
+        let (key, stored) = (full.clone(), hash.clone());
+        let work = move || {
+            let _place = place;
+            key.is_of(stored.as_deref())
+        };
+        let right = tokio::task::spawn_blocking(work).await.map_err(|it| Problem::internal(it.to_string()))?;
+        if let (true, Some(hash)) = (right, &hash) {
+            self.verified.remember(full, hash, Instant::now());
+        }
+        Ok(right)
+    }
+}
+
+fn closed() -> Problem {
+    let detail = "the admin API is closed: set `admin.token` in the configuration and restart, or use an API key";
+    Problem::unauthorized("admin_token_not_set", detail)
+}
+
+fn wrong() -> Problem {
+    let detail = "this is neither the admin token (`admin.token` in the configuration) nor a key that is known here";
+    Problem::unauthorized("token_wrong", detail)
 }
 
 fn mac(key: &[u8], text: &[u8]) -> Option<Hmac<Sha256>> {
@@ -119,8 +259,6 @@ fn bearer(header: &[u8]) -> Option<&[u8]> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
 
     fn door(token: Option<&str>) -> Door {
@@ -129,7 +267,7 @@ mod tests {
     }
 
     fn story(door: &Door, header: Option<&str>) -> Result<(), &'static str> {
-        door.open(header.map(str::as_bytes), IpAddr::from([203, 0, 113, 7])).map_err(|it| it.code())
+        door.open(header.map(str::as_bytes), IpAddr::from([203, 0, 113, 7])).map(drop).map_err(|it| it.code())
     }
 
     #[test]
@@ -150,6 +288,16 @@ mod tests {
         let door = door(None);
         for header in [None, Some("Bearer "), Some("Bearer x")] {
             assert_eq!(story(&door, header), Err("admin_token_not_set"));
+        }
+    }
+
+    #[test]
+    fn a_key_goes_on_to_its_row_whether_there_is_an_admin_token_or_not() {
+        let key = FullKey::of_random(&std::array::from_fn(|it| it as u8)).unwrap();
+        let header = format!("Bearer {}", key.expose());
+        for token in [None, Some("s3cret")] {
+            let opened = door(token).open(Some(header.as_bytes()), IpAddr::from([203, 0, 113, 7]));
+            assert!(matches!(opened, Ok(Opened::Presented(it)) if it.prefix() == key.prefix()));
         }
     }
 

@@ -4,7 +4,7 @@
 //! request ─▶ shell: ids, access log, panics, problem documents, headers
 //!              ├─▶ webhook: limit, size, signature, payload ─▶ stage `accept` ─▶ 202
 //!              ├─▶ health, scrape: the store and cached probes
-//!              └─▶ api: token ─▶ the store, or a stage where GitHub or OneDev must be asked
+//!              └─▶ api: token or key ─▶ the store, or a stage where GitHub or OneDev must be asked
 //! ```
 //!
 //! Handlers decide nothing about mirrors: they check, ask the store or a stage, and answer.
@@ -17,11 +17,15 @@ mod health;
 mod limits;
 mod probes;
 mod problem;
+mod refusals;
 mod request_id;
+mod scopes;
 mod scrape;
 mod server;
 mod shared;
 mod shell;
+mod upkeep;
+mod verified;
 mod webhook;
 
 #[cfg(test)]

@@ -68,6 +68,10 @@ impl Problem {
         Self::new(StatusCode::UNAUTHORIZED, code, detail).header(WWW_AUTHENTICATE, challenge)
     }
 
+    pub(super) fn forbidden(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, code, detail)
+    }
+
     /// 429.
     pub(super) fn too_many(code: &'static str, detail: impl Into<String>, pause: Duration) -> Self {
         Self::new(StatusCode::TOO_MANY_REQUESTS, code, detail).after(pause)
@@ -124,6 +128,10 @@ impl Problem {
     pub(super) fn because(mut self, cause: impl Into<String>) -> Self {
         self.cause = Some(cause.into());
         self
+    }
+
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
     }
 
     pub(super) fn code(&self) -> &'static str {

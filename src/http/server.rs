@@ -1,6 +1,7 @@
 //! Which path leads where, and the server that listens.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::Server;
@@ -9,7 +10,7 @@ use actix_web::{App, FromRequest, Handler, HttpServer, Resource, Responder, web}
 
 use super::problem::Problem;
 use super::shared::Shared;
-use super::{Tools, api, health, scrape, shell, webhook};
+use super::{Tools, api, health, scopes, scrape, shell, upkeep, webhook};
 
 /// Threads that read requests. The work is done elsewhere: by the stages and the database's threads.
 const WORKERS: usize = 2;
@@ -63,6 +64,7 @@ pub(super) fn listen(
     drain: Duration,
 ) -> Result<(Server, SocketAddr), HttpError> {
     let refused = |source| HttpError::Bind { address: bind, source };
+    actix_web::rt::spawn(upkeep::run(Arc::downgrade(&shared.clone().into_inner())));
     let server = HttpServer::new(move || {
         App::new().app_data(shared.clone()).configure(routes).wrap(NormalizePath::trim()).wrap(from_fn(shell::shell))
     });
@@ -87,7 +89,7 @@ fn routes(config: &mut web::ServiceConfig) {
         .service(reading("/healthz", health::alive))
         .service(reading("/readyz", health::ready))
         .service(reading("/metrics", scrape::metrics))
-        .service(web::scope("/api/v1").configure(api::routes))
+        .service(web::scope(scopes::ROOT).configure(api::routes))
         .default_service(web::to(nothing_here));
 }
 

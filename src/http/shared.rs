@@ -10,6 +10,7 @@ use super::auth::Door;
 use super::body::Room;
 use super::limits::{Failures, Gate, webhook_gate};
 use super::probes::Probes;
+use super::refusals::Refusals;
 use super::scrape::Gauges;
 use crate::config::Config;
 use crate::domain::bounds::Bounds;
@@ -35,6 +36,8 @@ pub(super) struct Shared {
     pub(super) webhook_limit: Duration,
     pub(super) room: Room,
     pub(super) door: Door,
+    /// Refused calls of the admin API.
+    pub(super) refusals: Refusals,
     pub(super) probes: Probes,
     pub(super) gauges: Gauges,
     /// `sync.metadata`: catalogs are kept.
@@ -52,6 +55,7 @@ impl Shared {
         let Config { server, admin, github, stars, sync, .. } = config;
         Self {
             door: Door::new(admin.token.as_ref(), Failures::new(Instant::now)),
+            refusals: Refusals::default(),
             probes: Probes::new(store.clone(), components),
             gauges: Gauges::default(),
             metadata: sync.metadata,

@@ -14,17 +14,22 @@ use actix_web::http::header::{
     X_CONTENT_TYPE_OPTIONS,
 };
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpMessage as _, HttpResponse, web};
+use actix_web::{Error, HttpMessage as _, HttpRequest, HttpResponse, web};
 use futures_util::FutureExt as _;
 use tracing::Instrument as _;
 
+use super::auth::Presented;
 use super::client_address::{self, ClientAddress};
 use super::problem::{MEDIA_TYPE, Problem};
+use super::refusals::Refused;
 use super::request_id::{self, RequestIds};
 use super::shared::Shared;
+use super::{scopes, upkeep};
 
 /// Longer paths are cut in the log. Characters.
 const LONGEST_PATH: usize = 200;
+/// The same of methods, which may be any word.
+const LONGEST_METHOD: usize = 20;
 
 /// What an answer has unless its handler said otherwise. Nothing here is for a browser to render,
 /// frame, guess the type of or keep.
@@ -52,11 +57,33 @@ pub(super) async fn shell(
         Ok(Ok(response)) => {
             let (request, response) = response.map_into_boxed_body().into_parts();
             let problem = problem_in(&response);
+            if let Some(problem) = &problem {
+                record_refusal(&request, &ids, address, problem);
+            }
             let response = line.end(&ids, problem.as_ref(), response);
             Ok(ServiceResponse::new(request, response))
         }
         Ok(Err(error)) => Err(line.end_outside(&ids, problem_of(&error))),
         Err(panic) => Err(line.end_outside(&ids, Problem::internal(text_of(panic.as_ref())))),
+    }
+}
+
+/// What the admin API refuses goes to the audit log, behind the answer's back.
+fn record_refusal(request: &HttpRequest, ids: &RequestIds, ClientAddress(address): ClientAddress, problem: &Problem) {
+    let is_refusal = matches!(problem.status().as_u16(), 401 | 403 | 429) && request.path().starts_with(scopes::ROOT);
+    let Some(shared) = request.app_data::<web::Data<Shared>>().filter(|_| is_refusal) else { return };
+    let refused = Refused {
+        address,
+        actor: request.extensions().get::<Presented>().map(|it| it.0.clone()),
+        method: request.method().as_str().chars().take(LONGEST_METHOD).collect(),
+        path: request.path().chars().take(LONGEST_PATH).collect(),
+        status: problem.status().as_u16(),
+        code: problem.code(),
+        correlation: ids.correlation,
+    };
+    if let Some(entry) = shared.refusals.note(refused, Instant::now()) {
+        let store = shared.store.clone();
+        actix_web::rt::spawn(async move { upkeep::write_entries(&store, vec![entry]).await });
     }
 }
 

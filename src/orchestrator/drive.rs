@@ -9,7 +9,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use super::{Tools, lease, routes, wiki};
+use super::{Tools, gone, lease, routes, wiki};
 use crate::domain::ids::MirrorId;
 use crate::domain::job::{JobKind, Priority};
 use crate::domain::part::PartId;
@@ -89,7 +89,13 @@ async fn hold(tools: &Tools, job: &Job, cancel: &CancellationToken) {
 /// Works, and takes back what was made for nothing if that failed for good. Both under the lease, so that
 /// nobody else works on the mirror meanwhile.
 async fn work_or_undo(tools: &Tools, job: &Job, ticket: &Ticket) -> Outcome {
-    let outcome = work(tools, job, ticket).await.unwrap_or_else(Outcome::Failed);
+    let outcome = match work(tools, job, ticket).await {
+        Ok(outcome) => outcome,
+        Err(failure) if failure.verdict == Verdict::Gone && job.kind.tells_of_the_mirror() => {
+            Outcome::Failed(gone::brake(tools, ticket.mirror, failure).await)
+        }
+        Err(failure) => Outcome::Failed(failure),
+    };
     if let Outcome::Failed(failure) = &outcome
         && is_final(tools, job, failure)
     {
@@ -97,6 +103,9 @@ async fn work_or_undo(tools: &Tools, job: &Job, ticket: &Ticket) -> Outcome {
             JobKind::Sync => roll_back(tools, ticket.mirror).await,
             JobKind::Wiki => wiki::roll_back(tools, PartId::wiki(ticket.mirror)).await,
             JobKind::Verify | JobKind::Remove | JobKind::Mark | JobKind::Drill | JobKind::Catalog => {}
+        }
+        if failure.verdict == Verdict::Gone && job.kind.tells_of_the_mirror() {
+            gone::tell(tools, ticket.mirror, failure).await;
         }
     }
     outcome

@@ -4,6 +4,7 @@
 //! process - the lease runs out and the next look at the table finds the row.
 
 mod drive;
+mod gone;
 mod lease;
 mod listings;
 mod reconcile;
@@ -95,6 +96,17 @@ pub struct Drills {
     pub bounds: restore::drill::Bounds,
 }
 
+/// How much of what was recorded is kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Records {
+    /// Received webhooks: how long.
+    pub deliveries: std::time::Duration,
+    /// Received webhooks: how many.
+    pub most_deliveries: u64,
+    /// The audit log; `None` is for ever.
+    pub audit: Option<std::time::Duration>,
+}
+
 /// What the orchestrator works with.
 pub struct Tools {
     /// State.
@@ -121,8 +133,12 @@ pub struct Tools {
     pub recovering: Option<Recovering>,
     /// How far back states of refs are remembered.
     pub history: std::time::Duration,
+    /// How much of what was recorded is kept.
+    pub records: Records,
     /// Larger upstreams are paused. Bytes.
     pub bounds: Bounds,
+    /// More upstreams than this share that vanish within a day wait for an admin. Percent; `None` is off.
+    pub mass_gone: Option<u8>,
     /// Mirror wikis too.
     pub wiki: bool,
     /// Keep catalogs.

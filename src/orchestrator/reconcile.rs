@@ -5,14 +5,15 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Only, Tools, listings, recover, stars, sweep};
+use super::{Only, Records, Tools, listings, recover, stars, sweep};
 use crate::domain::ids::{CorrelationId, MirrorId};
 use crate::domain::job::{JobKind, Priority};
 use crate::domain::part::Part;
 use crate::stages::failure::Failure;
 use crate::store::jobs::{self, NewJob};
 use crate::store::{
-    Connection, StoreError, catalog, deliveries, drills, history, listings as batches, markers, parts, settings, syncs,
+    Connection, StoreError, audit, catalog, deliveries, drills, history, listings as batches, markers, parts, settings,
+    syncs,
 };
 
 /// Mirrors queued in one go; the rest follows at the next look.
@@ -21,8 +22,6 @@ const DUE_AT_ONCE: u32 = 500;
 const MARKERS_AT_ONCE: i64 = 100;
 /// Ended jobs are kept as history for so long.
 const JOBS_KEPT: chrono::Duration = chrono::Duration::days(7);
-/// Deliveries are kept for so long; GitHub re-delivers for three days.
-const DELIVERIES_KEPT: chrono::Duration = chrono::Duration::days(30);
 /// The runs of a mirror are kept for so long, and the latest always.
 const SYNCS_KEPT: chrono::Duration = chrono::Duration::days(90);
 /// Batches are kept for so long, as history and for those who ask again with the same key.
@@ -47,20 +46,36 @@ pub(super) async fn run(tools: &Arc<Tools>) -> Result<(), Failure> {
         if tools.metadata {
             queue_catalogs(tools).await?;
         }
-        let history = tools.history;
-        tools.store.write(move |c| tidy(c, history, Utc::now())).await?;
+        let (history, records) = (tools.history, tools.records);
+        tools.store.write(move |c| tidy(c, history, records, Utc::now())).await?;
+        tools.store.write(move |c| see_to_audit(c, records, Utc::now())).await?;
     }
     Ok(())
 }
 
 /// Deliveries whose jobs ended unseen are settled, and what is old goes, a bounded number of rows at each look.
-fn tidy(c: &mut Connection, remembered: std::time::Duration, now: DateTime<Utc>) -> Result<(), StoreError> {
+fn tidy(
+    c: &mut Connection,
+    remembered: std::time::Duration,
+    records: Records,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
     deliveries::settle_open(c)?;
     jobs::prune(c, now - JOBS_KEPT)?;
-    deliveries::prune(c, now - DELIVERIES_KEPT)?;
+    deliveries::prune(c, now - records.deliveries)?;
+    deliveries::prune_beyond(c, records.most_deliveries)?;
     syncs::prune(c, now - SYNCS_KEPT)?;
     batches::prune(c, now - BATCHES_KEPT)?;
     history::prune(c, now - remembered)?;
+    Ok(())
+}
+
+/// The chain over the audit log follows within a second or two, 1,000 entries at each look.
+fn see_to_audit(c: &mut Connection, records: Records, now: DateTime<Utc>) -> Result<(), StoreError> {
+    audit::chain::extend(c)?;
+    if let Some(keep) = records.audit {
+        audit::chain::prune(c, now - keep, now)?;
+    }
     Ok(())
 }
 

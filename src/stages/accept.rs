@@ -8,14 +8,14 @@ use actix::{Actor, Context, Handler, ResponseActFuture, WrapFuture as _};
 use chrono::{DateTime, Utc};
 
 use super::failure::Failure;
-use super::messages::{Accept, Accepted, Reception};
+use super::messages::{Accept, Accepted, Reception, Replay, Replayed};
 use super::panics::Panics;
 use super::pool::Guard;
 use super::starring::{self, Stargazer};
 use crate::config::stars::Stars;
 use crate::domain::catalog::feed;
 use crate::domain::event::{Account, Event, Subject};
-use crate::domain::ids::JobId;
+use crate::domain::ids::{InstallationId, JobId};
 use crate::domain::installation::{Installation, InstallationChange};
 use crate::domain::job::{JobKind, Priority};
 use crate::domain::policy::{self, Wish};
@@ -25,7 +25,7 @@ use crate::store::deliveries::{NewDelivery, Outcome, Recorded};
 use crate::store::jobs::NewJob;
 use crate::store::mirrors::Mirror;
 use crate::store::{
-    Connection, Store, StoreError, audit, catalog, deliveries, installations, jobs, mirrors, starred, watched,
+    Connection, Store, StoreError, audit, catalog, deliveries, installations, jobs, mirrors, replays, starred, watched,
 };
 
 /// What the stage works with.
@@ -67,10 +67,7 @@ impl Handler<Accept> for AcceptActor {
         let work = async move {
             tools.panics.strike("accept");
             let (stars, metadata, now) = (tools.stars.clone(), tools.metadata, Utc::now());
-            let changed = match &message.event {
-                Event::InstallationChanged { installation, .. } => Some(installation.id),
-                _ => None,
-            };
+            let changed = installation_of(&message.event);
             let accepted = tools.store.write(move |c| accept(c, &stars, metadata, &message, now)).await?;
             if let Some(id) = changed {
                 tools.github.installation_changed(id).await;
@@ -78,6 +75,33 @@ impl Handler<Accept> for AcceptActor {
             Ok(accepted)
         };
         Box::pin(work.into_actor(self))
+    }
+}
+
+impl Handler<Replay> for AcceptActor {
+    type Result = ResponseActFuture<Self, Result<Option<Replayed>, Failure>>;
+
+    fn handle(&mut self, message: Replay, _: &mut Self::Context) -> Self::Result {
+        let tools = Arc::clone(&self.tools);
+        let work = async move {
+            let (stars, metadata, now) = (tools.stars.clone(), tools.metadata, Utc::now());
+            let done = tools.store.write(move |c| replay(c, &stars, metadata, &message, now)).await?;
+            let Some((replayed, changed)) = done else { return Ok(None) };
+            // What it tells of is past: GitHub says how things stand.
+            if let Some(id) = changed {
+                tools.github.installation_changed(id).await;
+            }
+            Ok(Some(replayed))
+        };
+        Box::pin(work.into_actor(self))
+    }
+}
+
+/// The installation of the App that is another now.
+fn installation_of(event: &Event) -> Option<InstallationId> {
+    match event {
+        Event::InstallationChanged { installation, .. } => Some(installation.id),
+        _ => None,
     }
 }
 
@@ -89,18 +113,68 @@ fn accept(
     message: &Accept,
     now: DateTime<Utc>,
 ) -> Result<Accepted, StoreError> {
-    let watched = match &message.event {
-        Event::Starred { sender, .. } | Event::Unstarred { sender, .. } => is_watched(c, stars, sender)?,
-        _ => false,
-    };
-    let wish = Some(policy::wish(&message.event, watched)).filter(|it| metadata || *it != Wish::Catalog);
-    let wish = wish.unwrap_or(Wish::Nothing);
-    let wish = granted(c, wish, message)?;
-    let wish = if is_overtaken(c, wish, message)? { Wish::Nothing } else { wish };
-    let ignored = wish == Wish::Nothing && !matches!(message.event, Event::Ping);
+    let wish = wish_of(c, stars, metadata, message, true)?;
+    let ignored = is_ignored(wish, message);
     if let Recorded::Duplicate(jobs) = deliveries::record(c, &delivery(message, ignored), now)? {
         return Ok(Accepted { reception: Reception::Duplicate, jobs });
     }
+    let jobs = carry_out(c, stars, message, wish, now)?;
+    Ok(Accepted { reception: if ignored { Reception::Ignored } else { Reception::Accepted }, jobs })
+}
+
+/// The same for one that is on record. Tells of the installation that is in doubt then, too.
+fn replay(
+    c: &mut Connection,
+    stars: &Stars,
+    metadata: bool,
+    order: &Replay,
+    now: DateTime<Utc>,
+) -> Result<Option<(Replayed, Option<InstallationId>)>, StoreError> {
+    let Some(known) = deliveries::find(c, &order.guid)? else { return Ok(None) };
+    // It tells of what was, and must not undo what was seen since.
+    let sent_at = Some(known.received_at);
+    let message = Accept { guid: known.guid, event: known.event, correlation: order.correlation, sent_at };
+    let wish = wish_of(c, stars, metadata, &message, !order.dry_run)?;
+    let mut jobs = Vec::new();
+    if !order.dry_run {
+        let outcome = if is_ignored(wish, &message) { Outcome::Ignored } else { Outcome::Accepted };
+        replays::reopen(c, &message.guid, outcome, order.correlation)?;
+        jobs = carry_out(c, stars, &message, wish, now)?;
+        audit::append(c, &order.entry, now)?;
+    }
+    let changed = installation_of(&message.event).filter(|_| !order.dry_run);
+    Ok(Some((Replayed { event: message.event.name().to_owned(), wish: word(wish), jobs }, changed)))
+}
+
+/// What a delivery asks for, as things stand. Whether the id behind a login may be learnt from it.
+fn wish_of(
+    c: &mut Connection,
+    stars: &Stars,
+    metadata: bool,
+    message: &Accept,
+    learn: bool,
+) -> Result<Wish, StoreError> {
+    let watched = match &message.event {
+        Event::Starred { sender, .. } | Event::Unstarred { sender, .. } => is_watched(c, stars, sender, learn)?,
+        _ => false,
+    };
+    let wish = Some(policy::wish(&message.event, watched)).filter(|it| metadata || *it != Wish::Catalog);
+    let wish = granted(c, wish.unwrap_or(Wish::Nothing), message)?;
+    Ok(if is_overtaken(c, wish, message)? { Wish::Nothing } else { wish })
+}
+
+fn is_ignored(wish: Wish, message: &Accept) -> bool {
+    wish == Wish::Nothing && !matches!(message.event, Event::Ping)
+}
+
+/// Queues it in the transaction that records the delivery.
+fn carry_out(
+    c: &mut Connection,
+    stars: &Stars,
+    message: &Accept,
+    wish: Wish,
+    now: DateTime<Utc>,
+) -> Result<Vec<JobId>, StoreError> {
     if let (Wish::Note, Event::InstallationChanged { installation, change }) = (wish, &message.event) {
         installations::told(c, installation, *change, now)?;
         audit::append(c, &entry(message, installation, *change), now)?;
@@ -110,10 +184,22 @@ fn accept(
         None => Vec::new(),
     };
     // With a job on its way nothing is decided yet.
-    if !ignored && jobs.is_empty() {
+    if !is_ignored(wish, message) && jobs.is_empty() {
         deliveries::settle(c, &message.guid)?;
     }
-    Ok(Accepted { reception: if ignored { Reception::Ignored } else { Reception::Accepted }, jobs })
+    Ok(jobs)
+}
+
+fn word(wish: Wish) -> &'static str {
+    match wish {
+        Wish::Nothing => "nothing",
+        Wish::Keep => "keep",
+        Wish::LetGo => "let_go",
+        Wish::Wiki => "wiki",
+        Wish::Note => "note",
+        Wish::Catalog => "catalog",
+        Wish::Sync { .. } => "sync",
+    }
 }
 
 /// What an admin may want to know later: why something could not be read, or can be again.
@@ -163,7 +249,7 @@ fn delivery(message: &Accept, ignored: bool) -> NewDelivery {
 }
 
 /// By id once it is known; by login, without case, before that.
-fn is_watched(c: &mut Connection, stars: &Stars, sender: &Account) -> Result<bool, StoreError> {
+fn is_watched(c: &mut Connection, stars: &Stars, sender: &Account, learn: bool) -> Result<bool, StoreError> {
     if let Some(login) = watched::login_of(c, sender.id)? {
         return Ok(stars.users.iter().any(|it| it.eq_ignore_ascii_case(&login)));
     }
@@ -171,7 +257,9 @@ fn is_watched(c: &mut Connection, stars: &Stars, sender: &Account) -> Result<boo
     if !named || watched::id_of(c, &sender.login)?.is_some() {
         return Ok(false);
     }
-    watched::remember(c, &sender.login, sender.id)?;
+    if learn {
+        watched::remember(c, &sender.login, sender.id)?;
+    }
     Ok(true)
 }
 

@@ -12,7 +12,7 @@ use actix::{Actor, Context, Handler, ResponseActFuture, WrapFuture as _};
 use chrono::Utc;
 
 use super::failure::Failure;
-use super::messages::{Ensure, EnsureWiki, Ensured, FindAgain, Remove, RollBack, RollBackWiki};
+use super::messages::{Ensure, EnsureWiki, Ensured, FindAgain, Remove, RollBack, RollBackWiki, TellGone};
 use super::panics::Panics;
 use super::pool::Guard;
 use crate::config::onedev::{OnConflict, OnRename, Visibility};
@@ -103,6 +103,19 @@ impl Handler<RollBack> for EnsureActor {
     fn handle(&mut self, message: RollBack, _: &mut Self::Context) -> Self::Result {
         let tools = Arc::clone(&self.tools);
         Box::pin(async move { roll_back(&tools, message.mirror).await }.into_actor(self))
+    }
+}
+
+impl Handler<TellGone> for EnsureActor {
+    type Result = ResponseActFuture<Self, Result<bool, Failure>>;
+
+    fn handle(&mut self, message: TellGone, _: &mut Self::Context) -> Self::Result {
+        let tools = Arc::clone(&self.tools);
+        let work = async move {
+            let Some(project) = message.mirror.project else { return Ok(false) };
+            Ok(projects::tell_gone(&tools.onedev, project.id, &project.path, &message.line).await?)
+        };
+        Box::pin(work.into_actor(self))
     }
 }
 

@@ -11,6 +11,7 @@ use crate::domain::outcome::{Comparison, Synced};
 use crate::domain::part::Part;
 use crate::domain::rate::Urgency;
 use crate::domain::repository::{Repository, RepositoryName};
+use crate::store::audit::NewEntry;
 use crate::store::mirrors::Mirror;
 use crate::store::parts::PartRecord;
 
@@ -49,6 +50,31 @@ pub struct Accept {
     pub correlation: CorrelationId,
     /// When GitHub sent it, if it did not come in then and was fetched back.
     pub sent_at: Option<chrono::DateTime<chrono::Utc>>,
+}
+
+/// Take a delivery that is on record once more: under the same GUID, with the effects that it would have now.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Option<Replayed>, Failure>")]
+pub struct Replay {
+    /// Which.
+    pub guid: String,
+    /// Only say what it would do.
+    pub dry_run: bool,
+    /// Who asks, for the audit log.
+    pub entry: NewEntry,
+    /// Follows the work through the logs.
+    pub correlation: CorrelationId,
+}
+
+/// What became of a delivery that was taken once more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replayed {
+    /// GitHub's name of the event.
+    pub event: String,
+    /// What it asks for now, in a word.
+    pub wish: &'static str,
+    /// The jobs that were queued for it; none of a dry run.
+    pub jobs: Vec<JobId>,
 }
 
 /// What became of a delivery.
@@ -331,6 +357,16 @@ pub struct RollBackWiki {
 pub struct RollBack {
     /// The mirror as it stands in the database.
     pub mirror: Mirror,
+}
+
+/// Say in the project's description that upstream has gone; `true` if that was not said there yet.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<bool, Failure>")]
+pub struct TellGone {
+    /// The mirror as it stands in the database.
+    pub mirror: Mirror,
+    /// The line that says so.
+    pub line: String,
 }
 
 /// Delete the project of an un-starred mirror, and the mirror.

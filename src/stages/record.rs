@@ -24,7 +24,7 @@ use crate::domain::sweep::{Activity, Next};
 use crate::store::jobs::{self, NewJob};
 use crate::store::mirrors;
 use crate::store::syncs::{self, Outcome as SyncOutcome, Work};
-use crate::store::{Connection, Store, StoreError, catalog, kept, markers, parts};
+use crate::store::{Connection, Store, StoreError, catalog, kept, markers, parts, vanished};
 use crate::telemetry::metrics::Metrics;
 
 /// Between two tries of LFS objects.
@@ -196,6 +196,7 @@ impl Pen {
             }
         }
         mirrors::plan_full(c, mirror, retry)?;
+        vanished::forget(c, mirror)?;
         // Only now, since a kept ref goes only while upstream is there.
         if kept::any_given_up(c, mirror, &self.sync.retention(), self.now)? {
             markers::soon(c, mirror, self.now)?;
@@ -235,6 +236,7 @@ impl Pen {
         }
         if comparison.is_level() {
             mirrors::record_verified(c, mirror, &comparison.digest, self.now)?;
+            vanished::forget(c, mirror)?;
             return Ok(());
         }
         let message = told(comparison);

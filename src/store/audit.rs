@@ -1,5 +1,7 @@
 //! Who did what, when, to what, with what outcome. Append only: triggers on both databases refuse
-//! changes and deletions, ours too.
+//! changes and deletions, ours too. [`chain`] makes it show when somebody gets round them.
+
+pub mod chain;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -56,6 +58,8 @@ pub struct Entry {
     pub at: DateTime<Utc>,
     /// What was written.
     pub entry: NewEntry,
+    /// Its place in the chain and its hash; none in the first second.
+    pub chained: Option<chain::End>,
 }
 
 /// Which entries a list shows; everything by default.
@@ -81,6 +85,8 @@ struct EntryRow {
     detail: String,
     correlation_id: Option<String>,
     address: Option<String>,
+    seq: Option<i64>,
+    hash: Option<String>,
 }
 
 impl TryFrom<EntryRow> for Entry {
@@ -96,7 +102,8 @@ impl TryFrom<EntryRow> for Entry {
             correlation: row.correlation_id.as_deref().map(jobs::correlation).transpose()?,
             address: row.address,
         };
-        Ok(Self { id: row.id, at: time::read(&row.at)?, entry })
+        let chained = row.seq.zip(row.hash).map(|(seq, hash)| chain::End { seq, hash });
+        Ok(Self { id: row.id, at: time::read(&row.at)?, entry, chained })
     }
 }
 
@@ -141,4 +148,38 @@ pub fn list(c: &mut Connection, filter: &Filter, window: &Window) -> Result<Page
     }
     let rows: Vec<EntryRow> = query.order(audit::id.desc()).limit(window.fetch()).load(&mut c.db)?;
     window.page(rows, |it| it.id, Entry::try_from)
+}
+
+/// Entries of a time and later, the oldest first, at most 1,000; `after` is the id of the last one of the piece before.
+///
+/// # Errors
+/// Those of the database.
+pub fn export(c: &mut Connection, since: Option<DateTime<Utc>>, after: i64) -> Result<Vec<Entry>, StoreError> {
+    let mut query = audit::table.select(EntryRow::as_select()).filter(audit::id.gt(after)).into_boxed();
+    if let Some(since) = since {
+        query = query.filter(audit::at.ge(time::text(since)));
+    }
+    let rows: Vec<EntryRow> = query.order(audit::id).limit(1_000).load(&mut c.db)?;
+    rows.into_iter().map(Entry::try_from).collect()
+}
+
+impl Entry {
+    /// As the API and the export show it.
+    pub fn to_json(&self) -> serde_json::Value {
+        let Self { id, at, entry, chained } = self;
+        let NewEntry { actor, action, subject, outcome, detail, correlation, address } = entry;
+        serde_json::json!({
+            "id": id,
+            "at": at,
+            "actor": actor,
+            "action": action,
+            "subject": subject,
+            "outcome": outcome,
+            "detail": detail,
+            "correlation_id": correlation,
+            "address": address,
+            "seq": chained.as_ref().map(|it| it.seq),
+            "hash": chained.as_ref().map(|it| &it.hash),
+        })
+    }
 }

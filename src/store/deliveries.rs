@@ -157,7 +157,7 @@ pub fn record(c: &mut Connection, it: &NewDelivery, now: DateTime<Utc>) -> Resul
     Ok(Recorded::Again)
 }
 
-fn state_of(outcome: Outcome) -> State {
+pub(super) fn state_of(outcome: Outcome) -> State {
     match outcome {
         Outcome::Accepted => State::Accepted,
         Outcome::Ignored => State::Ignored,
@@ -377,4 +377,17 @@ pub fn prune(c: &mut Connection, before: DateTime<Utc>) -> Result<usize, StoreEr
     let sql = "DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries WHERE received_at < $1 \
                AND state <> 'accepted' ORDER BY received_at LIMIT 1000)";
     Ok(diesel::sql_query(sql).bind::<Text, _>(time::text(before)).execute(&mut c.db)?)
+}
+
+/// The same of the oldest beyond a number of deliveries, at most 1,000 at once.
+///
+/// # Errors
+/// Those of the database.
+pub fn prune_beyond(c: &mut Connection, most: u64) -> Result<usize, StoreError> {
+    // Ids are given in order, and hardly any is left out.
+    let newest: Option<i64> = deliveries::table.select(diesel::dsl::max(deliveries::id)).first(&mut c.db)?;
+    let before = newest.unwrap_or(0).saturating_sub(i64::try_from(most).unwrap_or(i64::MAX));
+    let sql = "DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries WHERE id <= $1 \
+               AND state <> 'accepted' ORDER BY id LIMIT 1000)";
+    Ok(diesel::sql_query(sql).bind::<BigInt, _>(before).execute(&mut c.db)?)
 }

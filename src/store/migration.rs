@@ -72,10 +72,10 @@ pub(super) fn run_to(address: &Address, versions: &[String]) -> Result<(), Store
         |it: &str| format!("the backup needs migration {it}, which is not known here: a newer starkeep made it");
     let mut c = Connection::open(address, Use::Migrating)?;
     let done = match &mut c.db {
-        Backend::Sqlite(c) => only(c, SQLITE, versions),
+        Backend::Sqlite(c) => only(c, &SQLITE, versions),
         Backend::Postgres(c) => {
             diesel::sql_query("SELECT pg_advisory_lock($1)").bind::<diesel::sql_types::BigInt, _>(LOCK).execute(c)?;
-            only(c, POSTGRES, versions)
+            only(c, &POSTGRES, versions)
         }
     };
     match done.map_err(|e| failed(&*e))? {
@@ -95,7 +95,7 @@ enum Ran {
     Beyond(String),
 }
 
-fn only<DB, H>(c: &mut H, known: EmbeddedMigrations, versions: &[String]) -> Migrating<Ran>
+fn only<DB, H>(c: &mut H, known: &EmbeddedMigrations, versions: &[String]) -> Migrating<Ran>
 where
     DB: diesel::backend::Backend,
     H: MigrationHarness<DB>,

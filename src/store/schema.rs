@@ -358,6 +358,33 @@ diesel::table! {
         detail -> Text,
         correlation_id -> Nullable<Text>,
         address -> Nullable<Text>,
+        seq -> Nullable<BigInt>,
+        hash -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    audit_ends (name) {
+        name -> Text,
+        seq -> BigInt,
+        hash -> Text,
+    }
+}
+
+diesel::table! {
+    api_keys (id) {
+        id -> Text,
+        name -> Text,
+        prefix -> Text,
+        hash -> Text,
+        scopes -> Text,
+        created_by -> Text,
+        created_at -> Text,
+        expires_at -> Nullable<Text>,
+        revoked_at -> Nullable<Text>,
+        last_used_at -> Nullable<Text>,
+        last_used_ip -> Nullable<Text>,
+        usage_count -> BigInt,
     }
 }
 
@@ -547,6 +574,15 @@ diesel::table! {
         event -> Text,
         delivered_at -> Text,
         failures -> Integer,
+    }
+}
+
+diesel::table! {
+    vanished (mirror_id) {
+        mirror_id -> Text,
+        at -> Text,
+        state -> Text,
+        whose -> Nullable<Text>,
     }
 }
 

@@ -56,9 +56,17 @@ pub(super) async fn list(_: Admin, shared: web::Data<Shared>, request: HttpReque
 /// `GET /deliveries/{id}`: by GitHub's GUID.
 pub(super) async fn one(_: Admin, shared: web::Data<Shared>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     Query::read(&request, &[])?;
-    let id = request.match_info().get("id").unwrap_or_default().to_ascii_lowercase();
+    let id = delivery_id(&request);
     let found = shared.store.read(move |c| deliveries::find(c, &id)).await?;
-    let missing =
-        || Problem::not_found("delivery_not_found", "no delivery of this GUID was received, or it was long ago");
-    Ok(HttpResponse::Ok().json(DeliveryView::from(found.ok_or_else(missing)?)))
+    Ok(HttpResponse::Ok().json(DeliveryView::from(found.ok_or_else(no_delivery)?)))
+}
+
+/// The delivery that the path names.
+pub(super) fn delivery_id(request: &HttpRequest) -> String {
+    request.match_info().get("id").unwrap_or_default().to_ascii_lowercase()
+}
+
+/// There is no such delivery.
+pub(super) fn no_delivery() -> Problem {
+    Problem::not_found("delivery_not_found", "no delivery of this GUID was received, or it was long ago")
 }

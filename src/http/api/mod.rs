@@ -1,4 +1,5 @@
-//! The admin API, `/api/v1`: mirrors, jobs, deliveries and the audit log, for whoever has the token.
+//! The admin API, `/api/v1`: mirrors, jobs, deliveries, keys and the audit log, for whoever has the admin token or a
+//! key with the scope of the call ([`scopes`](super::scopes) says which).
 //!
 //! Every handler takes an [`Admin`](super::auth::Admin), which closes it to everybody else, and a
 //! [`Query`](query::Query), which refuses parameters that nobody knows. What changes something is
@@ -15,10 +16,13 @@ mod history;
 mod input;
 mod jobs;
 mod kept;
+mod keys;
 mod mirrors;
 mod query;
 mod refs;
+mod replay;
 mod stars;
+mod vanished;
 
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
@@ -53,13 +57,19 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .service(reading("/batches/{id}", batches::one))
         .service(reading("/stars", stars::list))
         .service(web::resource("/stars/{login}").route(web::post().to(stars::look)))
+        .service(reading("/vanished", vanished::list).route(web::post().to(vanished::answer)))
         .service(reading("/jobs", jobs::list))
         .service(reading("/jobs/{id}", jobs::one))
         .service(web::resource("/jobs/{id}/retry").route(web::post().to(jobs::retry)))
         .service(web::resource("/jobs/{id}/cancel").route(web::post().to(jobs::cancel)))
         .service(reading("/deliveries", deliveries::list))
+        .service(web::resource("/deliveries/replay").route(web::post().to(replay::several)))
         .service(reading("/deliveries/{id}", deliveries::one))
-        .service(reading("/audit", audit::list));
+        .service(web::resource("/deliveries/{id}/replay").route(web::post().to(replay::one)))
+        .service(reading("/audit", audit::list))
+        .service(reading("/api-keys", keys::list).route(web::post().to(keys::create)))
+        .service(reading("/api-keys/{id}", keys::one).route(web::delete().to(keys::revoke)))
+        .service(web::resource("/api-keys/{id}/rotate").route(web::post().to(keys::rotate)));
 }
 
 /// One page of a list.

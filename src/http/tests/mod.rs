@@ -5,6 +5,7 @@ mod bodies;
 mod health;
 mod house;
 mod jobs;
+mod keys;
 mod limits;
 mod log;
 mod mirrors;

@@ -21,6 +21,7 @@ on_both!(
     a_delivery_that_joined_a_job_as_it_ended_is_settled_later,
     nothing_to_do_is_ignored_and_nothing_queued_is_processed,
     deliveries_are_listed_with_their_jobs_and_pruned,
+    no_more_deliveries_are_kept_than_asked_for,
 );
 
 fn delivery(guid: &str) -> NewDelivery {
@@ -201,4 +202,17 @@ async fn deliveries_are_listed_with_their_jobs_and_pruned(bed: Bed) {
     assert_eq!(bed.write(|c| deliveries::prune(c, at(99))).await, 1, "what is on its way stays");
     finish_next(&bed).await;
     assert_eq!(bed.write(|c| deliveries::prune(c, at(50))).await, 1);
+}
+
+async fn no_more_deliveries_are_kept_than_asked_for(bed: Bed) {
+    deliver(&bed, "on its way", JobKind::Sync).await;
+    for guid in ["b", "c", "d", "e"] {
+        bed.write(move |c| deliveries::record(c, &NewDelivery { outcome: Outcome::Ignored, ..delivery(guid) }, at(1)))
+            .await;
+    }
+    assert_eq!(bed.write(|c| deliveries::prune_beyond(c, 5)).await, 0);
+    assert_eq!(bed.write(|c| deliveries::prune_beyond(c, 2)).await, 2);
+    let kept = bed.read(|c| deliveries::list(c, &Filter::default(), &Window::default())).await;
+    let guids: Vec<_> = kept.items.iter().map(|it| it.guid.as_str()).collect();
+    assert_eq!(guids, ["e", "d", "on its way"], "the oldest go, but none that is on its way");
 }

@@ -2,9 +2,11 @@
 //! Postgres database.
 
 mod bed;
+mod chain;
 mod deliveries;
 mod history;
 mod jobs;
+mod keys;
 mod mirrors;
 mod parts;
 mod polls;

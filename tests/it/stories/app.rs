@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
+use reqwest::Method;
 use secrecy::SecretString;
+use serde_json::Value;
 use starkeep::domain::ids::GithubId;
 use starkeep::domain::installation::Cover;
 use starkeep::domain::mirror::Status;
@@ -11,7 +13,7 @@ use starkeep::simulator::{Hold, On, SimulatorOptions, Trigger};
 use starkeep::store::page::Window;
 use starkeep::store::{audit, installations};
 
-use crate::world::{Backend, FAN, World, on_both};
+use crate::world::{ADMIN, Backend, FAN, World, on_both};
 
 impl World {
     /// Its credential is an App.
@@ -75,6 +77,19 @@ async fn a_suspended_installation_is_an_error_that_heals_when_it_goes_on(world: 
     assert!(actions.contains(&"installation.suspend") && actions.contains(&"installation.unsuspend"), "{actions:?}");
     assert_eq!(world.accepted(&suspended).await, "duplicate");
     assert_eq!(world.cover("acme").await, Cover::Active);
+
+    // Replayed, it tells of what was; GitHub is asked how things stand.
+    let path = format!("/deliveries/{}/replay", suspended.guid);
+    let (status, told) = world.ask(ADMIN, Method::POST, &path, Value::Null).await;
+    assert_eq!((status, told["asks_for"].as_str()), (202, Some("note")), "{told}");
+    world.check(hidden).await;
+    world.assert_healthy(hidden).await;
+    let active = async {
+        while world.cover("acme").await != Cover::Active {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), active).await.expect("what GitHub says counts");
     world.end().await;
 }
 }

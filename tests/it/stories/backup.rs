@@ -70,6 +70,7 @@ async fn a_lost_database_comes_back_as_it_was_when_it_was_backed_up(world: World
     assert_eq!(world.told(), before);
     assert_eq!(rows(&world.backed_up("again")), rows(&file));
     world.start().await;
+    world.chained().await;
     world.star(later).await;
     world.assert_healthy(later).await;
     world.end().await;

@@ -38,6 +38,44 @@ async fn an_upstream_that_was_deleted_is_gone_and_the_copy_stays(world: World) {
 }
 }
 
+on_both! {
+async fn an_upstream_whose_owner_is_gone_too_says_so(world: World) {
+    let mut world = world;
+    let id = world.repository("octo", "hello");
+    world.star(id).await;
+    let refs = world.refs(id).await;
+    let owner = world.github().account("octo");
+    world.github().delete(id).unwrap();
+    world.check(id).await;
+    assert_gone(&world, id, "upstream_not_found", &refs).await;
+    world.github().delete_account(owner);
+    world.sync(id).await;
+    assert_gone(&world, id, "upstream_owner_gone", &refs).await;
+    let told = world.onedev().project("github/octo/hello").unwrap().description.unwrap();
+    assert!(told.contains("no account `octo`"), "{told}");
+    world.end().await;
+}
+}
+
+#[actix::test]
+async fn a_token_that_lacks_a_permission_is_an_error_and_nothing_is_gone() {
+    let mut world = world();
+    world.config.github.token = Some(world.github().token().to_owned().into());
+    let id = world.repository("octo", "hello");
+    world.star(id).await;
+    let refs = world.refs(id).await;
+    world.github().rename(id, "bye").unwrap();
+    let refusal = r#"{"message": "Resource not accessible by personal access token"}"#;
+    world.github().fail(Trigger::next(On::Rest), Fault::answer(403, refusal));
+    world.sync(id).await;
+    let message = world.assert_error(id, "github_forbidden").await;
+    assert!(message.contains("not accessible"), "{message}");
+    assert_eq!(world.refs(id).await, refs);
+    world.sync(id).await;
+    world.assert_healthy(id).await;
+    world.end().await;
+}
+
 #[actix::test]
 async fn with_a_token_a_deleted_upstream_is_told_from_a_refused_token() {
     let mut world = world();
@@ -72,6 +110,33 @@ async fn a_blocked_upstream_is_gone_and_comes_back(world: World) {
     let mirror = world.pushed(id).await;
     world.assert_healthy(id).await;
     assert!(mirror.error.is_none());
+    world.end().await;
+}
+}
+
+on_both! {
+async fn the_description_says_that_upstream_has_gone_until_it_is_back(world: World) {
+    let mut world = world;
+    let id = world.repository("octo", "hello");
+    world.github().set_description(id, Some("says hello")).unwrap();
+    world.star(id).await;
+    let told = |world: &World| world.onedev().project("github/octo/hello").unwrap().description.unwrap();
+    assert_eq!(told(&world), "says hello");
+    world.github().block_451(id).unwrap();
+    world.check(id).await;
+    let first = told(&world);
+    assert!(first.starts_with("[Gone from GitHub since ") && first.contains("(upstream_unavailable)"), "{first}");
+    assert!(first.ends_with("]\n\nsays hello"), "{first}");
+    world.sync(id).await;
+    assert_eq!(told(&world), first, "a second look says the same");
+    world.github().block_tos(id).unwrap();
+    world.sync(id).await;
+    let second = told(&world);
+    assert!(second.contains("(upstream_blocked)") && !second.contains("upstream_unavailable"), "{second}");
+    world.github().unblock(id).unwrap();
+    world.sync(id).await;
+    world.assert_healthy(id).await;
+    assert_eq!(told(&world), "says hello");
     world.end().await;
 }
 }

@@ -11,7 +11,7 @@ use starkeep::domain::job::{JobKind, Priority};
 use starkeep::domain::refs::{self, Oid};
 use starkeep::simulator::{Delivery, Fault, Hold, On, Trigger};
 use starkeep::store::jobs::{self, NewJob};
-use starkeep::store::{mirrors, polls};
+use starkeep::store::{mirrors, polls, vanished};
 use uuid::Uuid;
 
 use super::dice::Dice;
@@ -95,6 +95,7 @@ impl Month {
         self.world.drain_for(PATIENCE).await;
         self.brighten(weather);
         if weather.is_clear() {
+            self.believe_what_vanished().await;
             self.settle().await;
         }
         late
@@ -181,6 +182,15 @@ impl Month {
         let now = Utc::now();
         self.world.store().write(move |c| polls::allow_mass_gone(c, FAN, now)).await.unwrap();
         assert!(self.world.polled(now).await.held.is_none());
+    }
+
+    /// The same for upstreams that vanish: in this story a month is less than a day.
+    async fn believe_what_vanished(&self) {
+        let confirm = |c: &mut starkeep::store::Connection| vanished::answer(c, None, true, Utc::now());
+        if self.world.store().write(confirm).await.unwrap() > 0 {
+            self.hour_passes(true).await;
+            self.world.drain_for(PATIENCE).await;
+        }
     }
 
     /// What happened until now has been seen: the model says what must have come of it.

@@ -1,0 +1,11 @@
+DROP TRIGGER audit_no_update ON audit;
+DROP TRIGGER audit_no_delete ON audit;
+DROP TRIGGER audit_no_truncate ON audit;
+DROP FUNCTION audit_goes_only_behind_the_anchor();
+DROP TABLE audit_ends;
+DROP INDEX audit_by_seq;
+DROP INDEX audit_unchained;
+ALTER TABLE audit DROP COLUMN hash;
+ALTER TABLE audit DROP COLUMN seq;
+CREATE TRIGGER audit_no_update BEFORE UPDATE ON audit FOR EACH STATEMENT EXECUTE FUNCTION audit_is_append_only();
+CREATE TRIGGER audit_no_delete BEFORE DELETE OR TRUNCATE ON audit FOR EACH STATEMENT EXECUTE FUNCTION audit_is_append_only();

@@ -1,0 +1,231 @@
+//! Keys of this API: made, listed, rotated, revoked.
+
+use std::time::Duration;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::query::Query;
+use super::{input, page};
+use crate::config::duration;
+use crate::domain::api_key::Scopes;
+use crate::http::auth::Admin;
+use crate::http::problem::Problem;
+use crate::http::shared::Shared;
+use crate::store::api_keys::{self, Key, NewKey, Status};
+use crate::store::minting::{Minted, mint};
+use crate::store::{Connection, StoreError, audit};
+
+/// Characters of a name.
+const LONGEST_NAME: usize = 100;
+/// Days that a key may live.
+const LONGEST_LIFE: i64 = 3_650;
+/// How long both keys are valid after a rotation, if nothing else is said.
+const OVERLAP: Duration = Duration::from_secs(86_400);
+const LONGEST_OVERLAP: Duration = Duration::from_secs(30 * 86_400);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    name: String,
+    scopes: Vec<String>,
+    #[serde(default)]
+    expires_in_days: Option<i64>,
+}
+
+/// `POST /api-keys`: 201 with the key, which is shown this once.
+pub(super) async fn create(
+    admin: Admin,
+    shared: web::Data<Shared>,
+    request: HttpRequest,
+    body: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    Query::read(&request, &[])?;
+    let Wanted { name, scopes, expires_in_days } = input::read(&shared, &request, body).await?;
+    let name = well_named(&name)?;
+    let scopes = Scopes::parse(&scopes).map_err(|it| Problem::bad_request("scopes_refused", it.to_string()))?;
+    expect_covered(&admin, &scopes)?;
+    let now = Utc::now();
+    let expires_at = capped(life(expires_in_days)?.map(|it| now + it), &admin);
+    let Minted { full, hash } = mint().await?;
+    let key = new_key(&admin, name, full.prefix(), hash, scopes, expires_at);
+    let key = shared.store.write(move |c| record(c, &admin, &key, now)).await?;
+    Ok(HttpResponse::Created().json(shown_once(&key, full.expose(), now)))
+}
+
+fn well_named(name: &str) -> Result<String, Problem> {
+    let name = name.trim();
+    if name.is_empty() || name.chars().count() > LONGEST_NAME || name.chars().any(char::is_control) {
+        let detail = format!("a name has 1 to {LONGEST_NAME} characters, none of them a control character");
+        return Err(Problem::bad_request("name_refused", detail));
+    }
+    Ok(name.to_owned())
+}
+
+fn life(days: Option<i64>) -> Result<Option<TimeDelta>, Problem> {
+    match days {
+        None => Ok(None),
+        Some(days) if (1..=LONGEST_LIFE).contains(&days) => Ok(Some(TimeDelta::days(days))),
+        Some(_) => {
+            let detail = format!("`expires_in_days` is a number from 1 to {LONGEST_LIFE}, or is left out");
+            Err(Problem::bad_request("expiry_refused", detail))
+        }
+    }
+}
+
+/// Nobody hands out more than he has.
+fn expect_covered(admin: &Admin, scopes: &Scopes) -> Result<(), Problem> {
+    if admin.scopes.cover(scopes) {
+        return Ok(());
+    }
+    let detail = format!("a key can only hand out scopes of its own: {}", admin.scopes.words().join(", "));
+    Err(Problem::forbidden("scope_exceeded", detail))
+}
+
+/// What a key makes does not outlive it, or a stolen one would live for ever.
+fn capped(wanted: Option<DateTime<Utc>>, admin: &Admin) -> Option<DateTime<Utc>> {
+    match (wanted, admin.until) {
+        (Some(wanted), Some(until)) => Some(wanted.min(until)),
+        (wanted, until) => wanted.or(until),
+    }
+}
+
+fn new_key(
+    admin: &Admin,
+    name: String,
+    prefix: &str,
+    hash: String,
+    scopes: Scopes,
+    expires_at: Option<DateTime<Utc>>,
+) -> NewKey {
+    let (prefix, created_by) = (prefix.to_owned(), admin.actor.clone());
+    NewKey { id: Uuid::now_v7(), name, prefix, hash, scopes, created_by, expires_at }
+}
+
+fn record(c: &mut Connection, admin: &Admin, key: &NewKey, now: DateTime<Utc>) -> Result<Key, StoreError> {
+    let made = api_keys::insert(c, key, now)?;
+    let detail = json!({ "name": made.name, "scopes": made.scopes.words(), "expires_at": made.expires_at });
+    audit::append(c, &admin.did("key.create", &made.prefix, detail), now)?;
+    Ok(made)
+}
+
+fn shown_once(key: &Key, full: &str, now: DateTime<Utc>) -> Value {
+    json!({
+        "id": key.id,
+        "name": key.name,
+        "prefix": key.prefix,
+        "full_key": full,
+        "scopes": key.scopes.words(),
+        "status": key.status(now).as_str(),
+        "created_at": key.created_at,
+        "expires_at": key.expires_at,
+    })
+}
+
+/// `GET /api-keys?include_revoked=false`: the newest first.
+pub(super) async fn list(_: Admin, shared: web::Data<Shared>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let (query, window) = Query::list(&request, &["include_revoked"])?;
+    let revoked = query.word("include_revoked", &["true", "false"])?.unwrap_or(false);
+    let found = shared.store.read(move |c| api_keys::list(c, revoked, &window)).await?;
+    let now = Utc::now();
+    Ok(page(found, |it| it.to_json(now)))
+}
+
+/// `GET /api-keys/{id}`.
+pub(super) async fn one(_: Admin, shared: web::Data<Shared>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    Query::read(&request, &[])?;
+    let id = key_id(&request)?;
+    let found = shared.store.read(move |c| api_keys::find(c, id)).await?;
+    Ok(HttpResponse::Ok().json(found.ok_or_else(no_key)?.to_json(Utc::now())))
+}
+
+/// `DELETE /api-keys/{id}`: 204; no request is let in with it any more, by any process.
+pub(super) async fn revoke(
+    admin: Admin,
+    shared: web::Data<Shared>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    Query::read(&request, &[])?;
+    let id = key_id(&request)?;
+    let known = shared.store.write(move |c| end(c, &admin, id, Utc::now())).await?;
+    if known { Ok(HttpResponse::NoContent().finish()) } else { Err(no_key()) }
+}
+
+fn end(c: &mut Connection, admin: &Admin, id: Uuid, now: DateTime<Utc>) -> Result<bool, StoreError> {
+    let Some(key) = api_keys::find(c, id)? else { return Ok(false) };
+    if api_keys::revoke(c, id, now)? {
+        audit::append(c, &admin.did("key.revoke", &key.prefix, json!({ "name": key.name })), now)?;
+    }
+    Ok(true)
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct Turn {
+    #[serde(default)]
+    overlap: Option<String>,
+}
+
+/// `POST /api-keys/{id}/rotate`: 201 with a new key of the same name, scopes and length of life. The old one ends
+/// after the `overlap` (`24h` if the body does not say otherwise), within which both are valid.
+pub(super) async fn rotate(
+    admin: Admin,
+    shared: web::Data<Shared>,
+    request: HttpRequest,
+    body: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    Query::read(&request, &[])?;
+    let id = key_id(&request)?;
+    let Turn { overlap } = input::read_or_default(&shared, &request, body).await?;
+    let overlap = overlap_of(overlap.as_deref())?;
+    let old = shared.store.read(move |c| api_keys::find(c, id)).await?.ok_or_else(no_key)?;
+    expect_covered(&admin, &old.scopes)?;
+    let now = Utc::now();
+    let expires_at = capped(old.expires_at.map(|it| now + (it - old.created_at)), &admin);
+    let Minted { full, hash } = mint().await?;
+    let key = new_key(&admin, old.name, full.prefix(), hash, old.scopes, expires_at);
+    let made = shared.store.write(move |c| replace(c, &admin, id, &key, overlap, now)).await?;
+    let ended = || Problem::conflict("key_ended", "this key is revoked or expired; make a new one");
+    let made = made.ok_or_else(ended)?;
+    Ok(HttpResponse::Created().json(shown_once(&made, full.expose(), now)))
+}
+
+fn overlap_of(text: Option<&str>) -> Result<TimeDelta, Problem> {
+    let refused = || {
+        let detail = "`overlap` is a duration from 0s to 30d, as in `24h`";
+        Problem::bad_request("overlap_refused", detail)
+    };
+    let overlap = match text {
+        None => OVERLAP,
+        Some(text) => duration::parse(text).map_err(|_| refused())?,
+    };
+    TimeDelta::from_std(overlap).ok().filter(|_| overlap <= LONGEST_OVERLAP).ok_or_else(refused)
+}
+
+fn replace(
+    c: &mut Connection,
+    admin: &Admin,
+    old: Uuid,
+    key: &NewKey,
+    overlap: TimeDelta,
+    now: DateTime<Utc>,
+) -> Result<Option<Key>, StoreError> {
+    let Some(old) = api_keys::find(c, old)?.filter(|it| it.status(now) == Status::Active) else { return Ok(None) };
+    let made = api_keys::insert(c, key, now)?;
+    api_keys::end_at(c, old.id, now + overlap)?;
+    let detail = json!({ "name": old.name, "by": made.prefix, "old_ends_at": now + overlap });
+    audit::append(c, &admin.did("key.rotate", &old.prefix, detail), now)?;
+    Ok(Some(made))
+}
+
+/// The key that the path names.
+fn key_id(request: &HttpRequest) -> Result<Uuid, Problem> {
+    request.match_info().get("id").and_then(|it| Uuid::try_parse(it).ok()).ok_or_else(no_key)
+}
+
+fn no_key() -> Problem {
+    Problem::not_found("key_not_found", "there is no key of this id")
+}
