@@ -69,11 +69,11 @@ impl World {
         self.store().read(move |c| mirrors::by_github_id(c, id)).await.unwrap().is_some()
     }
 
-    async fn syncs(&self) -> usize {
+    async fn sync_jobs(&self) -> usize {
         self.jobs().await.into_iter().filter(|it| it.kind == JobKind::Sync).count()
     }
 
-    async fn count(&self) -> u64 {
+    async fn kept_mirrors(&self) -> u64 {
         self.store().read(mirrors::counts_by_status).await.unwrap().values().sum()
     }
 }
@@ -174,7 +174,7 @@ async fn what_does_not_pass_the_filter_is_left(world: World) {
     world.start().await;
     world.walked(Utc::now() - chrono::TimeDelta::hours(1)).await;
     world.assert_healthy(fits).await;
-    assert_eq!(world.count().await, 1);
+    assert_eq!(world.kept_mirrors().await, 1);
     world.end().await;
 }
 }
@@ -192,8 +192,8 @@ async fn by_two_sources_and_a_star_it_is_one_mirror_which_outlives_the_star(worl
     world.start().await;
     world.walked_twice().await;
     let after = world.mirror(starred).await;
-    assert_eq!((after.id, after.source, world.count().await), (before.id, Source::Star, 2));
-    assert_eq!(world.syncs().await, 2, "neither is queued anew");
+    assert_eq!((after.id, after.source, world.kept_mirrors().await), (before.id, Source::Star, 2));
+    assert_eq!(world.sync_jobs().await, 2, "neither is queued anew");
 
     world.star(listed).await;
     for id in [starred, listed] {
@@ -218,7 +218,7 @@ async fn by_two_sources_and_a_star_it_is_one_mirror_which_outlives_the_star(worl
     world.start().await;
     world.walked(Utc::now()).await;
     world.assert_healthy(starred).await;
-    assert_eq!(world.count().await, 2);
+    assert_eq!(world.kept_mirrors().await, 2);
     world.end().await;
 }
 }
@@ -278,7 +278,7 @@ async fn after_a_kill_in_the_middle_of_a_walk_it_goes_on_there(world: World) {
     for id in &ids {
         world.assert_healthy(*id).await;
     }
-    assert_eq!((world.count().await, world.syncs().await), (5, 5));
+    assert_eq!((world.kept_mirrors().await, world.sync_jobs().await), (5, 5));
     let lines: Vec<String> = world.github().requests().iter().map(|it| it.line()).collect();
     assert!(!lines.iter().any(|it| it.contains("/orgs/")), "the first page was read already: {lines:#?}");
     assert!(process.terminate().success());
@@ -296,7 +296,7 @@ async fn a_new_repository_is_found_at_the_next_walk_and_none_is_let_go(world: Wo
     world.config.sources.all = vec![Declaration { filter, ..organization("guild") }];
     world.start().await;
     world.walked(Utc::now()).await;
-    assert_eq!(world.count().await, 3);
+    assert_eq!(world.kept_mirrors().await, 3);
 
     world.github().set_archived(ids[0], true).unwrap();
     world.github().transfer(ids[1], "elsewhere").unwrap();
@@ -305,7 +305,7 @@ async fn a_new_repository_is_found_at_the_next_walk_and_none_is_let_go(world: Wo
     for id in ids.iter().chain([&new]) {
         world.assert_healthy(*id).await;
     }
-    assert_eq!((world.count().await, world.syncs().await), (4, 4), "what is kept already is not queued anew");
+    assert_eq!((world.kept_mirrors().await, world.sync_jobs().await), (4, 4), "what is kept already is not queued anew");
     world.end().await;
 }
 }
