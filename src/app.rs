@@ -106,24 +106,20 @@ impl App {
         let AppOptions { config, serve, only, panics } = options;
         let only = only.map(Only::from);
         let store = open_store(&config).await?;
-        let worker = worker_name(serve);
         let lock = if serve { Some(take_over(&store).await?) } else { None };
         if serve {
             store.warm_up();
+            sources::declare(&store, &config.sources).await?;
         }
         let metrics = Metrics::new().context("the metrics could not be registered")?;
         let adapters = Adapters::new(&config, &store, &metrics, &panics)?;
         limits::recall(&store, &adapters.github).await?;
-        if serve {
-            sources::declare(&store, &config.sources).await?;
-        }
         let (gave_up, transfers) = (CancellationToken::new(), Arbiter::new());
         let stages = adapters.stages(&config, &gave_up, &transfers.handle());
-        let permits = Arc::new(Semaphore::new(config.sync.workers));
         let tools = orchestrator::Tools {
             store: store.clone(),
             stages: stages.clone(),
-            permits,
+            permits: Arc::new(Semaphore::new(config.sync.workers)),
             lease: config.sync.lease,
             rule: config.retry.rule(),
             drills: orchestrator::Drills {
@@ -155,7 +151,7 @@ impl App {
             wiki: config.sync.wiki,
             metadata: config.sync.metadata,
             only: only.clone(),
-            worker,
+            worker: worker_name(serve),
             stop: CancellationToken::new(),
             call_off: CancellationToken::new(),
             progress: adapters.progress.clone(),
