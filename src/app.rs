@@ -9,6 +9,7 @@ mod sources;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use actix::{Arbiter, ArbiterHandle};
@@ -368,6 +369,16 @@ impl Adapters {
         })
     }
 
+    /// Said once: whoever sorts by star lists without reading them finds everything in one folder.
+    fn say_if_lists_are_missed(&self, config: &Config) {
+        if self.naming.uses_list() && config.stars.lists(self.github.has_credential()).is_none() {
+            tracing::warn!(
+                "onedev.naming has {{list}}, but star lists are not read: that takes github.token or an App, stars.users, \
+                 stars.poll_interval and stars.lists_interval; mirrors of unknown lists go to `unlisted`"
+            );
+        }
+    }
+
     fn pool(
         &self,
         name: &'static str,
@@ -396,15 +407,7 @@ impl Adapters {
             panics: self.panics.clone(),
         });
         let describe = Arc::new(describe::Tools { github: self.github.clone(), panics: self.panics.clone() });
-        let ensure = Arc::new(ensure::Tools {
-            store: self.store.clone(),
-            onedev: self.onedev.clone(),
-            naming: self.naming.clone(),
-            on_conflict: config.onedev.on_conflict,
-            on_rename: config.onedev.on_rename,
-            visibility: config.onedev.visibility,
-            panics: self.panics.clone(),
-        });
+        let ensure = Arc::new(self.ensure(config));
         let pushes = Arc::new(Semaphore::new(config.onedev.concurrent_pushes));
         let catalog = Arc::new(self.catalog(config, &pushes));
         let transfer = Arc::new(transfer::Tools {
@@ -471,11 +474,32 @@ impl Adapters {
         Some(Recovering { tools, app: i64::try_from(app).ok()?, every, permit: Arc::new(Semaphore::new(1)) })
     }
 
+    fn ensure(&self, config: &Config) -> ensure::Tools {
+        ensure::Tools {
+            store: self.store.clone(),
+            onedev: self.onedev.clone(),
+            naming: self.naming.clone(),
+            on_conflict: config.onedev.on_conflict,
+            on_rename: config.onedev.on_rename,
+            visibility: config.onedev.visibility,
+            lists: ensure::Lists {
+                users: config.stars.users.clone(),
+                are_read: config.stars.lists(self.github.has_credential()).is_some(),
+                labels_refused: AtomicBool::new(false),
+            },
+            panics: self.panics.clone(),
+        }
+    }
+
     fn stars(&self, config: &Config) -> stars::Tools {
         stars::Tools {
             store: self.store.clone(),
             github: self.github.clone(),
             stars: config.stars.clone(),
+            lists: config
+                .stars
+                .lists(self.github.has_credential())
+                .map(|every| stars::ListRule { every, placing: self.naming.uses_list() }),
             policy: config.policy.clone(),
             rule: config.retry.rule(),
             metrics: self.metrics.clone(),
@@ -512,6 +536,7 @@ impl Adapters {
     }
 
     fn serve(&self, config: &Config, stages: &Stages) -> anyhow::Result<(actix_web::dev::ServerHandle, SocketAddr)> {
+        self.say_if_lists_are_missed(config);
         let tools = http::Tools {
             store: self.store.clone(),
             stages: stages.clone(),

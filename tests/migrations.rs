@@ -110,6 +110,16 @@ mod tests {
              INSERT INTO rate_limits (credential, resource, quota, updated_at) VALUES ('token', 'core', 5000, 't');",
         ),
         (
+            "0013_lists",
+            "INSERT INTO list_readings (account_id, next_at) VALUES (5, 't');
+             INSERT INTO star_lists (account_id, list_id, place, name, slug, private, folder) \
+                 VALUES (5, 'UL_1', 0, 'Tools', 'tools', FALSE, 'Tools');
+             INSERT INTO star_listed (account_id, list_id, github_id) VALUES (5, 'UL_1', 1);
+             INSERT INTO list_news (github_id) VALUES (1);
+             INSERT INTO list_labels (mirror_id, name, spec_id, project_id, ours, is_there) \
+                 VALUES ('m', 'Tools', 3, 9, TRUE, TRUE);",
+        ),
+        (
             "0014_listings",
             "INSERT INTO listings (id, wanted, correlation_id, created_at) VALUES ('b', '{}', 'c', 't');
              INSERT INTO listed (listing, github_id, owner, name, size_kib, finding) \

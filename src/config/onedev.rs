@@ -191,7 +191,7 @@ mod tests {
             assert_eq!(keys(root, "{owner}/{name}"), ["onedev.root"], "{root}");
         }
         for template in
-            ["", "{owner}", "{owner}/{name}/", "{owner}/{title}", "{list}/{name}", "{owner}/{name", "../{name}"]
+            ["", "{owner}", "{owner}/{name}/", "{owner}/{title}", "{topic}/{name}", "{owner}/{name", "../{name}"]
         {
             assert_eq!(keys("github", template), ["onedev.naming"], "{template}");
         }

@@ -19,6 +19,7 @@ pub mod kept;
 pub mod lfs;
 pub mod lfs_config;
 pub mod listing;
+pub mod lists;
 pub mod marker;
 pub mod mirror;
 pub mod naming;

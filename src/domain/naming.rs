@@ -26,6 +26,10 @@ pub const LONGEST_PATH: usize = 255;
 /// Longest owner and name, as [`RepositoryName`] accepts them.
 const LONGEST_OWNER: usize = 39;
 const LONGEST_NAME: usize = 100;
+/// What `{list}` is for a repository in no list; no list's own folder.
+pub const UNLISTED: &str = "unlisted";
+/// Longest folder of a list, as `lists::folder` gives them.
+pub(super) const LONGEST_LIST: usize = 40;
 /// One `_` in front and one behind.
 const LONGEST_ESCAPE: usize = 2;
 /// `-gh` and the digits of the greatest id.
@@ -234,6 +238,7 @@ enum Part {
     Text(String),
     Owner,
     Name,
+    List,
 }
 
 /// Why a naming template or root cannot be used.
@@ -290,18 +295,23 @@ impl Naming {
         &self.root
     }
 
-    /// The path of a repository's project.
-    pub fn path(&self, repository: &RepositoryName) -> ProjectPath {
-        self.filled(repository, "")
+    /// Whether paths tell of star lists.
+    pub fn uses_list(&self) -> bool {
+        self.segments.iter().any(|parts| parts.contains(&Part::List))
+    }
+
+    /// The path of a repository's project; `list` is the folder of its star list, `None` for one in no list.
+    pub fn path(&self, repository: &RepositoryName, list: Option<&str>) -> ProjectPath {
+        self.filled(repository, list, "")
     }
 
     /// The second choice, `name-gh<id>`, for when another project stands at [`Self::path`]. No other
     /// repository's first or second choice is the same.
-    pub fn suffixed(&self, repository: &RepositoryName, id: GithubId) -> ProjectPath {
-        self.filled(repository, &format!("-gh{id}"))
+    pub fn suffixed(&self, repository: &RepositoryName, list: Option<&str>, id: GithubId) -> ProjectPath {
+        self.filled(repository, list, &format!("-gh{id}"))
     }
 
-    fn filled(&self, repository: &RepositoryName, suffix: &str) -> ProjectPath {
+    fn filled(&self, repository: &RepositoryName, list: Option<&str>, suffix: &str) -> ProjectPath {
         let below = self.segments.iter().map(|parts| {
             let text: String = parts
                 .iter()
@@ -309,6 +319,7 @@ impl Naming {
                     Part::Text(text) => text.as_str(),
                     Part::Owner => repository.owner(),
                     Part::Name => repository.name(),
+                    Part::List => list.unwrap_or(UNLISTED),
                 })
                 .collect();
             escape(&text)
@@ -323,6 +334,7 @@ impl Naming {
                 Part::Text(text) => text.len(),
                 Part::Owner => LONGEST_OWNER,
                 Part::Name => LONGEST_NAME,
+                Part::List => LONGEST_LIST,
             });
             1 + parts.sum::<usize>() + LONGEST_ESCAPE
         };
@@ -340,7 +352,11 @@ fn segment_parts(segment: &str) -> Result<Vec<Part>, String> {
         parts.push(match placeholder {
             "owner" => Part::Owner,
             "name" => Part::Name,
-            other => return Err(format!("`{{{}}}` is no placeholder, `{{owner}}` and `{{name}}` are", clip(other))),
+            "list" => Part::List,
+            other => {
+                let known = "`{owner}`, `{name}` and `{list}` are";
+                return Err(format!("`{{{}}}` is no placeholder, {known}", clip(other)));
+            }
         });
         rest = after;
     }

@@ -9,7 +9,7 @@ fn naming() -> Naming {
 }
 
 fn path(name: &str) -> String {
-    naming().path(&name.parse().unwrap()).to_string()
+    naming().path(&name.parse().unwrap(), None).to_string()
 }
 
 #[test]
@@ -49,27 +49,27 @@ fn a_name_that_ends_in_git_cannot_stand_before_its_neighbour() {
 
 #[test]
 fn the_second_choice_carries_the_id_and_is_nobodys_first() {
-    let second = naming().suffixed(&"octo/hello".parse().unwrap(), GithubId(42));
+    let second = naming().suffixed(&"octo/hello".parse().unwrap(), None, GithubId(42));
     assert_eq!(second.to_string(), "github/octo/hello-gh42");
     assert_eq!(path("octo/hello-gh42"), "github/octo/hello-gh42_");
-    let hidden = naming().suffixed(&"octo/.github".parse().unwrap(), GithubId(7));
+    let hidden = naming().suffixed(&"octo/.github".parse().unwrap(), None, GithubId(7));
     assert_eq!(hidden.to_string(), "github/octo/_.github-gh7");
-    let git = naming().suffixed(&"octo/a.git".parse().unwrap(), GithubId(7));
+    let git = naming().suffixed(&"octo/a.git".parse().unwrap(), None, GithubId(7));
     assert_eq!(git.to_string(), "github/octo/a.git_-gh7");
 }
 
 #[test]
 fn other_templates_are_taken_if_they_can_be_understood() {
     let flat = Naming::parse("mirrors/{owner}.{name}", "a/b").unwrap();
-    assert_eq!(flat.path(&"octo/.x".parse().unwrap()).to_string(), "a/b/mirrors/octo..x");
+    assert_eq!(flat.path(&"octo/.x".parse().unwrap(), None).to_string(), "a/b/mirrors/octo..x");
     let fixed = Naming::parse("-{name}", "a").unwrap();
-    assert_eq!(fixed.path(&"octo/x".parse().unwrap()).to_string(), "a/_-x");
+    assert_eq!(fixed.path(&"octo/x".parse().unwrap(), None).to_string(), "a/_-x");
 }
 
 #[test]
 fn a_template_that_could_go_wrong_is_refused_with_the_mend() {
     for (template, word) in [
-        ("{owner}/{list}", "{list}"),
+        ("{owner}/{topic}", "{list}"),
         ("{owner}", "{name}"),
         ("{name}/x", "{name}"),
         ("", "empty"),
@@ -99,7 +99,7 @@ fn a_root_that_leaves_no_room_is_refused_before_anything_starts() {
     let longest_root = LONGEST_PATH - (1 + 39 + 2) - (1 + 100 + 2) - 22 - "/wiki".len();
     let naming = Naming::parse("{owner}/{name}", &"r".repeat(longest_root)).unwrap();
     let name = RepositoryName::new(&format!("-{}-gh1", "o".repeat(34)), &format!(".{}.git", "n".repeat(95))).unwrap();
-    let longest = naming.suffixed(&name, GithubId(i64::MAX));
+    let longest = naming.suffixed(&name, None, GithubId(i64::MAX));
     assert_eq!(longest.wiki().unwrap().as_str().len(), LONGEST_PATH);
     let error = Naming::parse("{owner}/{name}", &"r".repeat(longest_root + 1)).unwrap_err();
     assert_eq!(error, InvalidNaming::TooLong { longest: LONGEST_PATH + 1 });
@@ -141,7 +141,7 @@ fn repository() -> impl Strategy<Value = RepositoryName> {
 proptest! {
     #[test]
     fn every_path_is_legal(name in repository(), id in 0..=i64::MAX) {
-        for path in [naming().path(&name), naming().suffixed(&name, GithubId(id))] {
+        for path in [naming().path(&name, None), naming().suffixed(&name, None, GithubId(id))] {
             let again: ProjectPath = path.as_str().parse().unwrap();
             prop_assert_eq!(again.as_str(), path.as_str());
             prop_assert!(path.is_below(naming().root()));
@@ -151,7 +151,7 @@ proptest! {
 
     #[test]
     fn two_names_share_a_path_exactly_when_github_takes_them_for_one(a in repository(), b in repository()) {
-        prop_assert_eq!(naming().path(&a) == naming().path(&b), a == b);
+        prop_assert_eq!(naming().path(&a, None) == naming().path(&b, None), a == b);
     }
 
     #[test]
@@ -161,14 +161,14 @@ proptest! {
         let other = format!("{prefix}{}{suffix}", a.name());
         let other = if upper { other.to_uppercase() } else { other };
         let Ok(b) = RepositoryName::new(a.owner(), &other) else { return Ok(()) };
-        prop_assert_eq!(naming().path(&a) == naming().path(&b), a == b);
+        prop_assert_eq!(naming().path(&a, None) == naming().path(&b, None), a == b);
     }
 
     #[test]
     fn a_second_choice_is_shared_with_nobody(a in repository(), b in repository(), one in 0..99i64, two in 0..99i64) {
-        prop_assert_ne!(naming().suffixed(&a, GithubId(one)), naming().path(&b));
+        prop_assert_ne!(naming().suffixed(&a, None, GithubId(one)), naming().path(&b, None));
         if one != two {
-            prop_assert_ne!(naming().suffixed(&a, GithubId(one)), naming().suffixed(&b, GithubId(two)));
+            prop_assert_ne!(naming().suffixed(&a, None, GithubId(one)), naming().suffixed(&b, None, GithubId(two)));
         }
     }
 }

@@ -45,6 +45,11 @@ struct Body {
 }
 
 impl Fault {
+    /// What it says, clipped.
+    pub(super) fn text(&self) -> String {
+        clip(&self.message)
+    }
+
     pub(super) fn is(&self, kind: &str) -> bool {
         self.kind.as_deref() == Some(kind)
     }

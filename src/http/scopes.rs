@@ -19,6 +19,7 @@ pub(super) const TABLE: &[(&str, Option<Scope>, Option<Scope>)] = &[
     ("/mirrors/{id}/lfs", READ, None),
     ("/mirrors/{id}/kept/{kept}/branch", None, WRITE),
     ("/mirrors/{id}/refs", READ, None),
+    ("/mirrors/{id}/lists", READ, None),
     ("/mirrors/{id}/wiki", READ, None),
     ("/stars", READ, None),
     ("/stars/{login}", None, WRITE),

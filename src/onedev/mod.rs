@@ -9,6 +9,7 @@ mod access;
 mod client;
 mod error;
 mod exchange;
+mod labels;
 mod model;
 pub mod projects;
 mod repository;
@@ -18,5 +19,6 @@ mod tests;
 
 pub use client::OnedevClient;
 pub use error::{Missing, OnedevError};
+pub use labels::{LabelSpec, ProjectLabel};
 pub use model::{Project, Version};
 pub use repository::Ancestry;

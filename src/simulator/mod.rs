@@ -33,7 +33,7 @@ use tempfile::TempDir;
 pub use faults::{Fault, Gate, Hold, On, Trigger};
 pub use git_http::{GitCall, Service};
 pub use git_server::GitServer;
-pub use github::{Block, Delivery, GithubSimulator, node_id, sign};
+pub use github::{Block, Delivery, GithubSimulator, Oddity, node_id, sign};
 pub use onedev::{OneDevSimulator, Phase, ProjectState};
 pub use options::SimulatorOptions;
 pub use record::RequestRecord;

@@ -4,9 +4,12 @@
 //! a crash is known as ours.
 
 mod follow;
+mod lists;
 mod wiki;
 
 use std::sync::Arc;
+
+pub use lists::Lists;
 
 use actix::{Actor, Context, Handler, ResponseActFuture, WrapFuture as _};
 use chrono::Utc;
@@ -40,6 +43,8 @@ pub struct Tools {
     pub on_rename: OnRename,
     /// Who may see a mirror.
     pub visibility: Visibility,
+    /// Whose star lists say where a mirror goes, where the naming rule asks.
+    pub lists: Lists,
     /// Planned panics; none in production.
     pub panics: Panics,
 }
@@ -130,7 +135,8 @@ impl Handler<Remove> for EnsureActor {
 
 async fn ensure(tools: &Tools, mirror: Mirror, repository: &Repository) -> Result<Ensured, Failure> {
     tools.panics.strike("ensure");
-    let wanted = Wanted::new(&tools.naming, &repository.name, repository.id, tools.on_conflict);
+    let listed = lists::known(tools, &mirror).await?;
+    let wanted = Wanted::new(&tools.naming, &repository.name, listed.folder(), repository.id, tools.on_conflict);
     let known = Known {
         project: mirror.project.as_ref().map(|it| (it.id, it.path.clone())),
         intended: mirror.intended_path.as_deref().and_then(|it| it.parse().ok()),
@@ -149,13 +155,17 @@ async fn ensure(tools: &Tools, mirror: Mirror, repository: &Repository) -> Resul
     if mirror.project.as_ref().is_none_or(|it| it.id != project.id || it.path != project.path) {
         follow::remember(tools, &mirror, &project, made).await?;
     }
-    let project = follow::follow(tools, &mirror, project, &wanted).await?;
+    let project = match listed {
+        lists::Known::NotYet(_) => project,
+        _ => follow::follow(tools, &mirror, project, &wanted).await?,
+    };
     let settings = Settings {
         description: repository.description.as_deref(),
         visibility: tools.visibility,
         upstream_private: repository.private,
     };
     projects::settle(&tools.onedev, &project, &settings).await?;
+    lists::label(tools, &mirror, project.id, &listed).await?;
     Ok(Ensured { id: project.id, path: project.path, made, adopting })
 }
 

@@ -26,6 +26,7 @@ pub mod jobs;
 pub mod kept;
 pub mod lfs;
 pub mod listings;
+pub mod lists;
 mod lock;
 pub mod markers;
 mod migration;

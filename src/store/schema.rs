@@ -520,6 +520,55 @@ diesel::table! {
 }
 
 diesel::table! {
+    list_readings (account_id) {
+        account_id -> BigInt,
+        read_at -> Nullable<Text>,
+        next_at -> Text,
+        failures -> Integer,
+        error_code -> Nullable<Text>,
+        error_message -> Nullable<Text>,
+        error_since -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    star_lists (account_id, list_id) {
+        account_id -> BigInt,
+        list_id -> Text,
+        place -> Integer,
+        name -> Text,
+        slug -> Text,
+        private -> Bool,
+        folder -> Text,
+    }
+}
+
+diesel::table! {
+    star_listed (account_id, list_id, github_id) {
+        account_id -> BigInt,
+        list_id -> Text,
+        github_id -> BigInt,
+    }
+}
+
+diesel::table! {
+    list_news (github_id) {
+        github_id -> BigInt,
+    }
+}
+
+diesel::table! {
+    list_labels (mirror_id, name) {
+        mirror_id -> Text,
+        name -> Text,
+        spec_id -> BigInt,
+        project_id -> BigInt,
+        ours -> Bool,
+        is_there -> Bool,
+    }
+}
+
+diesel::table! {
     lookouts (mirror_id) {
         mirror_id -> Text,
         node_id -> Nullable<Text>,
@@ -590,3 +639,4 @@ diesel::joinable!(upstreams -> mirrors (mirror_id));
 diesel::joinable!(parts -> mirrors (mirror_id));
 diesel::joinable!(lookouts -> mirrors (mirror_id));
 diesel::allow_tables_to_appear_in_same_query!(mirrors, upstreams, parts, jobs, lookouts);
+diesel::allow_tables_to_appear_in_same_query!(star_lists, star_listed);

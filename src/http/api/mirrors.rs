@@ -1,17 +1,19 @@
 //! Looking at mirrors.
 
 use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::{Value, json};
 
 use super::page;
 use super::query::{Query, mirror_id, no_mirror};
 use crate::domain::ids::MirrorId;
+use crate::domain::lists::Membership;
 use crate::domain::mirror::{Source, Status};
 use crate::domain::part::{Part, PartId};
 use crate::http::auth::Admin;
 use crate::http::problem::Problem;
 use crate::http::shared::Shared;
 use crate::store::mirrors::{self, Filter, Mirror};
-use crate::store::parts;
+use crate::store::{lists, parts};
 
 /// `GET /mirrors?status=&source=&q=`: in the order in which they became known.
 pub(super) async fn list(_: Admin, shared: web::Data<Shared>, request: HttpRequest) -> Result<HttpResponse, Problem> {
@@ -38,6 +40,25 @@ pub(super) async fn wiki(_: Admin, shared: web::Data<Shared>, request: HttpReque
     let id = PartId::wiki(find(&shared, mirror_id(&request)?).await?.id);
     let wiki = shared.store.read(move |c| parts::find(c, id)).await?;
     Ok(HttpResponse::Ok().json(wiki.ok_or_else(no_wiki)?.to_json()))
+}
+
+/// `GET /mirrors/{id}/lists`: the star lists that its upstream is in, of all users; the first of a user first.
+pub(super) async fn lists(_: Admin, shared: web::Data<Shared>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    Query::read(&request, &[])?;
+    let id = find(&shared, mirror_id(&request)?).await?.github_id;
+    let lists = shared.store.read(move |c| lists::of_repository(c, id)).await?;
+    let shown = |it: &Membership| {
+        json!({
+            "account_id": it.account,
+            "place": it.place,
+            "name": it.name,
+            "slug": it.slug,
+            "private": it.private,
+            "folder": it.folder,
+        })
+    };
+    let items: Vec<Value> = lists.iter().map(shown).collect();
+    Ok(HttpResponse::Ok().json(json!({ "items": items, "next_cursor": null })))
 }
 
 /// Nobody looked for a wiki yet.

@@ -52,6 +52,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .service(reading("/mirrors/{id}/lfs", history::lfs))
         .service(web::resource("/mirrors/{id}/kept/{kept}/branch").route(web::post().to(kept::branch)))
         .service(reading("/mirrors/{id}/refs", refs::refs))
+        .service(reading("/mirrors/{id}/lists", mirrors::lists))
         .service(reading("/mirrors/{id}/wiki", mirrors::wiki))
         .service(web::resource("/batches").route(web::post().to(batches::ask)))
         .service(reading("/batches/{id}", batches::one))

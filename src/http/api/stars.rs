@@ -1,7 +1,7 @@
 //! Whose stars are looked at, how the looks went, and a look now.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -10,14 +10,19 @@ use super::query::Query;
 use crate::http::auth::Admin;
 use crate::http::problem::Problem;
 use crate::http::shared::Shared;
+use crate::store::lists::{self, Reading};
 use crate::store::polls::{self, Poll};
 use crate::store::{Connection, StoreError, audit};
 
 /// `GET /stars`: every user that is or was looked at.
 pub(super) async fn list(_: Admin, shared: web::Data<Shared>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     Query::read(&request, &[])?;
-    let items: Vec<Value> =
-        shared.store.read(polls::list).await?.into_iter().map(|it| shown(it, &shared.watched)).collect();
+    let (polls, readings) = shared.store.read(|c| Ok((polls::list(c)?, lists::readings(c)?))).await?;
+    let reading = |it: &Poll| {
+        let account = it.account.as_ref().map(|it| it.0);
+        readings.iter().find(|reading| Some(reading.account) == account)
+    };
+    let items: Vec<Value> = polls.into_iter().map(|it| shown(&it, reading(&it), &shared.watched)).collect();
     Ok(HttpResponse::Ok().json(json!({ "items": items, "next_cursor": null })))
 }
 
@@ -40,32 +45,44 @@ pub(super) async fn look(
     let login = request.match_info().query("login").to_ascii_lowercase();
     let Wish { allow_mass_gone } = input::read_or_default(&shared, &request, body).await?;
     let found = shared.store.write(move |c| hasten(c, &admin, &login, allow_mass_gone)).await?;
-    let poll = found.ok_or_else(|| Problem::not_found("user_unknown", "no such user's stars are looked at"))?;
-    Ok(HttpResponse::Accepted().json(shown(poll, &shared.watched)))
+    let (poll, reading) =
+        found.ok_or_else(|| Problem::not_found("user_unknown", "no such user's stars are looked at"))?;
+    Ok(HttpResponse::Accepted().json(shown(&poll, reading.as_ref(), &shared.watched)))
 }
 
-fn hasten(c: &mut Connection, admin: &Admin, login: &str, allow: bool) -> Result<Option<Poll>, StoreError> {
+type Hastened = (Poll, Option<Reading>);
+
+fn hasten(c: &mut Connection, admin: &Admin, login: &str, allow: bool) -> Result<Option<Hastened>, StoreError> {
     let now = Utc::now();
     let known = if allow { polls::allow_mass_gone(c, login, now)? } else { polls::hasten(c, login, now)? };
     if known {
         audit::append(c, &admin.did("stars.look", &login, json!({ "allow_mass_gone": allow })), now)?;
     }
-    polls::find(c, login)
+    let Some(poll) = polls::find(c, login)? else { return Ok(None) };
+    let Some((account, _)) = poll.account.clone() else { return Ok(Some((poll, None))) };
+    lists::hasten(c, account, now)?;
+    Ok(Some((poll, lists::reading(c, account)?)))
 }
 
-fn shown(it: Poll, watched: &[String]) -> Value {
+fn shown(it: &Poll, lists: Option<&Reading>, watched: &[String]) -> Value {
     let held = it.held.map(|(stars, since)| json!({ "stars": stars, "since": since }));
-    let error = it.error.map(|(code, message, since)| json!({ "code": code, "message": message, "since": since }));
+    let wrong = |error: &Option<(String, String, DateTime<Utc>)>| {
+        let told = error.as_ref();
+        told.map(|(code, message, since)| json!({ "code": code, "message": message, "since": since }))
+    };
+    let lists =
+        lists.map(|it| json!({ "last_read_at": it.read_at, "next_read_at": it.next_at, "error": wrong(&it.error) }));
     json!({
         "login": it.login,
         "watched": watched.iter().any(|user| user.eq_ignore_ascii_case(&it.login)),
         "account_id": it.account.as_ref().map(|it| it.0),
-        "name": it.account.map(|it| it.1),
-        "stars": it.known.map(|it| it.total),
+        "name": it.account.as_ref().map(|it| &it.1),
+        "stars": it.known.as_ref().map(|it| it.total),
         "last_looked_at": it.polled_at,
         "last_read_whole_at": it.scanned_at,
         "next_look_at": it.next_at,
         "held": held,
-        "error": error,
+        "error": wrong(&it.error),
+        "lists": lists,
     })
 }

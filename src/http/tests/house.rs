@@ -136,6 +136,7 @@ fn stages(config: &Config, store: &Store, metrics: &Metrics, panics: &Panics) ->
         on_conflict: config.onedev.on_conflict,
         on_rename: config.onedev.on_rename,
         visibility: config.onedev.visibility,
+        lists: ensure::Lists { users: Vec::new(), are_read: false, labels_refused: false.into() },
         panics: panics.clone(),
     });
     let pushes = Arc::new(Semaphore::new(1));
@@ -211,6 +212,7 @@ fn stars_tools(
         store: store.clone(),
         github: github.clone(),
         stars: config.stars.clone(),
+        lists: None,
         policy: config.policy.clone(),
         rule: config.retry.rule(),
         metrics: metrics.clone(),

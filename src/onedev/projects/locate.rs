@@ -20,9 +20,15 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// The place of a repository by the naming rule.
-    pub fn new(naming: &Naming, name: &RepositoryName, id: GithubId, on_conflict: OnConflict) -> Self {
-        Self { upstream: id, path: naming.path(name), suffixed: naming.suffixed(name, id), on_conflict }
+    /// The place of a repository by the naming rule; `list` is the folder of its star list, if it is in any.
+    pub fn new(
+        naming: &Naming,
+        name: &RepositoryName,
+        list: Option<&str>,
+        id: GithubId,
+        on_conflict: OnConflict,
+    ) -> Self {
+        Self { upstream: id, path: naming.path(name, list), suffixed: naming.suffixed(name, list, id), on_conflict }
     }
 }
 

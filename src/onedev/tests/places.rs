@@ -53,7 +53,7 @@ impl Story {
 
     async fn locate(&self, on_conflict: OnConflict, known: &Known) -> Result<Placement, OnedevError> {
         let naming = Naming::parse("{owner}/{name}", "github").unwrap();
-        let wanted = Wanted::new(&naming, &"octo/hello".parse().unwrap(), GithubId(7), on_conflict);
+        let wanted = Wanted::new(&naming, &"octo/hello".parse().unwrap(), None, GithubId(7), on_conflict);
         self.onedev().clear_requests();
         let placement = locate(&self.client, &wanted, known).await;
         assert_eq!(self.writes(), Vec::<String>::new(), "looking writes nothing");
@@ -338,7 +338,13 @@ async fn a_token_that_was_revoked_is_told_as_such() {
 }
 
 fn wanted(name: &str, on_conflict: OnConflict) -> Wanted {
-    Wanted::new(&Naming::parse("{owner}/{name}", "github").unwrap(), &name.parse().unwrap(), GithubId(7), on_conflict)
+    Wanted::new(
+        &Naming::parse("{owner}/{name}", "github").unwrap(),
+        &name.parse().unwrap(),
+        None,
+        GithubId(7),
+        on_conflict,
+    )
 }
 
 #[tokio::test]
@@ -364,7 +370,7 @@ async fn a_project_is_sent_where_its_name_puts_it_and_never_onto_another() {
     let second = story.onedev().create_project("github/acme/bye-gh7").unwrap();
     assert_eq!(place("acme/bye", OnConflict::Suffix).await, conflict("github/acme/bye-gh7", second));
     let below = Naming::parse("octo/hello/{owner}/{name}", "github").unwrap();
-    let below = Wanted::new(&below, &"octo/hello".parse().unwrap(), GithubId(7), OnConflict::Suffix);
+    let below = Wanted::new(&below, &"octo/hello".parse().unwrap(), None, GithubId(7), OnConflict::Suffix);
     assert_eq!(destination(&story.client, &hello, &below).await.unwrap(), Destination::Here, "not into itself");
     let text = story.writes();
     assert_eq!(text, Vec::<String>::new(), "looking writes nothing");

@@ -1,4 +1,5 @@
-//! The simulated GitHub's GraphQL, as far as a client here asks: many repositories by their node ids.
+//! The simulated GitHub's GraphQL, as far as a client here asks: many repositories by their node ids, and a user's
+//! star lists.
 //!
 //! As the real one it answers 200 whatever is wrong with the question, with as much of the data as there is,
 //! and counts points of an allowance of its own.
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::auth::{self, Caller};
 use super::state::{Repo, State};
-use super::{GithubSimulator, Shared, json, state};
+use super::{GithubSimulator, Shared, json, lists, state};
 use crate::domain::ids::GithubId;
 use crate::simulator::record::lock;
 use crate::simulator::repository;
@@ -73,6 +74,9 @@ pub(crate) async fn answer(shared: &Shared, request: &HttpRequest, mut body: Byt
     }
     state.points.remaining -= 1;
     let token = auth::presented(request).unwrap_or_default();
+    if let Some(told) = lists::answer(&mut state, &token, &question) {
+        return counted(&state, told);
+    }
     let ids: Vec<&str> = question
         .pointer("/variables/ids")
         .and_then(Value::as_array)

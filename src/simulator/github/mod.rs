@@ -15,6 +15,7 @@ mod hook;
 mod json;
 mod lfs;
 mod lists;
+mod owned;
 mod rest;
 mod state;
 #[cfg(test)]
@@ -30,6 +31,7 @@ use std::sync::{Arc, Mutex};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 pub use self::json::repository_node_id as node_id;
+pub use self::lists::Oddity;
 pub use self::state::Block;
 pub use self::webhooks::{Delivery, sign};
 

@@ -114,6 +114,7 @@ impl GithubSimulator {
             if let Some(stars) = state.stars.get_mut(&user) {
                 stars.retain(|(it, _)| *it != id);
             }
+            state.star_lists.unstarred(user, id);
         }
         self.delivery("star", login, Some(id), json!({ "action": "deleted", "starred_at": null }))
     }

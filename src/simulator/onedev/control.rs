@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::auth::OWNER;
 use super::data::ProjectData;
-use super::state::{Grant, Project, State, Token};
+use super::state::{Grant, LabelSpec, Project, State, Token};
 use super::{OneDevSimulator, Phase};
 use crate::domain::refs::{Head, Oid, RefMap};
 use crate::simulator::SimulatorError;
@@ -115,6 +115,20 @@ impl OneDevSimulator {
         if let Some(project) = state.projects.get_mut(&id) {
             project.data.description = description.map(str::to_owned);
         }
+        Ok(())
+    }
+
+    /// Somebody's hand gives a project a label, which is made if it is new.
+    ///
+    /// # Errors
+    /// When there is no such project.
+    pub fn label(&self, path: &str, name: &str) -> Result<()> {
+        let mut state = lock(&self.shared.state);
+        let id = state.at(path).map(|it| it.id).ok_or_else(|| SimulatorError::Unknown(format!("project `{path}`")))?;
+        let known = state.label_specs.rows.iter().find(|(_, it)| it.name == name).map(|(spec, _)| *spec);
+        let spec = known
+            .unwrap_or_else(|| state.label_specs.add(LabelSpec { name: name.to_owned(), color: "#0d87e9".to_owned() }));
+        state.labels.add((id, spec));
         Ok(())
     }
 

@@ -17,7 +17,7 @@ use crate::stages::failure::Failure;
 use crate::store::audit::NewEntry;
 use crate::store::jobs::NewJob;
 use crate::store::listings::{self, Listing};
-use crate::store::{Connection, StoreError, audit, jobs, mirrors};
+use crate::store::{Connection, StoreError, audit, jobs, lists, mirrors};
 
 /// Why a mirror is paused that was never made since a bound was in its way.
 const NO_ROOM: [&str; 2] = ["too_large", "total_too_large"];
@@ -52,7 +52,10 @@ impl Walker<'_> {
         let known = self.tools.store.read(move |c| known(c, &ids)).await?;
         let mut found = BTreeSet::new();
         for repository in entries.iter().filter(|it| !known.contains(&it.id)) {
-            let path = self.tools.naming.path(&repository.name);
+            let id = repository.id;
+            // Of several users' lists it may be another one; this is a plan.
+            let lists = self.tools.store.read(move |c| lists::of_repository(c, id)).await?;
+            let path = self.tools.naming.path(&repository.name, lists.first().map(|it| it.folder.as_str()));
             if let Some(other) = self.tools.onedev.project_at(&path).await?
                 && self.tools.onedev.marked_as(other.id).await? != Some(repository.id)
             {

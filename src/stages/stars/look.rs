@@ -6,6 +6,7 @@ use chrono::Utc;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::lists::When;
 use super::{Found, LookAtStars, Looked, Tools};
 use crate::domain::event::Account;
 use crate::domain::ids::CorrelationId;
@@ -53,7 +54,9 @@ pub(super) async fn look(tools: &Tools, message: LookAtStars) -> Result<Looked, 
         new: 0,
         withdrawn: 0,
     };
+    look.lists(When::Before).await?;
     let found = look.work().await?;
+    look.lists(When::Behind).await?;
     let Look { new, withdrawn, .. } = look;
     if new + withdrawn > 0 {
         tracing::info!(user = look.who.login, new, withdrawn, "stars changed");

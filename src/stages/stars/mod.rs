@@ -4,6 +4,7 @@
 //! The orchestrator says whose turn it is and holds the lease; GitHub is asked through `github`; each page
 //! is one transaction. A look may be cut off anywhere: the next one begins where the database says.
 
+mod lists;
 mod look;
 mod scan;
 mod take;
@@ -13,6 +14,8 @@ use std::time::Duration;
 
 use actix::{Actor, Context, Handler, Message, ResponseActFuture, WrapFuture as _};
 use tokio_util::sync::CancellationToken;
+
+pub use lists::ListRule;
 
 use super::failure::{Failure, Verdict};
 use super::panics::Panics;
@@ -33,6 +36,8 @@ pub struct Tools {
     pub github: GithubClient,
     /// Whose stars, how often, and what a taken-back one means.
     pub stars: Stars,
+    /// How star lists are read; `None` where they are not.
+    pub lists: Option<ListRule>,
     /// What waits for an admin.
     pub policy: Policy,
     /// How a page that failed is tried again.

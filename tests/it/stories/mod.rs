@@ -22,6 +22,7 @@ mod keys;
 mod lfs;
 mod lfs_reach;
 mod lfs_streamed;
+mod lists;
 mod marker;
 mod missed;
 mod month;

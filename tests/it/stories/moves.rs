@@ -37,7 +37,7 @@ impl World {
         assert_whole(self, path);
     }
 
-    async fn audited(&self, action: &str) -> Vec<(String, serde_json::Value)> {
+    pub async fn audited(&self, action: &str) -> Vec<(String, serde_json::Value)> {
         let filter = audit::Filter { action: Some(action.to_owned()), ..audit::Filter::default() };
         let found = self.store().read(move |c| audit::list(c, &filter, &Window::default())).await.unwrap();
         found.items.into_iter().rev().map(|it| (it.entry.subject, it.entry.detail)).collect()
