@@ -5,6 +5,7 @@ pub mod doctor;
 mod installations;
 mod kept;
 mod limits;
+mod sources;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -106,21 +107,20 @@ impl App {
         let AppOptions { config, serve, only, panics } = options;
         let only = only.map(Only::from);
         let store = open_store(&config).await?;
-        let worker = worker_name(serve);
         let lock = if serve { Some(take_over(&store).await?) } else { None };
         if serve {
             store.warm_up();
+            sources::declare(&store, &config.sources).await?;
         }
         let metrics = Metrics::new().context("the metrics could not be registered")?;
         let adapters = Adapters::new(&config, &store, &metrics, &panics)?;
         limits::recall(&store, &adapters.github).await?;
         let (gave_up, transfers) = (CancellationToken::new(), Arbiter::new());
         let stages = adapters.stages(&config, &gave_up, &transfers.handle());
-        let permits = Arc::new(Semaphore::new(config.sync.workers));
         let tools = orchestrator::Tools {
             store: store.clone(),
             stages: stages.clone(),
-            permits,
+            permits: Arc::new(Semaphore::new(config.sync.workers)),
             lease: config.sync.lease,
             rule: config.retry.rule(),
             drills: orchestrator::Drills {
@@ -134,6 +134,7 @@ impl App {
                 permits: Arc::new(Semaphore::new(POLLS_AT_ONCE)),
             },
             batches: Arc::new(Semaphore::new(BATCHES_AT_ONCE)),
+            sources_every: config.sources.interval,
             sweeping: Sweeping {
                 on: adapters.github.has_credential(),
                 pace: config.sync.pace(),
@@ -151,7 +152,7 @@ impl App {
             wiki: config.sync.wiki,
             metadata: config.sync.metadata,
             only: only.clone(),
-            worker,
+            worker: worker_name(serve),
             stop: CancellationToken::new(),
             call_off: CancellationToken::new(),
             progress: adapters.progress.clone(),

@@ -147,6 +147,10 @@ mod tests {
                  VALUES ('k', 'ci', 'sk_abcdefgh', 'argon2id', 'mirrors:read', 'admin', 't');",
         ),
         ("0019_audit_chain", "UPDATE audit SET seq = 1, hash = 'hash';"),
+        (
+            "0020_sources",
+            "INSERT INTO listings (id, wanted, declared, correlation_id, created_at) VALUES ('s', '{}', TRUE, 'c', 't');",
+        ),
     ];
 
     const SQLITE_COLUMNS: &str = "SELECT t.name || '.' || c.name || CASE c.\"notnull\" WHEN 1 THEN '' ELSE '?' END AS text \

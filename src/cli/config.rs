@@ -51,10 +51,12 @@ fn refuse(problems: &Problems, json: bool, out: &mut dyn Write, err: &mut dyn Wr
 fn print(shown: &[Shown], out: &mut dyn Write) -> io::Result<()> {
     let width = shown.iter().map(|it| line(it).chars().count()).filter(|it| *it <= 60).max().unwrap_or_default();
     let mut section = "";
-    for it in shown {
+    // What is in no section stands before them all, as TOML wants it.
+    let (outside, inside): (Vec<&Shown>, Vec<&Shown>) = shown.iter().partition(|it| !it.key.contains('.'));
+    for it in outside.into_iter().chain(inside) {
         let of = it.key.split_once('.').map_or("", |(section, _)| section);
         if of != section {
-            writeln!(out, "{}[{of}]", if section.is_empty() { "" } else { "\n" })?;
+            writeln!(out, "\n[{of}]")?;
             section = of;
         }
         let origin = it.origin.as_ref().map_or_else(|| "not set".to_owned(), ToString::to_string);
@@ -67,8 +69,19 @@ fn line(shown: &Shown) -> String {
     let key = shown.key.split_once('.').map_or(shown.key.as_str(), |(_, key)| key);
     match &shown.value {
         Value::Null => format!("#{key} ="),
-        // A JSON text, number, flag or list of them is TOML too.
-        value => format!("{key} = {value}"),
+        value => format!("{key} = {}", toml(value)),
+    }
+}
+
+/// A JSON text, number, flag or list of them is TOML too; a table is written in another way.
+fn toml(value: &Value) -> String {
+    match value {
+        Value::Array(items) => format!("[{}]", items.iter().map(toml).collect::<Vec<_>>().join(",")),
+        Value::Object(fields) => {
+            let fields: Vec<_> = fields.iter().map(|(key, value)| format!("{key} = {}", toml(value))).collect();
+            format!("{{ {} }}", fields.join(", "))
+        }
+        value => value.to_string(),
     }
 }
 

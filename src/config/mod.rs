@@ -29,9 +29,11 @@ mod rules;
 mod secrets;
 pub mod server;
 pub mod size;
+pub mod sources;
 pub mod ssh;
 pub mod stars;
 pub mod sync;
+mod tables;
 mod values;
 
 pub use layers::LoadOptions;
@@ -54,6 +56,8 @@ pub struct Config {
     pub github: github::Github,
     /// Whose stars, and what a taken-back star means.
     pub stars: stars::Stars,
+    /// What is kept besides stars.
+    pub sources: sources::Sources,
     /// OneDev: address, credential, where and how mirrors are laid out.
     pub onedev: onedev::Onedev,
     /// How refs and packs are moved.
@@ -131,6 +135,7 @@ impl Config {
             database: Section::read(values),
             github: Section::read(values),
             stars: Section::read(values),
+            sources: Section::read(values),
             onedev: Section::read(values),
             sync: Section::read(values),
             policy: Section::read(values),
@@ -145,10 +150,25 @@ impl Config {
 
     /// The sections' own problems with their origins, without those of keys that could not even be read.
     fn problems(&self, unread: &[Problem], shown: &[Shown]) -> Vec<Problem> {
-        let Self { server, database, github, stars, onedev, sync, policy, retry, admin, audit, deliveries, drill, log } =
-            self;
-        let sections: [&dyn SectionProblems; 13] =
-            [server, database, github, stars, onedev, sync, policy, retry, admin, audit, deliveries, drill, log];
+        let Self {
+            server,
+            database,
+            github,
+            stars,
+            sources,
+            onedev,
+            sync,
+            policy,
+            retry,
+            admin,
+            audit,
+            deliveries,
+            drill,
+            log,
+        } = self;
+        let sections: [&dyn SectionProblems; 14] = [
+            server, database, github, stars, sources, onedev, sync, policy, retry, admin, audit, deliveries, drill, log,
+        ];
         let origins: BTreeMap<&str, &Origin> =
             shown.iter().filter_map(|it| Some((it.key.as_str(), it.origin.as_ref()?))).collect();
         sections

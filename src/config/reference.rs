@@ -16,7 +16,8 @@ struct Key {
 
 /// The sections with their keys, in the file's order.
 fn sections() -> Vec<(String, Vec<Key>)> {
-    let mut sections: Vec<(String, Vec<Key>)> = Vec::new();
+    // What stands before the first section is in none.
+    let mut sections: Vec<(String, Vec<Key>)> = vec![(String::new(), Vec::new())];
     let mut comment = Vec::new();
     for line in DEFAULTS.lines() {
         if let Some(text) = line.strip_prefix("# ") {
@@ -42,11 +43,12 @@ fn sections() -> Vec<(String, Vec<Key>)> {
 fn table() -> String {
     let mut text = String::new();
     for (section, keys) in sections() {
-        text.push_str(&format!("\n### `{section}`\n\n| key | default | what it does |\n| --- | --- | --- |\n"));
+        let title = if section.is_empty() { "Outside of sections".to_owned() } else { format!("`{section}`") };
+        text.push_str(&format!("\n### {title}\n\n| key | default | what it does |\n| --- | --- | --- |\n"));
         for Key { name, default, meaning } in keys {
-            let variable = format!("STARKEEP__{}__{}", section.to_uppercase(), name.to_uppercase());
-            let cells =
-                [format!("`{section}.{name}`<br>`{variable}`"), default, meaning].map(|it| it.replace('|', "\\|"));
+            let key = if section.is_empty() { name } else { format!("{section}.{name}") };
+            let variable = format!("STARKEEP__{}", key.to_uppercase().replace('.', "__"));
+            let cells = [format!("`{key}`<br>`{variable}`"), default, meaning].map(|it| it.replace('|', "\\|"));
             text.push_str(&format!("| {} |\n", cells.join(" | ")));
         }
     }

@@ -73,7 +73,7 @@ fn the_embedded_file_has_every_key_each_with_a_comment() {
             && !line.starts_with("# ")
         {
             assert!(before.starts_with("# "), "{section}.{key} has no comment");
-            written.push(format!("{section}.{key}"));
+            written.push(format!("{section}.{key}").trim_start_matches('.').to_owned());
         }
         before = line;
     }

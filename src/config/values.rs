@@ -18,6 +18,7 @@ use super::layers::Entry;
 use super::nearest::nearest;
 use super::problem::{Origin, Problem, quoted};
 use super::secrets::{self, MASK, Surroundings};
+use super::tables::Table;
 
 /// Why a text was not taken, and what would have been.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,6 +99,25 @@ impl<'a> Values<'a> {
             match item {
                 Ok(value) => values.push(value),
                 Err(refused) => self.refuse(&entry, refused),
+            }
+        }
+        *field = values;
+    }
+
+    /// A list of tables: of a file TOML's, of the environment JSON. `form` reads one; what it finds wrong is told with
+    /// the place, counted from 1.
+    pub(crate) fn set_tables<T>(&mut self, key: &'static str, field: &mut Vec<T>, form: fn(&mut Table) -> Option<T>) {
+        let Some(entry) = self.take(key, decoded) else { return };
+        let Value::Array(items) = &entry.value else {
+            let accepted = format!("write tables, each as `[[{key}]]`; in the environment a JSON list of objects");
+            return self.refuse(&entry, Refused { found: "is no list of tables".to_owned(), accepted });
+        };
+        let mut values = Vec::with_capacity(items.len());
+        for (place, item) in items.iter().enumerate() {
+            let mut table = Table::new(format!("{key}[{}]", place + 1), item);
+            values.extend(form(&mut table));
+            for (key, Refused { found, accepted }) in table.finish() {
+                self.problems.push(Problem::new(&key, found, accepted).from(Some(entry.origin.clone())));
             }
         }
         *field = values;
@@ -198,7 +218,8 @@ impl<'a> Values<'a> {
 fn unknown(entry: &Entry, known: &BTreeSet<&str>) -> Problem {
     let inside: Vec<&str> =
         known.iter().filter(|key| key.split('.').next() == Some(entry.key.as_str())).copied().collect();
-    let accepted = match (inside.first(), nearest(&entry.key, known.iter().copied())) {
+    let above = entry.key.split('.').next().filter(|it| known.contains(it));
+    let accepted = match (inside.first(), above.or_else(|| nearest(&entry.key, known.iter().copied()))) {
         (Some(first), _) => format!("it is a section: set its keys, as in `{first}`"),
         (None, Some(key)) => format!("did you mean `{key}`?"),
         (None, None) => "`starkeep config show` lists all keys".to_owned(),
@@ -253,8 +274,21 @@ fn parted(entry: &Entry) -> Entry {
     Entry { value, ..entry.clone() }
 }
 
+/// A list of tables of the environment is JSON; an empty text is an empty list.
+fn decoded(entry: &Entry) -> Entry {
+    let value = match (&entry.value, &entry.origin) {
+        (Value::String(text), Origin::Variable(_)) if text.trim().is_empty() => Value::Array(Vec::new()),
+        (Value::String(text), Origin::Variable(_)) => {
+            // What is no JSON may be a secret under a wrong name, and is not shown.
+            serde_json::from_str(text).unwrap_or(Value::Null)
+        }
+        (value, _) => value.clone(),
+    };
+    Entry { value, ..entry.clone() }
+}
+
 /// Any single value as a text: `workers = 4` and `workers = "4"` mean the same.
-fn scalar(value: &Value) -> Result<String, Refused> {
+pub(crate) fn scalar(value: &Value) -> Result<String, Refused> {
     match value {
         Value::Array(_) | Value::Object(_) => Err(Refused {
             found: format!("{} is a list or a table", quoted(&plain(value))),
@@ -264,7 +298,7 @@ fn scalar(value: &Value) -> Result<String, Refused> {
     }
 }
 
-fn plain(value: &Value) -> String {
+pub(crate) fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 

@@ -1,10 +1,11 @@
-//! Batches: what is listed, how far the walk through it has come, and what it found.
+//! Batches and sources: what is listed, how far the walk through it has come, and what it found.
 
 use serde::{Deserialize, Serialize};
 
 use super::ids::AccountId;
 use super::rate::{Resource, Standing};
 use super::repository::RepositoryName;
+use super::sources::Declaration;
 
 /// What is listed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +20,11 @@ pub enum What {
     Names {
         /// As somebody wrote them.
         names: Vec<RepositoryName>,
+    },
+    /// A source of the configuration, which is read again and again.
+    Declared {
+        /// As the configuration has it.
+        declaration: Declaration,
     },
 }
 

@@ -16,11 +16,15 @@ pub enum Source {
     Batch,
     /// Somebody asked for it by name.
     Manual,
+    /// A user, an organization or an installation of the configuration's sources has it.
+    Owned,
+    /// The configuration's sources name it.
+    Declared,
 }
 
 impl Source {
     /// Every source.
-    pub const ALL: [Self; 3] = [Self::Star, Self::Batch, Self::Manual];
+    pub const ALL: [Self; 5] = [Self::Star, Self::Batch, Self::Manual, Self::Owned, Self::Declared];
 
     /// The word in the database and the API.
     pub fn as_str(self) -> &'static str {
@@ -28,6 +32,8 @@ impl Source {
             Self::Star => "star",
             Self::Batch => "batch",
             Self::Manual => "manual",
+            Self::Owned => "owned",
+            Self::Declared => "declared",
         }
     }
 }

@@ -220,6 +220,11 @@ impl GithubClient {
     }
 
     async fn read(&self, url: Url, hint: Hint<'_>) -> Result<Repository, GithubError> {
+        Ok(self.read_whole(url, hint).await?.0)
+    }
+
+    /// A repository, and all that was told of it.
+    pub(super) async fn read_whole(&self, url: Url, hint: Hint<'_>) -> Result<(Repository, Answer), GithubError> {
         let (reader, first, answer) = match (self.seek(hint, &url, Terms::PLAIN).await, &self.inner.credentials.app) {
             (Err(GithubError::NotFound), Some(app)) => {
                 let blind = match hint.owner() {
@@ -232,7 +237,7 @@ impl GithubClient {
         };
         let found: Repository = answer.json::<RepositoryBody>()?.try_into()?;
         self.inner.credentials.remember(found.id, &found.name, reader, found.private || !first);
-        Ok(found)
+        Ok((found, answer))
     }
 
     /// What time it is.

@@ -23,7 +23,7 @@ pub enum GithubError {
     #[error("GitHub has no such repository, and no account `{0}` that had it")]
     OwnerGone(String),
     /// Nobody has that login, or the account is not there any more.
-    #[error("GitHub has no user `{0}`; correct stars.users. What this user starred is kept")]
+    #[error("GitHub has no account `{0}` of that kind; correct stars.users or sources. What is kept stays")]
     NoUser(String),
     /// 451: taken down for legal reasons.
     #[error("GitHub has taken the repository down for legal reasons ({reason})")]

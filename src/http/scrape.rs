@@ -12,6 +12,7 @@ use super::problem::Problem;
 use super::shared::Shared;
 use crate::domain::job::{JobKind, JobState};
 use crate::domain::mirror::Status;
+use crate::store::listings::{self, Listing};
 use crate::store::polls::Poll;
 use crate::store::{Store, StoreError, jobs, mirrors, polls};
 use crate::telemetry::metrics::Metrics;
@@ -55,6 +56,7 @@ struct State {
     mirrors: BTreeMap<Status, u64>,
     verified: Option<DateTime<Utc>>,
     polls: Vec<Poll>,
+    sources: Vec<Listing>,
 }
 
 impl State {
@@ -65,6 +67,7 @@ impl State {
             mirrors: mirrors::counts_by_status(c)?,
             verified: mirrors::oldest_verification(c)?,
             polls: polls::list(c)?,
+            sources: listings::declared(c)?,
         })
     }
 
@@ -81,6 +84,15 @@ impl State {
         for status in Status::ALL {
             let count = self.mirrors.get(&status).copied().unwrap_or_default();
             metrics.mirrors.with_label_values(&[status.as_str()]).set(number(count));
+        }
+        let state = |it: &Listing| match (&it.error, it.whole_at) {
+            (Some(_), _) => "failing",
+            (None, Some(_)) => "read",
+            (None, None) => "new",
+        };
+        for known in ["new", "read", "failing"] {
+            let count = self.sources.iter().filter(|it| state(it) == known).count();
+            metrics.sources.with_label_values(&[known]).set(i64::try_from(count).unwrap_or(i64::MAX));
         }
         metrics.oldest_verification.set(self.verified.map_or(0.0, |since| age(since, now)));
         let watched = self.polls.iter().filter(|it| users.iter().any(|user| user.eq_ignore_ascii_case(&it.login)));

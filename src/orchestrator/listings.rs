@@ -1,4 +1,4 @@
-//! Batches that are to be read: one process reads one at a time, under a lease, beside the jobs.
+//! Batches and sources that are to be read: one process reads one at a time, under a lease, beside the jobs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::drive::PATIENCE;
 use super::{Tools, lease};
+use crate::domain::listing::What;
 use crate::domain::retry::Retry;
 use crate::stages::failure::{Failure, Verdict};
 use crate::stages::listing::WalkList;
@@ -68,10 +69,15 @@ async fn hold(tools: &Tools, id: &str) {
 /// Writes down how it went, and when it goes on. One that failed for good goes on when it is asked for again.
 async fn end(tools: &Tools, listing: &Listing, walked: Result<(), Failure>) -> Result<(), Failure> {
     let (id, worker) = (listing.id.clone(), tools.worker.clone());
+    let (declared, every) = (source_of(listing), tools.sources_every);
     let failure = match walked {
         Ok(()) => {
-            tools.store.write(move |c| listings::release(c, &id, &worker, None)).await?;
-            tracing::info!(batch = listing.id, "the whole batch is read");
+            let next = declared.as_ref().map(|_| Utc::now() + every);
+            tools.store.write(move |c| listings::release(c, &id, &worker, next)).await?;
+            match declared {
+                Some(source) => tracing::debug!(source, "the whole source is read"),
+                None => tracing::info!(batch = listing.id, "the whole batch is read"),
+            }
             return Ok(());
         }
         Err(failure) if failure.verdict == Verdict::CalledOff => {
@@ -85,19 +91,39 @@ async fn end(tools: &Tools, listing: &Listing, walked: Result<(), Failure>) -> R
         Retry::Backoff => tools.rule.pause(listing.failures + 1, rand::random()),
         Retry::Never => None,
     };
+    // A source is never given up: it begins anew when its turn comes.
+    let gives_up = pause.is_none() && declared.is_some();
+    let pause = if gives_up { Some(every) } else { pause };
     let (code, message) = (failure.code, failure.message.clone());
     let is_news = tools
         .store
         .write(move |c| {
+            if gives_up {
+                listings::rewind(c, &id, &worker)?;
+            }
             let is_news = listings::failed(c, &id, &worker, (code, &message), Utc::now())?;
             listings::release(c, &id, &worker, pause.map(|it| Utc::now() + it))?;
             Ok(is_news)
         })
         .await?;
-    if is_news {
-        tracing::warn!(batch = listing.id, code, "the batch cannot be read: {}", failure.message);
+    match declared {
+        Some(source) if is_news => {
+            tracing::warn!(source, code, "the source cannot be read, others go on: {}", failure.message);
+        }
+        None if is_news => {
+            tracing::warn!(batch = listing.id, code, "the batch cannot be read: {}", failure.message);
+        }
+        _ => {}
     }
     Ok(())
+}
+
+/// What a log calls a source; `None` for a batch.
+fn source_of(listing: &Listing) -> Option<String> {
+    match &listing.wanted {
+        What::Declared { declaration } => Some(declaration.of.label()),
+        What::Stars { .. } | What::Names { .. } => None,
+    }
 }
 
 /// Waits until nothing is read any more; it was called off before.

@@ -125,6 +125,8 @@ pub struct Tools {
     pub polling: Polling,
     /// One permit for each batch that is read: [`BATCHES_AT_ONCE`].
     pub batches: Arc<Semaphore>,
+    /// How long after a walk the next one through a source begins.
+    pub sources_every: std::time::Duration,
     /// Sweeping upstreams.
     pub sweeping: Sweeping,
     /// Looking for missed deliveries; `None` without an App, or where it is switched off.

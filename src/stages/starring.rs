@@ -13,7 +13,7 @@ use crate::domain::stars::Star;
 use crate::store::audit::NewEntry;
 use crate::store::jobs::NewJob;
 use crate::store::mirrors::Mirror;
-use crate::store::{Connection, StoreError, audit, jobs, mirrors, starred, stars};
+use crate::store::{Connection, StoreError, audit, jobs, listings, mirrors, starred, stars};
 
 /// A watched user, and what his star came with.
 pub(super) struct Stargazer<'a> {
@@ -65,8 +65,8 @@ pub(super) fn keep(
     Ok(Kept { mirror, created, woken })
 }
 
-/// The star was taken back at `at`. A mirror that another watched user still stars, or that somebody asked for by
-/// name, stays. Gives the job that will delete it, where that is wanted.
+/// The star was taken back at `at`. A mirror that another watched user still stars, that somebody asked for by name,
+/// or that a source of the configuration has listed, stays. Gives the job that will delete it, where that is wanted.
 pub(super) fn let_go(
     c: &mut Connection,
     who: &Stargazer<'_>,
@@ -79,6 +79,9 @@ pub(super) fn let_go(
     let Some(mirror) = mirrors::by_github_id(c, repository)? else { return Ok(Vec::new()) };
     stars::remove(c, mirror.id, who.account.id)?;
     if rules.unstar == Unstar::Ignore || mirror.source != Source::Star || stars::count(c, mirror.id)? > 0 {
+        return Ok(Vec::new());
+    }
+    if listings::is_declared(c, repository)? {
         return Ok(Vec::new());
     }
     mirrors::unstar(c, mirror.id, at)?;

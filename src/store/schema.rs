@@ -413,6 +413,7 @@ diesel::table! {
         error_since -> Nullable<Text>,
         correlation_id -> Text,
         created_at -> Text,
+        declared -> Bool,
     }
 }
 

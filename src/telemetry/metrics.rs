@@ -27,6 +27,8 @@ pub struct Metrics {
     pub transferred_bytes: IntCounterVec,
     /// Mirrors by status, refreshed when scraped.
     pub mirrors: IntGaugeVec,
+    /// Sources of the configuration by state, refreshed when scraped.
+    pub sources: IntGaugeVec,
     /// Age of the oldest proof of a mirror that should be level.
     pub oldest_verification: Gauge,
     /// Kept refs made.
@@ -105,6 +107,7 @@ impl Metrics {
                 &["direction"],
             )?,
             mirrors: gauge("starkeep_mirrors", "Mirrors by status.", &["status"])?,
+            sources: gauge("starkeep_sources", "Sources by state: new, read, failing.", &["state"])?,
             oldest_verification: plain(
                 "starkeep_oldest_verification_seconds",
                 "Age of the oldest proof of a mirror that should be level.",

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use secrecy::ExposeSecret as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 use starkeep::config::Config;
+use starkeep::domain::sources::{Declaration, Of};
 
 /// A running `starkeep serve`. Dropping it kills it.
 pub struct Process {
@@ -44,6 +45,9 @@ pub fn starkeep(config: &Config, folder: &std::path::Path) -> Command {
     set("STARS__USERS", config.stars.users.join(","));
     let poll = config.stars.poll_interval.map_or_else(|| "off".to_owned(), |it| format!("{}ms", it.as_millis()));
     set("STARS__POLL_INTERVAL", poll);
+    if !config.sources.all.is_empty() {
+        set("SOURCES", sources(&config.sources.all));
+    }
     set("ADMIN__TOKEN", secret(&config.admin.token));
     set("SERVER__BIND", config.server.bind.to_string());
     set("SERVER__WEBHOOK_RATE_PER_MINUTE", config.server.webhook_rate_per_minute.to_string());
@@ -60,6 +64,17 @@ pub fn starkeep(config: &Config, folder: &std::path::Path) -> Command {
     set("RETRY__CAP", format!("{}ms", config.retry.cap.as_millis()));
     set("LOG__FORMAT", "json".to_owned());
     command
+}
+
+/// As the environment has them; filters are left out.
+fn sources(all: &[Declaration]) -> String {
+    let of = |it: &Declaration| match &it.of {
+        Of::User(login) => json!({ "user": login }),
+        Of::Organization(login) => json!({ "organization": login }),
+        Of::Installation(login) => json!({ "installation": login }),
+        Of::Names(names) => json!({ "names": names }),
+    };
+    all.iter().map(of).collect::<Value>().to_string()
 }
 
 impl Process {

@@ -301,6 +301,24 @@ impl GithubSimulator {
         self.change(id, |it| it.description = description.map(str::to_owned))
     }
 
+    /// What most of it is written in, and its topics.
+    ///
+    /// # Errors
+    /// When there is no such repository.
+    pub fn set_traits(&self, id: GithubId, language: Option<&str>, topics: &[&str]) -> Result<()> {
+        self.change(id, |it| {
+            it.language = language.map(str::to_owned);
+            it.topics = topics.iter().map(|it| (*it).to_owned()).collect();
+        })
+    }
+
+    /// Makes an account an organization's, made if it is new.
+    pub fn make_organization(&self, login: &str) {
+        let mut state = lock(&self.shared.state);
+        let id = state.ensure_account(login);
+        state.organizations.insert(id);
+    }
+
     /// The size that GitHub tells, in KiB; nothing to do with the size on disk.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use super::auth::{self, Caller};
 use super::catalog;
 use super::contents;
 use super::json;
+use super::owned;
 use super::rest::{Answer, Call};
 use super::state::{Block, Repo};
 use crate::domain::ids::{AccountId, GithubId};
@@ -34,6 +35,12 @@ pub(crate) fn answer(call: &mut Call<'_>, segments: &[&str]) -> Answer {
         ["users", login] => user(call, call.state.account(login)),
         ["user"] => own(call, |call, id| user(call, Some(id))),
         ["user", "starred"] => own(call, |call, id| starred(call, Some(id), "/user/starred")),
+        ["user", "repos"] => own(call, owned::own),
+        ["users", login, "repos"] => owned::of_user(call, call.state.account(login)),
+        ["user", id, "repos"] => owned::of_user(call, account_id(id)),
+        ["orgs", login, "repos"] => owned::of_organization(call, call.state.account(login)),
+        ["organizations", id, "repos"] => owned::of_organization(call, account_id(id)),
+        ["installation", "repositories"] => owned::of_installation(call),
         ["user", id] => user(call, account_id(id)),
         ["users", login, "starred"] => starred_by(call, call.state.account(login)),
         ["user", id, "starred"] => starred_by(call, account_id(id)),
@@ -133,7 +140,7 @@ fn rate_limit(call: &Call<'_>) -> Answer {
 }
 
 /// A number of the query, within bounds.
-fn number(query: &str, name: &str, default: usize, most: usize) -> usize {
+pub(super) fn number(query: &str, name: &str, default: usize, most: usize) -> usize {
     let value = query.split('&').find_map(|it| it.strip_prefix(name)?.strip_prefix('='));
     value.and_then(|it| it.parse().ok()).unwrap_or(default).clamp(1, most)
 }

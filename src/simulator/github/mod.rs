@@ -15,6 +15,7 @@ mod hook;
 mod json;
 mod lfs;
 mod lists;
+mod owned;
 mod rest;
 mod state;
 #[cfg(test)]

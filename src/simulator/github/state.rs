@@ -36,6 +36,8 @@ pub(crate) struct Repo {
     /// The first repository of its network, for a fork.
     pub(crate) source: Option<GithubId>,
     pub(crate) description: Option<String>,
+    pub(crate) language: Option<String>,
+    pub(crate) topics: Vec<String>,
     pub(crate) size_kib: i64,
     pub(crate) created_at: DateTime<Utc>,
     pub(crate) updated_at: DateTime<Utc>,
@@ -59,6 +61,8 @@ pub(crate) struct Rate {
 pub(crate) struct State {
     root: PathBuf,
     pub(crate) accounts: BTreeMap<AccountId, String>,
+    /// Accounts that are no users'.
+    pub(crate) organizations: BTreeSet<AccountId>,
     pub(crate) repositories: BTreeMap<GithubId, Repo>,
     /// Names once held, lower case, and who held them.
     former: HashMap<String, GithubId>,
@@ -92,6 +96,7 @@ impl State {
         Self {
             root,
             accounts: BTreeMap::new(),
+            organizations: BTreeSet::new(),
             repositories: BTreeMap::new(),
             former: HashMap::new(),
             files: BTreeMap::new(),
@@ -176,6 +181,8 @@ impl State {
             fork: false,
             source: None,
             description: None,
+            language: None,
+            topics: Vec::new(),
             size_kib: 0,
             created_at: now,
             updated_at: now,

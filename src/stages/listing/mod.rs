@@ -1,8 +1,9 @@
-//! Walks through the list of a batch: what is on it becomes a mirror, or part of a plan.
+//! Walks through the list of a batch or of a source: what is on it becomes a mirror, or part of a plan.
 //!
 //! The orchestrator says whose turn it is and holds the lease. Each page is one transaction, which says where the
 //! walk goes on: it may be cut off anywhere.
 
+mod declared;
 mod take;
 mod walk;
 

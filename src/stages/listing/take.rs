@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
+use super::declared;
 use super::walk::Walker;
 use crate::domain::event::Subject;
 use crate::domain::ids::GithubId;
 use crate::domain::job::{JobKind, Priority};
-use crate::domain::listing::{Finding, Walk};
+use crate::domain::listing::{Finding, Walk, What};
 use crate::domain::mirror::{Source, Status};
 use crate::domain::repository::Repository;
 use crate::stages::failure::Failure;
@@ -31,7 +32,12 @@ impl Walker<'_> {
                 return Ok(false);
             }
             for repository in &entries {
-                take(c, &listing, repository, &in_the_way, Utc::now())?;
+                match &listing.wanted {
+                    What::Declared { declaration } => {
+                        declared::take(c, &listing, &declaration.of, repository, Utc::now())?;
+                    }
+                    What::Stars { .. } | What::Names { .. } => take(c, &listing, repository, &in_the_way, Utc::now())?,
+                }
             }
             listings::set_walk(c, &listing.id, &worker, &kept)
         };

@@ -8,14 +8,15 @@ use crate::domain::listing::{self, Walk, What};
 use crate::domain::rate::Urgency;
 use crate::domain::repository::{Repository, RepositoryName};
 use crate::domain::retry::Retry;
-use crate::github::{GithubClient, GithubError, ListPage, PageLink, Starred};
+use crate::domain::sources::Filter;
+use crate::github::{GithubClient, GithubError, ListPage, OwnedList, OwnedPage, PageLink, Starred};
 use crate::stages::failure::Failure;
 use crate::store::listings::{self, Listing};
 
 /// Tries of one page that fails in a way that may pass; the walk goes on later after that.
 const PAGE_TRIES: u32 = 3;
 /// Pages of one walk: far more than anybody has.
-const MOST_PAGES: u64 = 5_000;
+pub(super) const MOST_PAGES: u64 = 5_000;
 /// Names that make a page.
 const NAMES: usize = 20;
 /// A list of stars that changes while it is read is read so often.
@@ -31,7 +32,11 @@ pub(super) struct Walker<'a> {
 pub(super) async fn walk(tools: &Tools, listing: Listing, worker: String) -> Result<(), Failure> {
     let mut walker = Walker { tools, listing, worker };
     match walker.listing.wanted.clone() {
-        What::Names { names } => walker.names(&names).await?,
+        What::Names { names } => walker.names(&names, &Filter::default()).await?,
+        What::Declared { declaration } => {
+            walker.declared(&declaration).await?;
+            return walker.begin_anew().await;
+        }
         What::Stars { user } => {
             let whose = walker.identify(&user).await?;
             walker.stars(&whose).await?;
@@ -53,7 +58,7 @@ impl Walker<'_> {
                 return Ok(());
             }
             let from = walk.next.as_deref().and_then(|it| self.tools.github.page_link(it));
-            let page = self.page(whose, from.as_ref()).await?;
+            let page = self.tried(|| self.starred_page(whose, from.as_ref())).await?;
             walk.odd += page.odd;
             walk.pages += 1;
             walk.allowance = listing::allowance(&self.tools.github.standings());
@@ -63,11 +68,22 @@ impl Walker<'_> {
         Ok(())
     }
 
+    async fn starred_page(&self, whose: &Account, from: Option<&PageLink>) -> Result<ListPage, GithubError> {
+        self.github().starred_page(whose, from).await
+    }
+
+    pub(super) async fn owned_page(&self, of: &OwnedList, from: Option<&PageLink>) -> Result<OwnedPage, GithubError> {
+        self.github().owned_page(of, from).await
+    }
+
     /// A page, tried again when it fails in a way that may pass.
-    async fn page(&self, whose: &Account, from: Option<&PageLink>) -> Result<ListPage, GithubError> {
+    pub(super) async fn tried<T, F>(&self, ask: impl Fn() -> F) -> Result<T, GithubError>
+    where
+        F: Future<Output = Result<T, GithubError>>,
+    {
         let mut tries = 1;
         loop {
-            let error = match self.github().starred_page(whose, from).await {
+            let error = match ask().await {
                 Ok(page) => return Ok(page),
                 Err(error) => error,
             };
@@ -80,7 +96,7 @@ impl Walker<'_> {
     }
 
     /// Asks for each name that is left by itself. One that nobody has is remembered and stops nothing.
-    async fn names(&mut self, names: &[RepositoryName]) -> Result<(), Failure> {
+    pub(super) async fn names(&mut self, names: &[RepositoryName], filter: &Filter) -> Result<(), Failure> {
         loop {
             let mut walk = self.listing.walk.clone();
             let begin = usize::try_from(walk.pages).unwrap_or(usize::MAX).saturating_mul(NAMES);
@@ -90,17 +106,23 @@ impl Walker<'_> {
             }
             walk.total = u64::try_from(names.len()).ok();
             walk.pages += 1;
-            let found = self.described(some, &mut walk).await?;
+            let found = self.described(some, filter, &mut walk).await?;
             walk.allowance = listing::allowance(&self.tools.github.standings());
             self.take(found, walk).await?;
         }
     }
 
-    async fn described(&self, names: Vec<&RepositoryName>, walk: &mut Walk) -> Result<Vec<Repository>, Failure> {
+    async fn described(
+        &self,
+        names: Vec<&RepositoryName>,
+        filter: &Filter,
+        walk: &mut Walk,
+    ) -> Result<Vec<Repository>, Failure> {
         let mut found = Vec::with_capacity(names.len());
         for name in names {
-            match self.github().repository_named(name).await {
-                Ok(repository) => found.push(repository),
+            match self.github().listed_named(name).await {
+                Ok(it) if filter.passes(&it) => found.push(it.repository),
+                Ok(_) => {}
                 Err(error) if error.is_gone() => walk.missing.push(name.to_string()),
                 Err(error) => return Err(error.into()),
             }
@@ -140,8 +162,18 @@ impl Walker<'_> {
         Ok(false)
     }
 
+    /// The whole source was read; its next walk begins at the beginning.
+    async fn begin_anew(&self) -> Result<(), Failure> {
+        let (id, worker) = (self.listing.id.clone(), self.worker.clone());
+        let ended = move |c: &mut _| {
+            listings::rewind(c, &id, &worker)?;
+            listings::end(c, &id, &worker, Utc::now())
+        };
+        self.held(self.tools.store.write(ended).await?)
+    }
+
     /// Where the walk goes on from now.
-    async fn remember(&mut self, walk: Walk) -> Result<(), Failure> {
+    pub(super) async fn remember(&mut self, walk: Walk) -> Result<(), Failure> {
         let (id, worker, kept) = (self.listing.id.clone(), self.worker.clone(), walk.clone());
         self.held(self.tools.store.write(move |c| listings::set_walk(c, &id, &worker, &kept)).await?)?;
         self.listing.walk = walk;
@@ -154,7 +186,7 @@ impl Walker<'_> {
     }
 
     /// As one of many: whatever is fresh goes first.
-    fn github(&self) -> GithubClient {
+    pub(super) fn github(&self) -> GithubClient {
         self.tools.github.urged(Urgency::Routine)
     }
 }

@@ -1,5 +1,7 @@
-//! Batches: lists of repositories that are walked page by page, by which process, how far, and what they held.
+//! Batches and sources: lists of repositories that are walked page by page, by which process, how far, and what
+//! they held.
 
+mod declared;
 mod view;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -17,6 +19,7 @@ use super::prepared::Prepare as _;
 use super::schema::listings;
 use super::{clipped, time};
 
+pub use declared::{declare, declared, is_declared, rewind};
 pub use view::view;
 
 /// A walk's list.

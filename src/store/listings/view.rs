@@ -122,6 +122,7 @@ pub fn view(c: &mut Connection, it: &Listing, bounds: Bounds) -> Result<Value, S
     let (user, names) = match &it.wanted {
         What::Stars { user } => (Some(user), None),
         What::Names { names } => (None, Some(names)),
+        What::Declared { .. } => (None, None),
     };
     let real = |count: u64| if it.dry_run { 0 } else { count };
     let error =

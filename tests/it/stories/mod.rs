@@ -38,6 +38,7 @@ mod restore_whole;
 mod retention;
 mod revive;
 mod secrets;
+mod sources;
 mod ssh;
 mod star;
 mod sweep;

@@ -1,0 +1,17 @@
+//! What the configuration declares goes into the database at the start, where walks are kept.
+
+use anyhow::Context as _;
+use chrono::{TimeDelta, Utc};
+use uuid::Uuid;
+
+use crate::config::sources::Sources;
+use crate::domain::ids::CorrelationId;
+use crate::store::{Store, listings};
+
+pub(super) async fn declare(store: &Store, sources: &Sources) -> anyhow::Result<()> {
+    let Sources { all, interval } = sources.clone();
+    let every = TimeDelta::from_std(interval).unwrap_or(TimeDelta::MAX);
+    let fresh = || (Uuid::now_v7().to_string(), CorrelationId(Uuid::now_v7()));
+    let declared = store.write(move |c| listings::declare(c, &all, every, fresh, Utc::now())).await;
+    declared.context("the sources of the configuration could not be written down")
+}
