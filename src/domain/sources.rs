@@ -172,7 +172,7 @@ mod tests {
         assert!(Filter::default().passes(&it));
         let all = Filter::default;
         for (passes, filter) in [
-            (true, Filter { include: texts(&["x", "hel*"]), ..all() }),
+            (true, Filter { include: texts(&["x", "hello*"]), ..all() }),
             (true, Filter { include: texts(&["octo/*"]), ..all() }),
             (false, Filter { include: texts(&["octo"]), ..all() }),
             (false, Filter { exclude: texts(&["*/HELLO"]), ..all() }),
