@@ -59,8 +59,17 @@ impl Pace {
     /// When the next look is due, and when it is git's turn. `draw` is from 0 to 1: the interval is a tenth
     /// more or less, so that what came together does not stay together.
     pub fn next(&self, id: MirrorId, activity: &Activity, draw: f64, now: DateTime<Utc>) -> Next {
+        self.next_from(id, activity, draw, now, now)
+    }
+
+    /// The same after a look by git, which stands for a look of its own that would follow at once.
+    pub fn next_after_git(&self, id: MirrorId, activity: &Activity, draw: f64, now: DateTime<Utc>) -> Next {
+        self.next_from(id, activity, draw, now, later(now, self.least.min(self.full) / 2))
+    }
+
+    fn next_from(&self, id: MirrorId, activity: &Activity, draw: f64, now: DateTime<Utc>, from: DateTime<Utc>) -> Next {
         let interval = self.interval(activity, now).mul_f64(0.9 + 0.2 * draw.clamp(0.0, 1.0));
-        let full = full_look(id, self.full, now);
+        let full = full_look(id, self.full, from);
         Next { at: later(now, interval).min(full), full }
     }
 }
@@ -201,6 +210,17 @@ mod tests {
             hours[hour] += 1;
         }
         assert!(hours.iter().all(|it| (900..=1_100).contains(it)), "{hours:?}");
+    }
+
+    #[test]
+    fn no_look_of_its_own_follows_at_once_on_one_by_git() {
+        let activity = Activity { known_since: now(), last: None };
+        for n in 0..2_000_u32 {
+            let id = MirrorId(Uuid::from_u128(u128::from(n.wrapping_mul(2_654_435_761))));
+            let next = pace().next_after_git(id, &activity, 0.5, now());
+            assert!(next.at >= now() + pace().ahead().min(TimeDelta::hours(12)) && next.full >= next.at);
+            assert!(next.full <= now() + TimeDelta::hours(24) + pace().ahead());
+        }
     }
 
     fn outline() -> Outline {

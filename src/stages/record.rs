@@ -379,7 +379,7 @@ impl Pen {
     fn next_looks(&self, c: &mut Connection, mirror: MirrorId, changed: bool) -> Result<Next, StoreError> {
         let activity = mirrors::activity(c, mirror, changed.then_some(self.now))?;
         let activity = activity.unwrap_or(Activity { known_since: self.now, last: None });
-        Ok(self.sync.pace().next(mirror, &activity, self.draw, self.now))
+        Ok(self.sync.pace().next_after_git(mirror, &activity, self.draw, self.now))
     }
 }
 
