@@ -28,7 +28,7 @@ const LONGEST_OWNER: usize = 39;
 const LONGEST_NAME: usize = 100;
 /// What `{list}` is for a repository in no list; no list's own folder.
 pub const UNLISTED: &str = "unlisted";
-/// Longest folder of a list, as `lists::folder` gives them.
+/// Longest folder of a list, as `star_lists::folder` gives them.
 pub(super) const LONGEST_LIST: usize = 40;
 /// One `_` in front and one behind.
 const LONGEST_ESCAPE: usize = 2;

@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 use super::page;
 use super::query::{Query, mirror_id, no_mirror};
 use crate::domain::ids::MirrorId;
-use crate::domain::lists::Membership;
 use crate::domain::mirror::{Source, Status};
 use crate::domain::part::{Part, PartId};
+use crate::domain::star_lists::Membership;
 use crate::http::auth::Admin;
 use crate::http::problem::Problem;
 use crate::http::shared::Shared;
 use crate::store::mirrors::{self, Filter, Mirror};
-use crate::store::{lists, parts};
+use crate::store::{parts, star_lists};
 
 /// `GET /mirrors?status=&source=&q=`: in the order in which they became known.
 pub(super) async fn list(_: Admin, shared: web::Data<Shared>, request: HttpRequest) -> Result<HttpResponse, Problem> {
@@ -46,7 +46,7 @@ pub(super) async fn wiki(_: Admin, shared: web::Data<Shared>, request: HttpReque
 pub(super) async fn lists(_: Admin, shared: web::Data<Shared>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     Query::read(&request, &[])?;
     let id = find(&shared, mirror_id(&request)?).await?.github_id;
-    let lists = shared.store.read(move |c| lists::of_repository(c, id)).await?;
+    let lists = shared.store.read(move |c| star_lists::of_repository(c, id)).await?;
     let shown = |it: &Membership| {
         json!({
             "account_id": it.account,

@@ -10,14 +10,14 @@ use super::query::Query;
 use crate::http::auth::Admin;
 use crate::http::problem::Problem;
 use crate::http::shared::Shared;
-use crate::store::lists::{self, Reading};
 use crate::store::polls::{self, Poll};
+use crate::store::star_lists::{self, Reading};
 use crate::store::{Connection, StoreError, audit};
 
 /// `GET /stars`: every user that is or was looked at.
 pub(super) async fn list(_: Admin, shared: web::Data<Shared>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     Query::read(&request, &[])?;
-    let (polls, readings) = shared.store.read(|c| Ok((polls::list(c)?, lists::readings(c)?))).await?;
+    let (polls, readings) = shared.store.read(|c| Ok((polls::list(c)?, star_lists::readings(c)?))).await?;
     let reading = |it: &Poll| {
         let account = it.account.as_ref().map(|it| it.0);
         readings.iter().find(|reading| Some(reading.account) == account)
@@ -60,8 +60,8 @@ fn hasten(c: &mut Connection, admin: &Admin, login: &str, allow: bool) -> Result
     }
     let Some(poll) = polls::find(c, login)? else { return Ok(None) };
     let Some((account, _)) = poll.account.clone() else { return Ok(Some((poll, None))) };
-    lists::hasten(c, account, now)?;
-    Ok(Some((poll, lists::reading(c, account)?)))
+    star_lists::hasten(c, account, now)?;
+    Ok(Some((poll, star_lists::reading(c, account)?)))
 }
 
 fn shown(it: &Poll, lists: Option<&Reading>, watched: &[String]) -> Value {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::auth::{self, Caller};
 use super::state::{Repo, State};
-use super::{GithubSimulator, Shared, json, lists, state};
+use super::{GithubSimulator, Shared, json, star_lists, state};
 use crate::domain::ids::GithubId;
 use crate::simulator::record::lock;
 use crate::simulator::repository;
@@ -74,7 +74,7 @@ pub(crate) async fn answer(shared: &Shared, request: &HttpRequest, mut body: Byt
     }
     state.points.remaining -= 1;
     let token = auth::presented(request).unwrap_or_default();
-    if let Some(told) = lists::answer(&mut state, &token, &question) {
+    if let Some(told) = star_lists::answer(&mut state, &token, &question) {
         return counted(&state, told);
     }
     let ids: Vec<&str> = question

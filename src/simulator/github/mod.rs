@@ -14,9 +14,9 @@ mod graphql;
 mod hook;
 mod json;
 mod lfs;
-mod lists;
 mod owned;
 mod rest;
+mod star_lists;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -31,7 +31,7 @@ use std::sync::{Arc, Mutex};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 pub use self::json::repository_node_id as node_id;
-pub use self::lists::Oddity;
+pub use self::star_lists::Oddity;
 pub use self::state::Block;
 pub use self::webhooks::{Delivery, sign};
 

@@ -83,7 +83,7 @@ pub(crate) struct State {
     pub(crate) hidden: HashSet<(String, GithubId)>,
     /// Stars by user, newest last.
     pub(crate) stars: BTreeMap<AccountId, Vec<(GithubId, DateTime<Utc>)>>,
-    pub(crate) star_lists: super::lists::ListsState,
+    pub(crate) star_lists: super::star_lists::ListsState,
     pub(crate) lfs: super::lfs::LfsState,
     /// The App, as far as it is not an option.
     pub(crate) app: super::hook::AppState,
@@ -109,7 +109,7 @@ impl State {
             failing_nodes: BTreeMap::new(),
             hidden: HashSet::new(),
             stars: BTreeMap::new(),
-            star_lists: super::lists::ListsState::default(),
+            star_lists: super::star_lists::ListsState::default(),
             lfs: super::lfs::LfsState::default(),
             app: super::hook::AppState::default(),
             clock: 0,

@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Tools;
 use crate::domain::ids::{AccountId, MirrorId, ProjectId};
-use crate::domain::lists::{Shelf, shelve};
+use crate::domain::star_lists::{Shelf, shelve};
 use crate::stages::failure::Failure;
-use crate::store::lists::{self, Label};
 use crate::store::mirrors::Mirror;
 use crate::store::polls::{self, Poll};
+use crate::store::star_lists::{self, Label};
 use crate::store::{Connection, StoreError};
 
 /// A user whom GitHub does not know has no lists to wait for.
@@ -53,7 +53,7 @@ pub(super) async fn known(tools: &Tools, mirror: &Mirror) -> Result<Known, Failu
     let (id, logins, are_read) = (mirror.github_id, tools.lists.users.clone(), tools.lists.are_read);
     let read = move |c: &mut Connection| -> Result<Known, StoreError> {
         let (accounts, all_read) = accounts(c, &logins)?;
-        let shelf = shelve(&accounts, &lists::of_repository(c, id)?);
+        let shelf = shelve(&accounts, &star_lists::of_repository(c, id)?);
         // Where nobody reads them there is nothing to wait for: what was read once still holds.
         Ok(if all_read || !are_read { Known::Shelf(shelf) } else { Known::NotYet(shelf) })
     };
@@ -62,7 +62,7 @@ pub(super) async fn known(tools: &Tools, mirror: &Mirror) -> Result<Known, Failu
 
 /// The users' accounts in the order of the configuration, and whether the lists of all of them were read once.
 fn accounts(c: &mut Connection, logins: &[String]) -> Result<(Vec<AccountId>, bool), StoreError> {
-    let (polls, readings) = (polls::list(c)?, lists::readings(c)?);
+    let (polls, readings) = (polls::list(c)?, star_lists::readings(c)?);
     let (mut accounts, mut all_read) = (Vec::new(), true);
     for login in logins {
         let poll = polls.iter().find(|it| it.login.eq_ignore_ascii_case(login));
@@ -83,7 +83,7 @@ fn is_nobody(poll: &Poll) -> bool {
 pub(super) async fn label(tools: &Tools, mirror: &Mirror, project: ProjectId, known: &Known) -> Result<(), Failure> {
     let Known::Shelf(shelf) = known else { return Ok(()) };
     let id = mirror.id;
-    let have = tools.store.read(move |c| lists::labels(c, id)).await?;
+    let have = tools.store.read(move |c| star_lists::labels(c, id)).await?;
     let there: BTreeSet<&str> = have.iter().filter(|it| it.is_on(project)).map(|it| it.name.as_str()).collect();
     let missing: Vec<&String> = shelf.labels.iter().filter(|it| !there.contains(it.as_str())).collect();
     let surplus: Vec<&Label> = have.iter().filter(|it| !shelf.labels.contains(&it.name)).collect();
@@ -111,7 +111,7 @@ async fn take_away(tools: &Tools, mirror: MirrorId, project: ProjectId, surplus:
             tools.onedev.remove_label(project, *ours).await?;
         }
         let name = label.name.clone();
-        tools.store.write(move |c| lists::forget_label(c, mirror, &name)).await?;
+        tools.store.write(move |c| star_lists::forget_label(c, mirror, &name)).await?;
     }
     Ok(())
 }
@@ -160,7 +160,7 @@ async fn put(
 
 async fn remember(tools: &Tools, mirror: MirrorId, label: &Label) -> Result<(), Failure> {
     let label = label.clone();
-    Ok(tools.store.write(move |c| lists::set_label(c, mirror, &label)).await?)
+    Ok(tools.store.write(move |c| star_lists::set_label(c, mirror, &label)).await?)
 }
 
 fn refused(tools: &Tools) {

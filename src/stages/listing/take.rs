@@ -11,13 +11,13 @@ use crate::domain::event::Subject;
 use crate::domain::ids::GithubId;
 use crate::domain::job::{JobKind, Priority};
 use crate::domain::listing::{Finding, Walk, What};
-use crate::domain::mirror::{Source, Status};
+use crate::domain::mirror::Source;
 use crate::domain::repository::Repository;
 use crate::stages::failure::Failure;
 use crate::store::audit::NewEntry;
 use crate::store::jobs::NewJob;
 use crate::store::listings::{self, Listing};
-use crate::store::{Connection, StoreError, audit, jobs, lists, mirrors};
+use crate::store::{Connection, StoreError, audit, jobs, mirrors, star_lists};
 
 /// Why a mirror is paused that was never made since a bound was in its way.
 const NO_ROOM: [&str; 2] = ["too_large", "total_too_large"];
@@ -54,7 +54,7 @@ impl Walker<'_> {
         for repository in entries.iter().filter(|it| !known.contains(&it.id)) {
             let id = repository.id;
             // Of several users' lists it may be another one; this is a plan.
-            let lists = self.tools.store.read(move |c| lists::of_repository(c, id)).await?;
+            let lists = self.tools.store.read(move |c| star_lists::of_repository(c, id)).await?;
             let path = self.tools.naming.path(&repository.name, lists.first().map(|it| it.folder.as_str()));
             if let Some(other) = self.tools.onedev.project_at(&path).await?
                 && self.tools.onedev.marked_as(other.id).await? != Some(repository.id)
@@ -98,11 +98,7 @@ fn take(
 fn keep(c: &mut Connection, listing: &Listing, it: &Repository, now: DateTime<Utc>) -> Result<(), StoreError> {
     let subject = Subject { id: it.id, name: it.name.clone() };
     let (mirror, made) = mirrors::ensure(c, &subject, Source::Batch, now)?;
-    let woken = mirror.status == Status::Archived;
-    if woken {
-        mirrors::restar(c, mirror.id, now)?;
-        jobs::cancel_queued(c, mirror.id, JobKind::Remove, now)?;
-    }
+    let woken = mirrors::restar(c, mirror.id, now)?;
     // What had no room may have it by now; if not, it is paused again.
     let had_no_room = mirror.error.as_ref().is_some_and(|it| NO_ROOM.contains(&it.code.as_str()));
     let resumed = had_no_room && mirrors::resume(c, mirror.id, now)?;

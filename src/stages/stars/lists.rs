@@ -14,7 +14,7 @@ use crate::github::ListsSeen;
 use crate::stages::failure::Failure;
 use crate::store::audit::NewEntry;
 use crate::store::jobs::NewJob;
-use crate::store::lists::{self, Reading};
+use crate::store::star_lists::{self, Reading};
 use crate::store::{Connection, StoreError, audit, jobs, mirrors, polls};
 
 /// Mirrors that are told in one transaction that their lists changed.
@@ -45,7 +45,7 @@ impl Look<'_> {
     pub(super) async fn lists(&self, when: When) -> Result<(), Failure> {
         let Some(rule) = self.tools.lists else { return Ok(()) };
         let account = self.who.id;
-        let known = self.tools.store.read(move |c| lists::reading(c, account)).await?;
+        let known = self.tools.store.read(move |c| star_lists::reading(c, account)).await?;
         let is_due = known.as_ref().is_none_or(|it| it.next_at <= Utc::now());
         if is_due && (when == When::Behind || known.is_none()) {
             match self.github(Urgency::Routine).star_lists(&self.who).await {
@@ -66,7 +66,7 @@ impl Look<'_> {
                 return Ok(None);
             }
             let now = Utc::now();
-            let changed = lists::take(c, who.id, &read, as_owner, next, now)?;
+            let changed = star_lists::take(c, who.id, &read, as_owner, next, now)?;
             if changed > 0 {
                 let detail = json!({ "lists": count, "repositories": changed });
                 audit::append(c, &NewEntry { detail, ..NewEntry::of("starkeep", "lists.change", &who.login) }, now)?;
@@ -85,12 +85,12 @@ impl Look<'_> {
     async fn note_failure(&self, failure: Failure, known: Option<&Reading>, rule: ListRule) -> Result<(), Failure> {
         let (account, now) = (self.who.id, Utc::now());
         if let Retry::After(pause) = failure.retry {
-            return Ok(self.tools.store.write(move |c| lists::postpone(c, account, now + pause, now)).await?);
+            return Ok(self.tools.store.write(move |c| star_lists::postpone(c, account, now + pause, now)).await?);
         }
         let before = known.map_or(0, |it| it.failures);
         let pause = rule.every.saturating_mul(1 << before.min(10)).min(LONGEST_PAUSE.max(rule.every));
         let (code, message) = (failure.code, failure.message.clone());
-        let failed = move |c: &mut _| lists::failed(c, account, (code, &message), now + pause, now);
+        let failed = move |c: &mut _| star_lists::failed(c, account, (code, &message), now + pause, now);
         if self.tools.store.write(failed).await? {
             tracing::warn!(user = self.who.login, code, "the star lists cannot be read: {}", failure.message);
         }
@@ -100,7 +100,7 @@ impl Look<'_> {
     /// Tells the mirrors whose lists changed, those of a look that was cut off included.
     async fn tell(&self, rule: ListRule) -> Result<(), Failure> {
         loop {
-            let batch = self.tools.store.read(|c| lists::news(c, BATCH)).await?;
+            let batch = self.tools.store.read(|c| star_lists::news(c, BATCH)).await?;
             if batch.is_empty() {
                 return Ok(());
             }
@@ -119,7 +119,7 @@ fn told(
     correlation: CorrelationId,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
-    lists::told(c, id)?;
+    star_lists::told(c, id)?;
     if !rule.placing {
         return Ok(());
     }

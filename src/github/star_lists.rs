@@ -17,8 +17,8 @@ use super::graphql::Graph;
 use super::readers::Hint;
 use crate::domain::event::Account;
 use crate::domain::ids::{AccountId, GithubId};
-use crate::domain::lists::StarList;
 use crate::domain::rate::Resource;
+use crate::domain::star_lists::StarList;
 
 /// GitHub lets a user have far fewer.
 const MOST_LISTS: usize = 200;

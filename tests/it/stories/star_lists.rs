@@ -6,10 +6,10 @@ use chrono::Utc;
 use serde_json::Value;
 use starkeep::app::archive;
 use starkeep::domain::ids::GithubId;
-use starkeep::domain::lists::Membership;
 use starkeep::domain::mirror::Status;
+use starkeep::domain::star_lists::Membership;
 use starkeep::simulator::{Fault, Hold, Oddity, On, Trigger};
-use starkeep::store::{lists, polls};
+use starkeep::store::{polls, star_lists};
 
 use super::tools::assert_whole;
 use crate::world::{ADMIN, Backend, FAN, World, on_both};
@@ -46,7 +46,7 @@ impl World {
     /// The stars are looked at and the lists read, and all that follows is done.
     async fn read_lists(&self) {
         let account = self.store().read(|c| polls::find(c, FAN)).await.unwrap().unwrap().account.unwrap().0;
-        self.store().write(move |c| lists::hasten(c, account, Utc::now())).await.unwrap();
+        self.store().write(move |c| star_lists::hasten(c, account, Utc::now())).await.unwrap();
         self.look_at_stars().await;
     }
 
@@ -55,7 +55,7 @@ impl World {
         let settled = async {
             loop {
                 let (polls, readings) =
-                    self.store().read(|c| Ok((polls::list(c)?, lists::readings(c)?))).await.unwrap();
+                    self.store().read(|c| Ok((polls::list(c)?, star_lists::readings(c)?))).await.unwrap();
                 let read = readings.iter().filter(|it| it.read_at.is_some()).count();
                 if read == users && polls.iter().all(|it| it.lease.is_none()) {
                     return;
@@ -67,12 +67,12 @@ impl World {
         self.drain().await;
     }
 
-    async fn reading(&self) -> lists::Reading {
-        self.store().read(lists::readings).await.unwrap().remove(0)
+    async fn reading(&self) -> star_lists::Reading {
+        self.store().read(star_lists::readings).await.unwrap().remove(0)
     }
 
     async fn lists_of(&self, id: GithubId) -> Vec<Membership> {
-        self.store().read(move |c| lists::of_repository(c, id)).await.unwrap()
+        self.store().read(move |c| star_lists::of_repository(c, id)).await.unwrap()
     }
 
     async fn assert_lies(&self, id: GithubId, path: &str) {
@@ -332,7 +332,7 @@ async fn the_service_dies_between_the_lists_and_the_moves(world: World) {
     world.github().rename_list(&list, "Things").unwrap();
     let gate = world.onedev().hold(Trigger::next(On::Rest).method("POST").path("/~api/projects/"), Hold::Answer);
     let account = world.reading().await.account;
-    world.store().write(move |c| lists::hasten(c, account, Utc::now())).await.unwrap();
+    world.store().write(move |c| star_lists::hasten(c, account, Utc::now())).await.unwrap();
     world.hasten().await;
     gate.reached().await;
     world.stop().await;
@@ -374,7 +374,7 @@ async fn without_a_credential_every_mirror_is_unlisted() {
     world.list("Tools", &ids);
     world.first_look().await;
     world.assert_lies(ids[0], "github/unlisted/octo/a").await;
-    assert!(world.store().read(lists::readings).await.unwrap().is_empty());
+    assert!(world.store().read(star_lists::readings).await.unwrap().is_empty());
     world.github().rename(ids[0], "b").unwrap();
     world.sync(ids[0]).await;
     world.assert_lies(ids[0], "github/unlisted/octo/b").await;

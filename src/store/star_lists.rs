@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 
 use crate::domain::ids::{AccountId, GithubId, MirrorId, ProjectId};
-use crate::domain::lists::{self, Membership, StarList};
+use crate::domain::star_lists::{self as rules, Membership, StarList};
 
 use super::connection::Connection;
 use super::error::StoreError;
@@ -210,7 +210,7 @@ pub fn take(
     now: DateTime<Utc>,
 ) -> Result<usize, StoreError> {
     let known = of_account(c, account)?;
-    let next = lists::merged(&known, read, as_owner);
+    let next = rules::merged(&known, read, as_owner);
     let changed = if next == known { BTreeSet::new() } else { replace(c, account, &known, &next)? };
     for id in &changed {
         diesel::sql_query("INSERT INTO list_news (github_id) VALUES ($1) ON CONFLICT (github_id) DO NOTHING")
@@ -285,16 +285,16 @@ fn placed(
         .order((star_lists::account_id, star_lists::place))
         .select((star_lists::name, star_lists::folder))
         .load(&mut c.db)?;
-    let names: BTreeSet<String> = next.iter().map(|it| lists::key(&it.name)).collect();
+    let names: BTreeSet<String> = next.iter().map(|it| rules::key(&it.name)).collect();
     let mine = before.iter().map(|it| (it.name.clone(), it.folder.clone()));
-    let mine = mine.filter(|(name, _)| names.contains(&lists::key(name)));
+    let mine = mine.filter(|(name, _)| names.contains(&rules::key(name)));
     let mut taken: BTreeMap<String, String> = BTreeMap::new();
     for (name, folder) in others.into_iter().chain(mine) {
-        taken.entry(lists::key(&name)).or_insert(folder);
+        taken.entry(rules::key(&name)).or_insert(folder);
     }
     let row = |(place, list): (usize, &StarList)| {
-        let folder = lists::folder(&list.name, &taken);
-        taken.insert(lists::key(&list.name), folder.clone());
+        let folder = rules::folder(&list.name, &taken);
+        taken.insert(rules::key(&list.name), folder.clone());
         ListRow {
             account_id: account.0,
             list_id: list.id.clone(),
