@@ -70,9 +70,7 @@ fn queue(c: &mut Connection, repository: &Repository, allow_mass_delete: bool) -
     let now = Utc::now();
     let (mirror, _) =
         mirrors::ensure(c, &Subject { id: repository.id, name: repository.name.clone() }, Source::Manual, now)?;
-    if !mirror.status.is_synced() {
-        mirrors::restar(c, mirror.id, now)?;
-    }
+    mirrors::restar(c, mirror.id, now)?;
     let correlation = CorrelationId(Uuid::now_v7());
     let job = NewJob::of(JobKind::Sync, mirror.id, Priority::ASKED, correlation);
     let job = job.allowing_mass_delete(allow_mass_delete);

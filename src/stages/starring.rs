@@ -8,7 +8,7 @@ use crate::config::stars::{Stars, Unstar};
 use crate::domain::event::{Account, Subject};
 use crate::domain::ids::{CorrelationId, GithubId, JobId};
 use crate::domain::job::{JobKind, Priority};
-use crate::domain::mirror::{Source, Status};
+use crate::domain::mirror::Source;
 use crate::domain::stars::Star;
 use crate::store::audit::NewEntry;
 use crate::store::jobs::NewJob;
@@ -53,11 +53,7 @@ pub(super) fn keep(
     starred::note(c, who.account.id, Star { repository: subject.id, at }, 0, now)?;
     let (mirror, created) = mirrors::ensure(c, subject, Source::Star, now)?;
     stars::add(c, mirror.id, who.account.id, at)?;
-    let woken = mirror.status == Status::Archived;
-    if woken {
-        mirrors::restar(c, mirror.id, now)?;
-        jobs::cancel_queued(c, mirror.id, JobKind::Remove, now)?;
-    }
+    let woken = mirrors::restar(c, mirror.id, now)?;
     if mirror.name != subject.name {
         mirrors::doubt_description(c, mirror.id)?;
     }

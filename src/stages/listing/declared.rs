@@ -9,7 +9,6 @@ use super::walk::{MOST_PAGES, Walker};
 use crate::domain::event::{Account, Subject};
 use crate::domain::job::{JobKind, Priority};
 use crate::domain::listing::{Finding, Walk, allowance};
-use crate::domain::mirror::Status;
 use crate::domain::repository::Repository;
 use crate::domain::retry::Retry;
 use crate::domain::sources::{Declaration, Of};
@@ -82,11 +81,7 @@ pub(super) fn take(
     let subject = Subject { id: it.id, name: it.name.clone() };
     let (mirror, made) = mirrors::ensure(c, &subject, of.source(), now)?;
     listings::note(c, listing, it, if made { Finding::New } else { Finding::Existing })?;
-    let woken = mirror.status == Status::Archived;
-    if woken {
-        mirrors::restar(c, mirror.id, now)?;
-        jobs::cancel_queued(c, mirror.id, JobKind::Remove, now)?;
-    }
+    let woken = mirrors::restar(c, mirror.id, now)?;
     if !made && !woken {
         return Ok(());
     }

@@ -5,11 +5,12 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 
 use crate::domain::ids::MirrorId;
+use crate::domain::job::JobKind;
 use crate::domain::mirror::Status;
 use crate::store::connection::Connection;
 use crate::store::error::StoreError;
 use crate::store::schema::mirrors;
-use crate::store::{markers, parts, time};
+use crate::store::{jobs, markers, parts, time};
 
 use super::find::find;
 use super::update;
@@ -106,13 +107,14 @@ pub fn unstar(c: &mut Connection, id: MirrorId, now: DateTime<Utc>) -> Result<bo
     marked(c, id, changed, now)
 }
 
-/// Starred again: `pending` and due at once. Says whether it was archived.
+/// Wanted again: `pending`, due at once, and not to be deleted any more. Says whether it was archived.
 ///
 /// # Errors
 /// Those of the database.
 pub fn restar(c: &mut Connection, id: MirrorId, now: DateTime<Utc>) -> Result<bool, StoreError> {
     if find(c, id)?.is_some_and(|it| it.status == Status::Archived) {
         parts::schedule_all(c, id, now)?;
+        jobs::cancel_queued(c, id, JobKind::Remove, now)?;
     }
     let changed = update!(
         c,

@@ -1,7 +1,7 @@
 //! What mirrors remember, and what must not overwrite what.
 
 use crate::domain::ids::{GithubId, ProjectId};
-use crate::domain::job::JobKind;
+use crate::domain::job::{JobKind, JobState};
 use crate::domain::mirror::{NotLevel, Source, Status};
 use crate::domain::part::PartId;
 use crate::domain::repository::Repository;
@@ -20,6 +20,7 @@ on_both!(
     a_proof_ends_the_error_and_dates_what_it_should,
     an_admins_pause_outlives_a_running_sync,
     an_unstar_during_a_sync_stays,
+    what_is_wanted_again_is_not_deleted_whoever_wants_it,
     only_what_is_due_and_idle_is_looked_at,
     what_github_told_is_kept_beside,
     a_reason_keeps_its_date_until_it_changes,
@@ -246,6 +247,15 @@ async fn an_unstar_during_a_sync_stays(bed: Bed) {
         .await
         .unwrap();
     assert_eq!((found.status, found.unstarred_at, found.next_sync_at), (Status::Pending, None, Some(at(6))));
+}
+
+async fn what_is_wanted_again_is_not_deleted_whoever_wants_it(bed: Bed) {
+    let id = bed.mirror(1).await;
+    bed.write(move |c| mirrors::unstar(c, id, at(1))).await;
+    let job = bed.job(JobKind::Remove, id, 100).await.id;
+    bed.write(move |c| mirrors::restar(c, id, at(2))).await;
+    let found = bed.read(move |c| jobs::find(c, job)).await.unwrap();
+    assert_eq!(found.state, JobState::Cancelled);
 }
 
 async fn only_what_is_due_and_idle_is_looked_at(bed: Bed) {
