@@ -3,7 +3,6 @@
 use serde_json::Value;
 use url::Url;
 
-use super::app::linked;
 use super::client::GithubClient;
 use super::error::GithubError;
 use super::exchange::Terms;
@@ -42,12 +41,9 @@ impl GithubClient {
         let values: Vec<Value> = answer.json()?;
         let all = values.len();
         let repositories: Vec<Repository> = values.into_iter().filter_map(starred).collect();
-        let next = linked(&answer, "next");
-        if next.as_ref().is_some_and(|it| !self.exchange().is_home(it)) {
-            return Err(GithubError::RedirectElsewhere("the next page".to_owned()));
-        }
+        let next = self.next_link(&answer)?;
         let odd = u64::try_from(all - repositories.len()).unwrap_or(u64::MAX);
-        Ok(ListPage { repositories, odd, next: next.map(PageLink) })
+        Ok(ListPage { repositories, odd, next })
     }
 
     /// A page that was kept as text; `None` if it is none of this GitHub's.

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use url::Url;
 
-use super::app::{LIST_REST, linked};
+use super::app::LIST_REST;
 use super::client::GithubClient;
 use super::error::GithubError;
 use super::exchange::{Principal, Terms};
@@ -69,12 +69,9 @@ impl GithubClient {
         };
         let all = values.len();
         let entries: Vec<Listed> = values.into_iter().filter_map(listed).collect();
-        let next = linked(&answer, "next");
-        if next.as_ref().is_some_and(|it| !self.exchange().is_home(it)) {
-            return Err(GithubError::RedirectElsewhere("the next page".to_owned()));
-        }
+        let next = self.next_link(&answer)?;
         let odd = u64::try_from(all - entries.len()).unwrap_or(u64::MAX);
-        Ok(OwnedPage { entries, odd, next: next.map(PageLink) })
+        Ok(OwnedPage { entries, odd, next })
     }
 
     async fn start_of(&self, list: &OwnedList) -> Result<Start, GithubError> {

@@ -211,12 +211,19 @@ impl GithubClient {
         let all = values.len();
         let entries: Vec<StarEntry> = values.into_iter().filter_map(entry).collect();
         let odd = u64::try_from(all - entries.len()).unwrap_or(u64::MAX);
-        let next = linked(answer, "next");
-        let owner = next.as_ref().or(linked(answer, "prev").as_ref()).and_then(owner_of);
-        if next.as_ref().is_some_and(|it| !self.exchange().is_home(it)) {
-            return Err(GithubError::RedirectElsewhere("the next page".to_owned()));
+        let next = self.next_link(answer)?;
+        let owner = next.as_ref().map(|it| &it.0).or(linked(answer, "prev").as_ref()).and_then(owner_of);
+        Ok(StarPage { entries, odd, next, owner })
+    }
+
+    /// The page behind this one, which must be of this GitHub.
+    pub(super) fn next_link(&self, answer: &Answer) -> Result<Option<PageLink>, GithubError> {
+        match linked(answer, "next") {
+            Some(next) if !self.exchange().is_home(&next) => {
+                Err(GithubError::RedirectElsewhere("the next page".to_owned()))
+            }
+            next => Ok(next.map(PageLink)),
         }
-        Ok(StarPage { entries, odd, next: next.map(PageLink), owner })
     }
 }
 
