@@ -282,7 +282,7 @@ async fn webhooks(config: &Config) -> Vec<Finding> {
             .timeout(PATIENCE / 2)
             .send()
             .await
-            .map_err(|it| cause(&it))
+            .map_err(git::causes)
     };
     all.push(match asked.await {
         Ok(answer) if answer.status().is_success() => Finding::ok("webhooks", format!("{address} answers")),
@@ -293,15 +293,6 @@ async fn webhooks(config: &Config) -> Vec<Finding> {
 }
 
 const PROXY: &str = "is `serve` running, and does the reverse proxy lead to it? GitHub must reach it from outside";
-
-/// The innermost reason.
-fn cause(error: &dyn std::error::Error) -> String {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost.to_string()
-}
 
 async fn disk(config: &Config) -> Vec<Finding> {
     let spool = config.sync.spool_dir.clone().unwrap_or_else(std::env::temp_dir);
@@ -316,4 +307,46 @@ async fn disk(config: &Config) -> Vec<Finding> {
     };
     let tried = tokio::task::spawn_blocking(move || folders.map(look).collect()).await;
     tried.unwrap_or_else(|error| vec![Finding::failed("disk", &error)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn app() -> AppSeen {
+        let events = EVENTS.map(str::to_owned).to_vec();
+        let webhook = Some("https://starkeep.example.com/webhooks/github/".to_owned());
+        AppSeen { slug: "keeper".to_owned(), lacking: Vec::new(), installations: 2, webhook, events }
+    }
+
+    /// States and texts of what is amiss.
+    fn amiss(app: &AppSeen) -> Vec<(State, String)> {
+        let mut config = Config::default();
+        config.server.public_url = Some("https://starkeep.example.com".parse().unwrap());
+        let all = about_app(app, &config).into_iter().filter(|it| it.state != State::Ok);
+        all.map(|it| (it.state, format!("{}; {}", it.text, it.mend.unwrap_or_default()))).collect()
+    }
+
+    #[test]
+    fn an_app_that_is_set_up_well_has_nothing_amiss() {
+        assert_eq!(amiss(&app()), []);
+    }
+
+    #[test]
+    fn each_fault_of_an_app_is_told_with_its_mend() {
+        for (app, state, word) in [
+            (AppSeen { installations: 0, ..app() }, State::Failed, "install it on an account"),
+            (AppSeen { lacking: vec!["issues"], ..app() }, State::Warning, "issues (read)"),
+            (AppSeen { events: vec!["push".to_owned()], ..app() }, State::Warning, "repository, star"),
+            (AppSeen { webhook: None, ..app() }, State::Warning, "webhooks are off"),
+            (
+                AppSeen { webhook: Some("https://else.example.com/".to_owned()), ..app() },
+                State::Failed,
+                "https://starkeep.example.com/webhooks/github",
+            ),
+        ] {
+            let found = amiss(&app);
+            assert!(found.len() == 1 && found[0].0 == state && found[0].1.contains(word), "{word}: {found:?}");
+        }
+    }
 }
