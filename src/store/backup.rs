@@ -147,7 +147,7 @@ fn write_all(c: &mut Connection, head: Head, file: File) -> Result<Backup, Store
         })?;
         filled += usize::from(rows > before);
     }
-    let sha256 = hex(&out.hash.clone().finalize());
+    let sha256 = hex::encode(out.hash.clone().finalize());
     out.line(&EndLine { rows, sha256 })?;
     let file = out.to.into_inner().map_err(|error| unwritten(error.error()))?;
     file.sync_all().map_err(|error| unwritten(&error))?;
@@ -191,7 +191,7 @@ fn check(path: &Path) -> Result<Backup, StoreError> {
     hash.update(lines.bytes());
     while lines.next()? {
         if let Some(end) = lines.end() {
-            if end.rows != rows || end.sha256 != hex(&hash.finalize()) {
+            if end.rows != rows || end.sha256 != hex::encode(hash.finalize()) {
                 return Err(lines.damaged("its checksum does not fit what it holds"));
             }
             if lines.next()? {
@@ -443,8 +443,4 @@ impl Lines {
 
 fn unwritten(error: &std::io::Error) -> StoreError {
     StoreError::Refused(format!("the backup cannot be written: {error}"))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|it| format!("{it:02x}")).collect()
 }

@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
 use super::commands::{json, run};
 use crate::world::{Backend, World, on_both};
 
@@ -134,6 +137,42 @@ async fn a_file_that_is_damaged_or_foreign_and_a_database_in_use_are_refused_and
     let (code, _, err) = run(&world, &["restore-state", "none"]);
     assert_eq!((code, err.contains("none")), (Some(1), true), "{err}");
     assert_eq!(run(&world, &["restore-state", "state"]).0, Some(0));
+    world.attach().await;
+    world.end().await;
+}
+}
+
+/// The file with another head, and a checksum that fits.
+fn with_migrations(text: &str, change: impl FnOnce(&mut Vec<Value>)) -> String {
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    let mut head = json(&lines[0]);
+    change(head["migrations"].as_array_mut().unwrap());
+    lines[0] = head.to_string();
+    let mut end = json(&lines.pop().unwrap());
+    let whole: String = lines.iter().map(|it| format!("{it}\n")).collect();
+    end["sha256"] = hex::encode(Sha256::digest(&whole)).into();
+    format!("{whole}{{\"rows\":{},\"sha256\":{}}}\n", end["rows"], end["sha256"])
+}
+
+on_both! {
+async fn a_file_of_a_newer_version_is_refused_and_one_of_an_older_brought_up_to_date(world: World) {
+    let mut world = world;
+    assert_eq!(run(&world, &["migrate"]).0, Some(0));
+    let whole = std::fs::read_to_string(world.backed_up("state")).unwrap();
+    let restore = |world: &World, text: &str| {
+        std::fs::write(world.folder.path().join("other"), text).unwrap();
+        run(world, &["restore-state", "other"])
+    };
+    let older = with_migrations(&whole, |all| drop(all.pop()));
+    let (code, _, err) = restore(&world, &older);
+    assert_eq!((code, err.contains("the backup is older than this database")), (Some(1), true), "{err}");
+    world.lose_database().await;
+    let (code, _, err) = restore(&world, &with_migrations(&whole, |all| all.push("9999".into())));
+    assert_eq!((code, err.contains("a newer starkeep made it")), (Some(1), true), "{err}");
+    let (code, _, err) = restore(&world, &older);
+    assert_eq!(code, Some(0), "{err}");
+    let (_, out, _) = run(&world, &["migrate"]);
+    assert_eq!(out.trim(), "the database is up to date");
     world.attach().await;
     world.end().await;
 }
