@@ -13,6 +13,10 @@
 #[path = "../tests/support/postgres.rs"]
 mod postgres;
 
+#[expect(unreachable_pub, reason = "made for tests")]
+#[path = "../tests/support/level.rs"]
+mod level;
+
 mod catalog;
 mod first_mirror;
 mod lfs;

@@ -5,16 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chrono::{TimeDelta, Utc};
+use chrono::Utc;
 use starkeep::app;
-use starkeep::domain::event::Subject;
-use starkeep::domain::ids::{GithubId, ProjectId};
-use starkeep::domain::mirror::{Source, Status};
-use starkeep::domain::repository::{Repository, RepositoryName};
-use starkeep::simulator::node_id;
-use starkeep::store::mirrors::{self, Project, Proven};
+use starkeep::domain::ids::GithubId;
+use starkeep::domain::repository::RepositoryName;
+use starkeep::store::mirrors;
 use starkeep::store::{Connection, Store, StoreError};
 
+use crate::level::level;
 use crate::support::child::{self, Service};
 use crate::support::number;
 use crate::support::report::{at_most, line, megabytes, seconds};
@@ -96,41 +94,7 @@ fn config(stage: &Stage, folder: &Path, database: &str, poll_interval: &str) -> 
     Ok(path)
 }
 
-/// A mirror that is level and due, without the work of making it.
 fn seed(c: &mut Connection, id: GithubId, number: usize) -> Result<(), StoreError> {
-    let now = Utc::now();
     let name = RepositoryName::new(OWNER, &format!("still{number}")).map_err(|e| StoreError::Refused(e.to_string()))?;
-    let mirror = mirrors::ensure(c, &Subject { id, name: name.clone() }, Source::Star, now)?.0.id;
-    let project = Project { id: ProjectId(id.0), path: format!("github/{name}"), url: String::new() };
-    let repository = Repository {
-        id,
-        node_id: Some(node_id(id)),
-        name,
-        private: false,
-        archived: false,
-        disabled: false,
-        fork: false,
-        network: id,
-        size_kib: 1,
-        default_branch: Some("main".to_owned()),
-        description: None,
-        pushed_at: None,
-    };
-    mirrors::set_description(c, mirror, &repository, now)?;
-    mirrors::set_project(c, mirror, &project, true, now)?;
-    let proven = Proven {
-        digest: "digest".to_owned(),
-        onedev_digest: Some("digest".to_owned()),
-        head: None,
-        ref_count: 0,
-        default_branch: None,
-        upstream_head: None,
-        not_level: Vec::new(),
-        status: Status::Healthy,
-        changed: false,
-        verified_at: now,
-        next_sync_at: Some(now - TimeDelta::minutes(1)),
-    };
-    mirrors::record_proof(c, mirror, &proven)?;
-    mirrors::plan_full(c, mirror, now + TimeDelta::days(1))
+    level(c, id, name, Utc::now())
 }

@@ -11,6 +11,8 @@
     reason = "tests"
 )]
 
+#[path = "../support/level.rs"]
+mod level;
 #[expect(dead_code, reason = "not every test binary needs all of it")]
 #[path = "../support/postgres.rs"]
 mod postgres;

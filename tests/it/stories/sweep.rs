@@ -4,16 +4,15 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::SecretString;
-use starkeep::domain::event::Subject;
-use starkeep::domain::ids::{GithubId, ProjectId};
-use starkeep::domain::mirror::{Source, Status};
-use starkeep::domain::repository::Repository;
+use starkeep::domain::ids::GithubId;
+use starkeep::domain::mirror::Status;
 use starkeep::simulator::{Fault, Hold, On, Trigger};
-use starkeep::store::mirrors::{self, Mirror, Project, Proven};
+use starkeep::store::mirrors::{self, Mirror};
 use starkeep::store::page::Window;
 use starkeep::store::sweeps::{self, UPSTREAMS};
 use starkeep::store::syncs;
 
+use crate::level::level;
 use crate::world::{Backend, World, on_both};
 
 /// Sweeps ask here.
@@ -312,7 +311,7 @@ async fn two_thousand_unchanged_mirrors_cost_twenty_requests(world: World) {
         .write(move |c| {
             let now = Utc::now();
             for (n, id) in seeds.iter().enumerate() {
-                seed(c, *id, &format!("r{n}"), now)?;
+                level(c, *id, format!("octo/r{n}").parse().unwrap(), now)?;
             }
             Ok(())
         })
@@ -331,49 +330,4 @@ async fn two_thousand_unchanged_mirrors_cost_twenty_requests(world: World) {
     assert!((COUNT / 100..=COUNT / 100 + 4).contains(&sweeps) && git == 0, "{sweeps} and {git}");
     world.end().await;
 }
-}
-
-/// A mirror that is level and due, without the work of making it.
-fn seed(
-    c: &mut starkeep::store::Connection,
-    id: GithubId,
-    name: &str,
-    now: DateTime<Utc>,
-) -> Result<(), starkeep::store::StoreError> {
-    let name: starkeep::domain::repository::RepositoryName = format!("octo/{name}").parse().unwrap();
-    let subject = Subject { id, name: name.clone() };
-    let mirror = mirrors::ensure(c, &subject, Source::Star, now)?.0.id;
-    let repository = Repository {
-        id,
-        node_id: Some(starkeep::simulator::node_id(id)),
-        name,
-        private: false,
-        archived: false,
-        disabled: false,
-        fork: false,
-        network: id,
-        size_kib: 1,
-        default_branch: Some("main".to_owned()),
-        description: None,
-        pushed_at: None,
-    };
-    mirrors::set_description(c, mirror, &repository, now)?;
-    let project = Project { id: ProjectId(id.0), path: format!("github/{}", repository.name), url: String::new() };
-    mirrors::set_project(c, mirror, &project, true, now)?;
-    let proven = Proven {
-        digest: "digest".to_owned(),
-        onedev_digest: Some("digest".to_owned()),
-        head: None,
-        ref_count: 0,
-        default_branch: None,
-        upstream_head: None,
-        not_level: Vec::new(),
-        status: Status::Healthy,
-        changed: false,
-        verified_at: now,
-        next_sync_at: Some(now - TimeDelta::minutes(1)),
-    };
-    mirrors::record_proof(c, mirror, &proven)?;
-    mirrors::plan_full(c, mirror, now + TimeDelta::days(1))?;
-    Ok(())
 }
