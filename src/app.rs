@@ -6,6 +6,7 @@ pub mod doctor;
 mod installations;
 mod kept;
 mod limits;
+pub mod secrets;
 mod sources;
 
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use self::adapters::Adapters;
+use self::secrets::Secrets;
 use crate::config::Config;
 use crate::domain::event::Account;
 use crate::domain::ids::MirrorId;
@@ -38,7 +40,7 @@ use crate::telemetry::progress::Progress;
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// What to start.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct AppOptions {
     /// The configuration.
     pub config: Config,
@@ -47,6 +49,8 @@ pub struct AppOptions {
     pub serve: bool,
     /// Work on these mirrors only, and on those of [`App::take_on`].
     pub only: Option<Vec<MirrorId>>,
+    /// Reads the secrets again while it serves; without it they stay as they are in `config`.
+    pub secrets: Option<Secrets>,
     /// Planned panics; none in production.
     pub panics: Panics,
 }
@@ -79,7 +83,7 @@ impl App {
     /// # Errors
     /// What is wrong, where, and the mend.
     pub async fn start(options: AppOptions) -> anyhow::Result<Self> {
-        let AppOptions { config, serve, only, panics } = options;
+        let AppOptions { config, serve, only, secrets, panics } = options;
         let only = only.map(Only::from);
         let store = open_store(&config).await?;
         let lock = if serve { Some(take_over(&store).await?) } else { None };
@@ -98,7 +102,11 @@ impl App {
         let kept = actix::spawn(limits::keep(store.clone(), adapters.github.clone(), keeping.clone()));
         actix::spawn(installations::keep(store.clone(), adapters.github.clone(), keeping.clone()));
         let pool = adapters.pool("orchestrator", 1, &gave_up, &Arbiter::current());
-        let server = if serve { Some(adapters.serve(&config, &stages)?) } else { None };
+        let (renewal, renewed) = secrets::renewal(&config, secrets, adapters.clients(), &metrics);
+        if let Some(renewal) = renewal {
+            actix::spawn(renewal.keep(keeping.clone()));
+        }
+        let server = if serve { Some(adapters.serve(&config, &stages, renewed)?) } else { None };
         if serve && adapters.caches.is_some() {
             // Mirrors may have been forgotten while nobody looked.
             let transfer = stages.transfer.clone();

@@ -7,9 +7,9 @@ use crate::app::{App, AppOptions};
 use crate::telemetry::logging;
 
 pub(super) async fn run(given: &Given) -> anyhow::Result<u8> {
-    let config = given.config()?;
+    let (config, secrets) = given.config().await?;
     logging::log_panics();
-    let app = App::start(AppOptions { config, serve: true, ..AppOptions::default() }).await?;
+    let app = App::start(AppOptions { config, serve: true, secrets: Some(secrets), ..AppOptions::default() }).await?;
     if let Some(address) = app.address() {
         tracing::info!(address = %format!("http://{address}"), version = env!("CARGO_PKG_VERSION"), "starkeep serves");
     }

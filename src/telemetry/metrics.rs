@@ -41,6 +41,8 @@ pub struct Metrics {
     pub github_held_requests: IntCounterVec,
     /// Tokens that GitHub refuses and that are set aside.
     pub github_credentials_set_aside: IntGauge,
+    /// How often the secrets were looked up again, by outcome.
+    pub secret_refreshes: IntCounterVec,
     /// Sweeps over upstreams, by how they ended.
     pub sweeps: IntCounterVec,
     /// Mirrors that sweeps looked at, by what they found.
@@ -125,6 +127,11 @@ impl Metrics {
                 &["reason"],
             )?,
             github_credentials_set_aside: set_aside(&registry)?,
+            secret_refreshes: counter(
+                "starkeep_secret_refreshes_total",
+                "How often the secrets were looked up again.",
+                &["outcome"],
+            )?,
             sweeps: counter("starkeep_sweeps_total", "Sweeps over upstreams, by outcome.", &["outcome"])?,
             swept_mirrors: counter(
                 "starkeep_swept_mirrors_total",

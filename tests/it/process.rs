@@ -49,6 +49,12 @@ pub fn starkeep(config: &Config, folder: &std::path::Path) -> Command {
         set("SOURCES", sources(&config.sources.all));
     }
     set("ADMIN__TOKEN", secret(&config.admin.token));
+    if let Some(address) = &config.secrets.vault_address {
+        set("SECRETS__VAULT_ADDRESS", address.to_string());
+        set("SECRETS__VAULT_TOKEN", secret(&config.secrets.vault_token));
+    }
+    let refresh = config.secrets.refresh.map_or_else(|| "off".to_owned(), |it| format!("{}ms", it.as_millis()));
+    set("SECRETS__REFRESH", refresh);
     set("SERVER__BIND", config.server.bind.to_string());
     set("SERVER__WEBHOOK_RATE_PER_MINUTE", config.server.webhook_rate_per_minute.to_string());
     set("SERVER__SHUTDOWN_TIMEOUT", format!("{}ms", config.server.shutdown_timeout.as_millis()));
