@@ -18,6 +18,7 @@ pub mod domain;
 pub mod git;
 pub mod github;
 pub mod http;
+pub mod notify;
 pub mod onedev;
 pub mod orchestrator;
 pub mod simulator;

@@ -21,6 +21,7 @@ pub mod github;
 mod layers;
 pub mod log;
 mod nearest;
+pub mod notify;
 pub mod onedev;
 pub mod policy;
 mod problem;
@@ -74,6 +75,8 @@ pub struct Config {
     pub deliveries: deliveries::Deliveries,
     /// Restoring mirrors on trial.
     pub drill: drill::Drill,
+    /// Who is told what became of mirrors.
+    pub notify: notify::Notify,
     /// Logging.
     pub log: log::Log,
 }
@@ -144,6 +147,7 @@ impl Config {
             audit: Section::read(values),
             deliveries: Section::read(values),
             drill: Section::read(values),
+            notify: Section::read(values),
             log: Section::read(values),
         }
     }
@@ -164,10 +168,12 @@ impl Config {
             audit,
             deliveries,
             drill,
+            notify,
             log,
         } = self;
-        let sections: [&dyn SectionProblems; 14] = [
-            server, database, github, stars, sources, onedev, sync, policy, retry, admin, audit, deliveries, drill, log,
+        let sections: [&dyn SectionProblems; 15] = [
+            server, database, github, stars, sources, onedev, sync, policy, retry, admin, audit, deliveries, drill,
+            notify, log,
         ];
         let origins: BTreeMap<&str, &Origin> =
             shown.iter().filter_map(|it| Some((it.key.as_str(), it.origin.as_ref()?))).collect();
