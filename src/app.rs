@@ -6,6 +6,7 @@ pub mod doctor;
 mod installations;
 mod kept;
 mod limits;
+mod notices;
 pub mod secrets;
 mod sources;
 
@@ -15,6 +16,7 @@ use std::time::Duration;
 use actix::Arbiter;
 use anyhow::Context as _;
 use chrono::Utc;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -72,7 +74,7 @@ pub struct App {
     server: Option<(actix_web::dev::ServerHandle, SocketAddr)>,
     patience: Duration,
     transfers: Arbiter,
-    limits: (CancellationToken, tokio::task::JoinHandle<()>),
+    limits: (CancellationToken, JoinHandle<()>, Option<JoinHandle<()>>),
     _lock: Option<ServeLock>,
 }
 
@@ -101,6 +103,7 @@ impl App {
         let keeping = CancellationToken::new();
         let kept = actix::spawn(limits::keep(store.clone(), adapters.github.clone(), keeping.clone()));
         actix::spawn(installations::keep(store.clone(), adapters.github.clone(), keeping.clone()));
+        let told = if serve { Some(notices::start(&config, &store, &metrics, &keeping)?) } else { None };
         let pool = adapters.pool("orchestrator", 1, &gave_up, &Arbiter::current());
         let (renewal, renewed) = secrets::renewal(&config, secrets, adapters.clients(), &metrics);
         if let Some(renewal) = renewal {
@@ -123,7 +126,7 @@ impl App {
             server,
             patience: config.server.shutdown_timeout,
             transfers,
-            limits: (keeping, kept),
+            limits: (keeping, kept, told),
             _lock: lock,
         })
     }
@@ -221,9 +224,12 @@ impl App {
         // Before their thread ends, or their parent would start others on it for ever.
         self.stages.close();
         self.transfers.stop();
-        let (keeping, kept) = self.limits;
+        let (keeping, kept, told) = self.limits;
         keeping.cancel();
         let _ = kept.await;
+        if let Some(told) = told {
+            let _ = told.await;
+        }
     }
 }
 

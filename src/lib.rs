@@ -20,6 +20,7 @@ pub mod fuzzing;
 pub mod git;
 pub mod github;
 pub mod http;
+pub mod notify;
 pub mod onedev;
 pub mod orchestrator;
 pub mod secret_stores;

@@ -68,10 +68,13 @@ const RENEWED: [Kept; 7] = [
 ];
 
 /// What is in use until the process ends.
-const FIXED: [Kept; 3] = [
+const FIXED: [Kept; 6] = [
     ("database.url", |it| vec![&it.database.url]),
     ("github.ssh_key", |it| it.github.ssh.key.iter().chain(&it.github.ssh.passphrase).collect()),
     ("onedev.ssh_key", |it| it.onedev.ssh.key.iter().chain(&it.onedev.ssh.passphrase).collect()),
+    ("notify.webhook_secret", |it| it.notify.webhook_secret.iter().collect()),
+    ("notify.ntfy_token", |it| it.notify.ntfy_token.iter().collect()),
+    ("notify.smtp_password", |it| it.notify.smtp_password.iter().collect()),
 ];
 
 /// The keys whose secrets differ.

@@ -22,6 +22,7 @@ pub mod github;
 mod layers;
 pub mod log;
 mod nearest;
+pub mod notify;
 pub mod onedev;
 pub mod policy;
 mod problem;
@@ -79,6 +80,8 @@ pub struct Config {
     pub drill: drill::Drill,
     /// Where secrets are looked up.
     pub secrets: secret_stores::SecretStores,
+    /// Who is told what became of mirrors.
+    pub notify: notify::Notify,
     /// Logging.
     pub log: log::Log,
 }
@@ -159,6 +162,7 @@ impl Config {
             deliveries: Section::read(values),
             drill: Section::read(values),
             secrets: Section::read(values),
+            notify: Section::read(values),
             log: Section::read(values),
         }
     }
@@ -180,11 +184,12 @@ impl Config {
             deliveries,
             drill,
             secrets,
+            notify,
             log,
         } = self;
-        let sections: [&dyn SectionProblems; 15] = [
+        let sections: [&dyn SectionProblems; 16] = [
             server, database, github, stars, sources, onedev, sync, policy, retry, admin, audit, deliveries, drill,
-            secrets, log,
+            secrets, notify, log,
         ];
         let origins: BTreeMap<&str, &Origin> =
             shown.iter().filter_map(|it| Some((it.key.as_str(), it.origin.as_ref()?))).collect();

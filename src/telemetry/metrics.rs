@@ -35,6 +35,8 @@ pub struct Metrics {
     pub kept_refs: IntCounter,
     /// Restore drills by outcome.
     pub drills: IntCounterVec,
+    /// Messages to people, by channel and outcome.
+    pub notices: IntCounterVec,
     /// What GitHub last said is left, by resource.
     pub github_rate_limit_remaining: IntGaugeVec,
     /// Requests to GitHub that waited, by the reason.
@@ -116,6 +118,7 @@ impl Metrics {
             )?,
             kept_refs,
             drills: counter("starkeep_drills_total", "Restore drills.", &["outcome"])?,
+            notices: counter("starkeep_notices_total", "Messages to people.", &["channel", "outcome"])?,
             github_rate_limit_remaining: gauge(
                 "starkeep_github_rate_limit_remaining",
                 "Requests left as GitHub last said.",

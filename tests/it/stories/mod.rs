@@ -27,6 +27,7 @@ mod missed;
 mod month;
 mod moves;
 mod naming;
+mod notices;
 mod onedev;
 mod panic;
 mod polling;
