@@ -10,7 +10,7 @@ use chrono::TimeDelta;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::archive;
+use super::{Role, archive};
 use crate::config::Config;
 use crate::config::sync::Engine;
 use crate::domain::naming::Naming;
@@ -302,6 +302,7 @@ impl Adapters {
         &self,
         config: &Config,
         stages: &Stages,
+        role: Role,
     ) -> anyhow::Result<(actix_web::dev::ServerHandle, SocketAddr)> {
         self.say_if_lists_are_missed(config);
         let tools = http::Tools {
@@ -311,7 +312,8 @@ impl Adapters {
             metrics: self.metrics.clone(),
             components: self.components(),
         };
-        let (server, address) = http::start(tools, config.server.bind)?;
+        let start = if role == Role::Worker { http::start_probes } else { http::start };
+        let (server, address) = start(tools, config.server.bind)?;
         let handle = server.handle();
         actix::spawn(server);
         Ok((handle, address))

@@ -21,6 +21,13 @@ impl Default for Database {
     }
 }
 
+impl Database {
+    /// Whether several processes may share it.
+    pub fn is_shared(&self) -> bool {
+        !self.url.expose_secret().trim_start().starts_with("sqlite:")
+    }
+}
+
 impl Section for Database {
     fn read(values: &mut Values<'_>) -> Self {
         let mut it = Self::default();

@@ -80,9 +80,19 @@ fn sources(all: &[Declaration]) -> String {
 impl Process {
     /// Starts `serve` and waits until it says where it serves.
     pub fn serve(config: &Config, folder: &std::path::Path) -> Self {
+        Self::serve_as(config, folder, "all")
+    }
+
+    /// The same in one of its roles.
+    pub fn serve_as(config: &Config, folder: &std::path::Path, role: &str) -> Self {
         let mut command = starkeep(config, folder);
-        let mut child =
-            command.arg("serve").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command
+            .args(["serve", "--role", role])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let (lines, (tell, told)) = (Arc::new(Mutex::new(Vec::new())), std::sync::mpsc::channel());
         let (stderr, kept) = (child.stderr.take().unwrap(), Arc::clone(&lines));
         std::thread::spawn(move || {

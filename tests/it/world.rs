@@ -202,6 +202,11 @@ impl World {
         Process::serve(&self.config, self.folder.path())
     }
 
+    /// The same in one of its roles.
+    pub fn process_as(&self, role: &str) -> Process {
+        Process::serve_as(&self.config, self.folder.path(), role)
+    }
+
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.app().address().unwrap())
     }

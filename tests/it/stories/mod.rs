@@ -36,6 +36,7 @@ mod restore;
 mod restore_whole;
 mod retention;
 mod revive;
+mod roles;
 mod secrets;
 mod sources;
 mod ssh;
