@@ -13,7 +13,6 @@
 
 #[path = "../support/level.rs"]
 mod level;
-#[expect(dead_code, reason = "not every test binary needs all of it")]
 #[path = "../support/postgres.rs"]
 mod postgres;
 mod process;

@@ -37,6 +37,7 @@ mod restore_whole;
 mod retention;
 mod revive;
 mod roles;
+mod rolling;
 mod secrets;
 mod sources;
 mod ssh;
