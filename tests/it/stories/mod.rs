@@ -38,6 +38,7 @@ mod retention;
 mod revive;
 mod roles;
 mod rolling;
+mod scale;
 mod secrets;
 mod sources;
 mod ssh;
