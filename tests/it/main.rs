@@ -13,6 +13,8 @@
 
 #[path = "../support/level.rs"]
 mod level;
+#[path = "../support/own_postgres.rs"]
+mod own_postgres;
 #[path = "../support/postgres.rs"]
 mod postgres;
 mod process;

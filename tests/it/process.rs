@@ -53,6 +53,7 @@ pub fn starkeep(config: &Config, folder: &std::path::Path) -> Command {
     set("SERVER__WEBHOOK_RATE_PER_MINUTE", config.server.webhook_rate_per_minute.to_string());
     set("SERVER__SHUTDOWN_TIMEOUT", format!("{}ms", config.server.shutdown_timeout.as_millis()));
     set("SYNC__WIKI", config.sync.wiki.to_string());
+    set("SYNC__INTERVAL", format!("{}ms", config.sync.interval.as_millis()));
     set("SYNC__LEASE", format!("{}ms", config.sync.lease.as_millis()));
     if let Some(folder) = &config.sync.cache_dir {
         set("SYNC__ENGINE", config.sync.engine.name().to_owned());
@@ -60,6 +61,7 @@ pub fn starkeep(config: &Config, folder: &std::path::Path) -> Command {
     }
     set("DRILL__LFS_BYTES", config.drill.lfs_bytes.to_string());
     set("SYNC__METADATA", config.sync.metadata.to_string());
+    set("RETRY__MAX_ATTEMPTS", config.retry.max_attempts.to_string());
     set("RETRY__BASE", format!("{}ms", config.retry.base.as_millis()));
     set("RETRY__CAP", format!("{}ms", config.retry.cap.as_millis()));
     set("LOG__FORMAT", "json".to_owned());
@@ -133,8 +135,17 @@ impl Process {
 
     /// The most memory that it ever held. Bytes.
     pub fn peak_memory(&self) -> u64 {
+        self.status("VmHWM:")
+    }
+
+    /// The memory that it holds now. Bytes.
+    pub fn memory(&self) -> u64 {
+        self.status("VmRSS:")
+    }
+
+    fn status(&self, what: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find_map(|it| it.strip_prefix("VmHWM:")).unwrap();
+        let line = status.lines().find_map(|it| it.strip_prefix(what)).unwrap();
         line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap() << 10
     }
 

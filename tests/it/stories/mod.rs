@@ -40,6 +40,7 @@ mod roles;
 mod rolling;
 mod scale;
 mod secrets;
+mod soak;
 mod sources;
 mod ssh;
 mod star;
