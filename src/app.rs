@@ -7,6 +7,7 @@ mod installations;
 mod kept;
 mod limits;
 mod notices;
+mod role;
 pub mod secrets;
 mod sources;
 
@@ -38,6 +39,8 @@ use crate::store::{ServeLock, Store, jobs, listings, parts, polls, recoveries, s
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::progress::Progress;
 
+pub use self::role::Role;
+
 /// How long a command waits for a free place in a stage.
 const PATIENCE: Duration = Duration::from_secs(600);
 
@@ -49,6 +52,8 @@ pub struct AppOptions {
     /// Serve HTTP, take the database for this process alone where it cannot be shared, and work on
     /// every mirror. Otherwise this is one command's own run.
     pub serve: bool,
+    /// Which part of the service this process is, where it serves.
+    pub role: Role,
     /// Work on these mirrors only, and on those of [`App::take_on`].
     pub only: Option<Vec<MirrorId>>,
     /// Reads the secrets again while it serves; without it they stay as they are in `config`.
@@ -70,7 +75,8 @@ pub struct App {
     /// Cancelled when an actor keeps dying: the process should end.
     pub gave_up: CancellationToken,
     only: Option<Only>,
-    orchestration: Orchestration,
+    /// `None` where others do the work.
+    orchestration: Option<Orchestration>,
     server: Option<(actix_web::dev::ServerHandle, SocketAddr)>,
     patience: Duration,
     transfers: Arbiter,
@@ -85,12 +91,16 @@ impl App {
     /// # Errors
     /// What is wrong, where, and the mend.
     pub async fn start(options: AppOptions) -> anyhow::Result<Self> {
-        let AppOptions { config, serve, only, secrets, panics } = options;
+        let AppOptions { config, serve, role, only, secrets, panics } = options;
+        role.fits(&config.database)?;
         let only = only.map(Only::from);
         let store = open_store(&config).await?;
         let lock = if serve { Some(take_over(&store).await?) } else { None };
         if serve {
             store.warm_up();
+        }
+        let works = serve && role.works();
+        if works {
             sources::declare(&store, &config.sources).await?;
         }
         let metrics = Metrics::new().context("the metrics could not be registered")?;
@@ -98,25 +108,33 @@ impl App {
         limits::recall(&store, &adapters.github).await?;
         let (gave_up, transfers) = (CancellationToken::new(), Arbiter::new());
         let stages = adapters.stages(&config, &gave_up, &transfers.handle());
-        let tools = adapters.orchestration(&config, &stages, only.clone(), worker_name(serve))?;
-        let workers = u32::try_from(config.sync.workers).unwrap_or(u32::MAX);
         let keeping = CancellationToken::new();
         let kept = actix::spawn(limits::keep(store.clone(), adapters.github.clone(), keeping.clone()));
         actix::spawn(installations::keep(store.clone(), adapters.github.clone(), keeping.clone()));
-        let told = if serve { Some(notices::start(&config, &store, &metrics, &keeping)?) } else { None };
-        let pool = adapters.pool("orchestrator", 1, &gave_up, &Arbiter::current());
+        let told = if works { Some(notices::start(&config, &store, &metrics, &keeping)?) } else { None };
         let (renewal, renewed) = secrets::renewal(&config, secrets, adapters.clients(), &metrics);
         if let Some(renewal) = renewal {
             actix::spawn(renewal.keep(keeping.clone()));
         }
-        let server = if serve { Some(adapters.serve(&config, &stages, renewed)?) } else { None };
-        if serve && adapters.caches.is_some() {
+        let server = if serve { Some(adapters.serve(&config, &stages, role, renewed)?) } else { None };
+        let orchestration = if role.works() {
+            let tools = adapters.orchestration(&config, &stages, only.clone(), worker_name(serve))?;
+            let workers = u32::try_from(config.sync.workers).unwrap_or(u32::MAX);
+            let pool = adapters.pool("orchestrator", 1, &gave_up, &Arbiter::current());
+            Some(Orchestration::start(tools, workers, pool))
+        } else {
+            // Not to hear of work, but to tell of it: the task that listens notifies once for all that has gathered,
+            // where each transaction would have to do it by itself.
+            drop(store.wakeups());
+            None
+        };
+        if works && adapters.caches.is_some() {
             // Mirrors may have been forgotten while nobody looked.
             let transfer = stages.transfer.clone();
             actix::spawn(async move { transfer.ask(TidyCaches, PATIENCE).await });
         }
         Ok(Self {
-            orchestration: Orchestration::start(tools, workers, pool),
+            orchestration,
             progress: adapters.progress,
             store,
             stages,
@@ -220,7 +238,9 @@ impl App {
         if let Some((server, _)) = &self.server {
             server.stop(true).await;
         }
-        self.orchestration.shut_down(self.patience).await;
+        if let Some(orchestration) = self.orchestration {
+            orchestration.shut_down(self.patience).await;
+        }
         // Before their thread ends, or their parent would start others on it for ever.
         self.stages.close();
         self.transfers.stop();

@@ -10,8 +10,8 @@ use chrono::TimeDelta;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::archive;
 use super::secrets::Renewed;
+use super::{Role, archive};
 use crate::config::Config;
 use crate::config::sync::Engine;
 use crate::domain::naming::Naming;
@@ -308,6 +308,7 @@ impl Adapters {
         &self,
         config: &Config,
         stages: &Stages,
+        role: Role,
         secrets: Renewed,
     ) -> anyhow::Result<(actix_web::dev::ServerHandle, SocketAddr)> {
         self.say_if_lists_are_missed(config);
@@ -319,7 +320,8 @@ impl Adapters {
             metrics: self.metrics.clone(),
             components: self.components().into_iter().chain(secrets.component).collect(),
         };
-        let (server, address) = http::start(tools, config.server.bind)?;
+        let start = if role == Role::Worker { http::start_probes } else { http::start };
+        let (server, address) = start(tools, config.server.bind)?;
         let handle = server.handle();
         actix::spawn(server);
         Ok((handle, address))

@@ -28,6 +28,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::app::Role;
 use crate::app::secrets::Secrets;
 use crate::config::{Config, LoadOptions, log::Log};
 use crate::domain::repository::RepositoryName;
@@ -50,7 +51,11 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the service
-    Serve,
+    Serve {
+        /// Which part of it, where several processes share a Postgres
+        #[arg(long, value_enum, default_value_t)]
+        role: Role,
+    },
     /// Run the whole service against a simulated GitHub and OneDev on this machine
     Demo {
         /// End when all is as it should be (exit 0) or is not (exit 1)
@@ -187,7 +192,7 @@ pub async fn run() -> ExitCode {
 async fn run_command(command: Command, given: &Given) -> anyhow::Result<u8> {
     let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
     match command {
-        Command::Serve => serve::run(given).await,
+        Command::Serve { role } => serve::run(given, role).await,
         Command::Demo { once } => demo::run(given, once).await,
         Command::Mirror { repositories, allow_mass_delete } => {
             mirror::run(given, repositories, allow_mass_delete).await

@@ -43,7 +43,7 @@ use crate::orchestrator::Stages;
 use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
 
-pub use server::{HttpError, start};
+pub use server::{HttpError, start, start_probes};
 
 /// What the server works with.
 pub struct Tools {

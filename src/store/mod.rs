@@ -49,6 +49,8 @@ pub mod sweeps;
 pub mod syncs;
 mod time;
 pub mod tips;
+mod tls;
+pub mod turns;
 pub mod vanished;
 mod wakeups;
 pub mod watched;

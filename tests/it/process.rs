@@ -60,6 +60,7 @@ pub fn starkeep(config: &Config, folder: &std::path::Path) -> Command {
     set("SERVER__WEBHOOK_RATE_PER_MINUTE", config.server.webhook_rate_per_minute.to_string());
     set("SERVER__SHUTDOWN_TIMEOUT", format!("{}ms", config.server.shutdown_timeout.as_millis()));
     set("SYNC__WIKI", config.sync.wiki.to_string());
+    set("SYNC__INTERVAL", format!("{}ms", config.sync.interval.as_millis()));
     set("SYNC__LEASE", format!("{}ms", config.sync.lease.as_millis()));
     if let Some(folder) = &config.sync.cache_dir {
         set("SYNC__ENGINE", config.sync.engine.name().to_owned());
@@ -67,6 +68,7 @@ pub fn starkeep(config: &Config, folder: &std::path::Path) -> Command {
     }
     set("DRILL__LFS_BYTES", config.drill.lfs_bytes.to_string());
     set("SYNC__METADATA", config.sync.metadata.to_string());
+    set("RETRY__MAX_ATTEMPTS", config.retry.max_attempts.to_string());
     set("RETRY__BASE", format!("{}ms", config.retry.base.as_millis()));
     set("RETRY__CAP", format!("{}ms", config.retry.cap.as_millis()));
     notify(&config.notify, &mut set);
@@ -107,9 +109,19 @@ fn sources(all: &[Declaration]) -> String {
 impl Process {
     /// Starts `serve` and waits until it says where it serves.
     pub fn serve(config: &Config, folder: &std::path::Path) -> Self {
+        Self::serve_as(config, folder, "all")
+    }
+
+    /// The same in one of its roles.
+    pub fn serve_as(config: &Config, folder: &std::path::Path, role: &str) -> Self {
         let mut command = starkeep(config, folder);
-        let mut child =
-            command.arg("serve").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command
+            .args(["serve", "--role", role])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let (lines, (tell, told)) = (Arc::new(Mutex::new(Vec::new())), std::sync::mpsc::channel());
         let (stderr, kept) = (child.stderr.take().unwrap(), Arc::clone(&lines));
         std::thread::spawn(move || {
@@ -150,8 +162,17 @@ impl Process {
 
     /// The most memory that it ever held. Bytes.
     pub fn peak_memory(&self) -> u64 {
+        self.status("VmHWM:")
+    }
+
+    /// The memory that it holds now. Bytes.
+    pub fn memory(&self) -> u64 {
+        self.status("VmRSS:")
+    }
+
+    fn status(&self, what: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find_map(|it| it.strip_prefix("VmHWM:")).unwrap();
+        let line = status.lines().find_map(|it| it.strip_prefix(what)).unwrap();
         line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap() << 10
     }
 
