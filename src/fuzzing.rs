@@ -15,6 +15,7 @@ use crate::config::{Config, LoadOptions};
 use crate::domain::naming::{Naming, ProjectPath};
 use crate::domain::refs::{Oid, RefName, RefPattern};
 use crate::domain::repository::RepositoryName;
+use crate::domain::star_lists;
 use crate::git;
 use crate::git::fuzzed;
 use crate::telemetry::metrics::Metrics;
@@ -132,7 +133,8 @@ pub fn names(data: &[u8]) {
         }
         let Ok(repository) = line.parse::<RepositoryName>() else { continue };
         if let Ok(naming) = &naming {
-            for list in [None, Some("a list")] {
+            let list = star_lists::folder(line, &BTreeMap::new());
+            for list in [None, Some(list.as_str())] {
                 let path = naming.path(&repository, list);
                 assert_eq!(path.as_str().parse::<ProjectPath>().as_ref(), Ok(&path), "{template} of {repository}");
                 assert!(path.is_below(naming.root()), "{path:?}");
