@@ -33,6 +33,7 @@ use crate::app::secrets::Secrets;
 use crate::config::{Config, LoadOptions, log::Log};
 use crate::domain::repository::RepositoryName;
 use crate::telemetry::logging;
+use crate::telemetry::traces::Traces;
 
 /// Star a repository on GitHub and it is kept, whole and for good, on your own OneDev server.
 #[derive(Debug, Parser)]
@@ -156,12 +157,13 @@ struct Given {
 }
 
 impl Given {
-    /// The configuration with what reads its secrets again, and logging as it asks for.
-    async fn config(&self) -> anyhow::Result<(Config, Secrets)> {
+    /// The configuration with what reads its secrets again, and logging and traces as it asks for.
+    async fn config(&self) -> anyhow::Result<(Config, Secrets, Option<Traces>)> {
         let mut secrets = Secrets::new(self.options.clone());
         let config = secrets.load().await?.config;
-        logging::init(&config.log, std::io::stderr().is_terminal());
-        Ok((config, secrets))
+        let traces = Traces::new(&config.traces).map_err(anyhow::Error::msg)?;
+        logging::init(&config.log, traces.as_ref(), std::io::stderr().is_terminal());
+        Ok((config, secrets, traces))
     }
 
     /// The same for a command that talks to a person: only what is amiss is logged.
@@ -171,7 +173,7 @@ impl Given {
         if log.level == Log::default().level {
             "warn".clone_into(&mut log.level);
         }
-        logging::init(&log, std::io::stderr().is_terminal());
+        logging::init(&log, None, std::io::stderr().is_terminal());
         Ok(config)
     }
 }

@@ -7,7 +7,7 @@ use crate::app::{App, AppOptions, Role};
 use crate::telemetry::logging;
 
 pub(super) async fn run(given: &Given, role: Role) -> anyhow::Result<u8> {
-    let (config, secrets) = given.config().await?;
+    let (config, secrets, traces) = given.config().await?;
     logging::log_panics();
     let options = AppOptions { config, serve: true, role, secrets: Some(secrets), ..AppOptions::default() };
     let app = App::start(options).await?;
@@ -18,6 +18,9 @@ pub(super) async fn run(given: &Given, role: Role) -> anyhow::Result<u8> {
     let code = until_told(&app).await?;
     app.shut_down().await;
     tracing::info!("starkeep has ended; nothing is half-done");
+    if let Some(traces) = traces {
+        traces.end();
+    }
     Ok(code)
 }
 

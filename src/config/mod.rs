@@ -37,6 +37,7 @@ pub mod ssh;
 pub mod stars;
 pub mod sync;
 mod tables;
+pub mod traces;
 mod values;
 
 pub use layers::LoadOptions;
@@ -82,6 +83,8 @@ pub struct Config {
     pub secrets: secret_stores::SecretStores,
     /// Who is told what became of mirrors.
     pub notify: notify::Notify,
+    /// Traces.
+    pub traces: traces::Traces,
     /// Logging.
     pub log: log::Log,
 }
@@ -163,6 +166,7 @@ impl Config {
             drill: Section::read(values),
             secrets: Section::read(values),
             notify: Section::read(values),
+            traces: Section::read(values),
             log: Section::read(values),
         }
     }
@@ -185,11 +189,12 @@ impl Config {
             drill,
             secrets,
             notify,
+            traces,
             log,
         } = self;
-        let sections: [&dyn SectionProblems; 16] = [
+        let sections: [&dyn SectionProblems; 17] = [
             server, database, github, stars, sources, onedev, sync, policy, retry, admin, audit, deliveries, drill,
-            secrets, notify, log,
+            secrets, notify, traces, log,
         ];
         let origins: BTreeMap<&str, &Origin> =
             shown.iter().filter_map(|it| Some((it.key.as_str(), it.origin.as_ref()?))).collect();

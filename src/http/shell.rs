@@ -25,6 +25,7 @@ use super::refusals::Refused;
 use super::request_id::{self, RequestIds};
 use super::shared::Shared;
 use super::{scopes, upkeep};
+use crate::telemetry::traces;
 
 /// Longer paths are cut in the log. Characters.
 const LONGEST_PATH: usize = 200;
@@ -50,6 +51,7 @@ pub(super) async fn shell(
     request.extensions_mut().insert(address);
     let line = Line::begin(&request, address);
     let span = tracing::info_span!("request", correlation_id = %ids.correlation);
+    traces::follow(&span, ids.correlation);
     let answered = AssertUnwindSafe(async move { next.call(request).await }).catch_unwind();
     let answered = answered.instrument(span.clone()).await;
     let _span = span.enter();

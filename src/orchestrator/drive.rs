@@ -19,6 +19,7 @@ use crate::stages::failure::{Failure, Verdict};
 use crate::stages::messages::{CountRefs, Ending, Outcome, Record, RollBack, Ticket, TwoSides};
 use crate::store::jobs::{self, Job};
 use crate::store::mirrors;
+use crate::telemetry::traces;
 
 /// How long a driver waits for a free child of a stage. There are as many children as permits, so
 /// this is only reached when children die faster than they are replaced.
@@ -28,6 +29,7 @@ const RECORD_TRIES: u32 = 5;
 
 pub(super) async fn drive(tools: Arc<Tools>, job: Job, permit: OwnedSemaphorePermit) {
     let span = tracing::info_span!("job", correlation_id = %job.correlation, job = %job.id, kind = %job.kind);
+    traces::follow(&span, job.correlation);
     let wake = tools.store.clone();
     drive_claimed(&tools, job).instrument(span).await;
     drop(permit);

@@ -15,6 +15,7 @@ use actix::dev::ToEnvelope;
 use actix::{Actor, Addr, ArbiterHandle, AsyncContext, Context, Handler, Message, WeakRecipient};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::telemetry::metrics::Metrics;
 
@@ -157,7 +158,8 @@ impl<A: Actor<Context = Context<A>>> Pool<A> {
         permit.map_err(|_| Unanswered::Busy(name))?.map_err(|_| Unanswered::Ended(name))?.forget();
         let mut loan = Loan { shared: Arc::clone(&self.shared), child: self.shared.take() };
         let Some(child) = loan.child.clone() else { return Err(Unanswered::Ended(name)) };
-        child.send(message).await.map_err(|_| {
+        let span = tracing::info_span!("stage", stage = name);
+        child.send(message).instrument(span).await.map_err(|_| {
             // The guard of the dead child has seen to a new one; this address must not come back.
             loan.child = None;
             Unanswered::Crashed(name)

@@ -16,16 +16,18 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::{JsonFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields, MakeWriter};
+use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 
 use super::redaction::Redacting;
+use super::traces::Traces;
 use crate::config::log::{Format, Log};
 
-/// Starts the log of this process; `terminal` says whether stderr is one. Returns whether this call
-/// did it: a second call changes nothing.
-pub fn init(log: &Log, terminal: bool) -> bool {
+/// Starts the log of this process, and its traces if there are any; `terminal` says whether stderr is one. Returns
+/// whether this call did it: a second call changes nothing.
+pub fn init(log: &Log, traces: Option<&Traces>, terminal: bool) -> bool {
     use tracing_subscriber::util::SubscriberInitExt as _;
-    subscriber(log, terminal, io::stderr).try_init().is_ok()
+    subscriber(log, traces, terminal, io::stderr).try_init().is_ok()
 }
 
 /// From now on a panic is a line of the log, with its place, instead of raw text between the lines.
@@ -44,17 +46,18 @@ pub fn format(log: &Log, terminal: bool) -> Format {
     log.format.unwrap_or(if terminal { Format::Pretty } else { Format::Json })
 }
 
-fn subscriber<W>(log: &Log, terminal: bool, writer: W) -> Box<dyn Subscriber + Send + Sync>
+fn subscriber<W>(log: &Log, traces: Option<&Traces>, terminal: bool, writer: W) -> Box<dyn Subscriber + Send + Sync>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     // The configuration has checked the level; a caller's own nonsense must not stop the program.
     let filter = EnvFilter::try_new(&log.level).unwrap_or_else(|_| EnvFilter::new("info"));
     let writer = MakeRedacting(writer);
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    let base = tracing_subscriber::registry().with(filter).with(traces.map(Traces::layer));
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     match format(log, terminal) {
-        Format::Json => Box::new(builder.fmt_fields(JsonFields::new()).event_format(Flat).finish()),
-        Format::Pretty => Box::new(builder.with_ansi(terminal && colours_wanted()).with_target(false).finish()),
+        Format::Json => Box::new(base.with(lines.fmt_fields(JsonFields::new()).event_format(Flat))),
+        Format::Pretty => Box::new(base.with(lines.with_ansi(terminal && colours_wanted()).with_target(false))),
     }
 }
 
@@ -181,7 +184,7 @@ mod tests {
     fn written(log: &Log, terminal: bool, story: impl FnOnce()) -> String {
         let paper = Paper::default();
         let copy = paper.clone();
-        tracing::subscriber::with_default(subscriber(log, terminal, move || copy.clone()), story);
+        tracing::subscriber::with_default(subscriber(log, None, terminal, move || copy.clone()), story);
         let bytes = paper.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
     }
@@ -246,7 +249,7 @@ mod tests {
 
     #[test]
     fn starting_twice_changes_nothing() {
-        init(&Log { format: None, level: "off".to_owned() }, false);
-        assert!(!init(&Log::default(), false));
+        init(&Log { format: None, level: "off".to_owned() }, None, false);
+        assert!(!init(&Log::default(), None, false));
     }
 }

@@ -1,6 +1,7 @@
-//! Logging and metrics. No globals: metrics are one struct that is handed in.
+//! Logging, metrics and traces. No globals: metrics are one struct that is handed in.
 
 pub mod logging;
 pub mod metrics;
 pub mod progress;
 pub mod redaction;
+pub mod traces;

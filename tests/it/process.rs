@@ -56,6 +56,10 @@ pub fn starkeep(config: &Config, folder: &std::path::Path) -> Command {
     }
     let refresh = config.secrets.refresh.map_or_else(|| "off".to_owned(), |it| format!("{}ms", it.as_millis()));
     set("SECRETS__REFRESH", refresh);
+    if let Some(endpoint) = &config.traces.otlp_endpoint {
+        set("TRACES__OTLP_ENDPOINT", endpoint.to_string());
+        set("TRACES__AUTHORIZATION", secret(&config.traces.authorization));
+    }
     set("SERVER__BIND", config.server.bind.to_string());
     set("SERVER__WEBHOOK_RATE_PER_MINUTE", config.server.webhook_rate_per_minute.to_string());
     set("SERVER__SHUTDOWN_TIMEOUT", format!("{}ms", config.server.shutdown_timeout.as_millis()));

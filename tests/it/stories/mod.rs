@@ -49,6 +49,7 @@ mod star;
 mod star_lists;
 mod sweep;
 pub mod tools;
+mod traces;
 mod unstar;
 pub mod unusual;
 mod upstream;
