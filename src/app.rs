@@ -6,7 +6,9 @@ pub mod doctor;
 mod installations;
 mod kept;
 mod limits;
+mod notices;
 mod role;
+pub mod secrets;
 mod sources;
 
 use std::net::SocketAddr;
@@ -15,10 +17,12 @@ use std::time::Duration;
 use actix::Arbiter;
 use anyhow::Context as _;
 use chrono::Utc;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use self::adapters::Adapters;
+use self::secrets::Secrets;
 use crate::config::Config;
 use crate::domain::event::Account;
 use crate::domain::ids::MirrorId;
@@ -41,7 +45,7 @@ pub use self::role::Role;
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// What to start.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct AppOptions {
     /// The configuration.
     pub config: Config,
@@ -52,6 +56,8 @@ pub struct AppOptions {
     pub role: Role,
     /// Work on these mirrors only, and on those of [`App::take_on`].
     pub only: Option<Vec<MirrorId>>,
+    /// Reads the secrets again while it serves; without it they stay as they are in `config`.
+    pub secrets: Option<Secrets>,
     /// Planned panics; none in production.
     pub panics: Panics,
 }
@@ -74,7 +80,7 @@ pub struct App {
     server: Option<(actix_web::dev::ServerHandle, SocketAddr)>,
     patience: Duration,
     transfers: Arbiter,
-    limits: (CancellationToken, tokio::task::JoinHandle<()>),
+    limits: (CancellationToken, JoinHandle<()>, Option<JoinHandle<()>>),
     _lock: Option<ServeLock>,
 }
 
@@ -85,7 +91,7 @@ impl App {
     /// # Errors
     /// What is wrong, where, and the mend.
     pub async fn start(options: AppOptions) -> anyhow::Result<Self> {
-        let AppOptions { config, serve, role, only, panics } = options;
+        let AppOptions { config, serve, role, only, secrets, panics } = options;
         role.fits(&config.database)?;
         let only = only.map(Only::from);
         let store = open_store(&config).await?;
@@ -93,7 +99,8 @@ impl App {
         if serve {
             store.warm_up();
         }
-        if serve && role.works() {
+        let works = serve && role.works();
+        if works {
             sources::declare(&store, &config.sources).await?;
         }
         let metrics = Metrics::new().context("the metrics could not be registered")?;
@@ -104,7 +111,12 @@ impl App {
         let keeping = CancellationToken::new();
         let kept = actix::spawn(limits::keep(store.clone(), adapters.github.clone(), keeping.clone()));
         actix::spawn(installations::keep(store.clone(), adapters.github.clone(), keeping.clone()));
-        let server = if serve { Some(adapters.serve(&config, &stages, role)?) } else { None };
+        let told = if works { Some(notices::start(&config, &store, &metrics, &keeping)?) } else { None };
+        let (renewal, renewed) = secrets::renewal(&config, secrets, adapters.clients(), &metrics);
+        if let Some(renewal) = renewal {
+            actix::spawn(renewal.keep(keeping.clone()));
+        }
+        let server = if serve { Some(adapters.serve(&config, &stages, role, renewed)?) } else { None };
         let orchestration = if role.works() {
             let tools = adapters.orchestration(&config, &stages, only.clone(), worker_name(serve))?;
             let workers = u32::try_from(config.sync.workers).unwrap_or(u32::MAX);
@@ -116,7 +128,7 @@ impl App {
             drop(store.wakeups());
             None
         };
-        if serve && role.works() && adapters.caches.is_some() {
+        if works && adapters.caches.is_some() {
             // Mirrors may have been forgotten while nobody looked.
             let transfer = stages.transfer.clone();
             actix::spawn(async move { transfer.ask(TidyCaches, PATIENCE).await });
@@ -132,7 +144,7 @@ impl App {
             server,
             patience: config.server.shutdown_timeout,
             transfers,
-            limits: (keeping, kept),
+            limits: (keeping, kept, told),
             _lock: lock,
         })
     }
@@ -232,9 +244,12 @@ impl App {
         // Before their thread ends, or their parent would start others on it for ever.
         self.stages.close();
         self.transfers.stop();
-        let (keeping, kept) = self.limits;
+        let (keeping, kept, told) = self.limits;
         keeping.cancel();
         let _ = kept.await;
+        if let Some(told) = told {
+            let _ = told.await;
+        }
     }
 }
 

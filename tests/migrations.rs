@@ -151,6 +151,11 @@ mod tests {
             "0020_sources",
             "INSERT INTO listings (id, wanted, declared, correlation_id, created_at) VALUES ('s', '{}', TRUE, 'c', 't');",
         ),
+        (
+            "0021_notices",
+            "INSERT INTO notified (subject, condition) VALUES ('m', 'failed');
+             INSERT INTO notices (id, channel, body, created_at, next_at) VALUES ('n', 'webhook', '{}', 't', 't');",
+        ),
     ];
 
     const SQLITE_COLUMNS: &str = "SELECT t.name || '.' || c.name || CASE c.\"notnull\" WHEN 1 THEN '' ELSE '?' END AS text \

@@ -29,6 +29,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::app::Role;
+use crate::app::secrets::Secrets;
 use crate::config::{Config, LoadOptions, log::Log};
 use crate::domain::repository::RepositoryName;
 use crate::telemetry::logging;
@@ -155,16 +156,17 @@ struct Given {
 }
 
 impl Given {
-    /// The configuration, and logging as it asks for.
-    fn config(&self) -> anyhow::Result<Config> {
-        let config = Config::load(&self.options)?.config;
+    /// The configuration with what reads its secrets again, and logging as it asks for.
+    async fn config(&self) -> anyhow::Result<(Config, Secrets)> {
+        let mut secrets = Secrets::new(self.options.clone());
+        let config = secrets.load().await?.config;
         logging::init(&config.log, std::io::stderr().is_terminal());
-        Ok(config)
+        Ok((config, secrets))
     }
 
     /// The same for a command that talks to a person: only what is amiss is logged.
-    fn quiet_config(&self) -> anyhow::Result<Config> {
-        let config = Config::load(&self.options)?.config;
+    async fn quiet_config(&self) -> anyhow::Result<Config> {
+        let config = Secrets::new(self.options.clone()).load().await?.config;
         let mut log = config.log.clone();
         if log.level == Log::default().level {
             "warn".clone_into(&mut log.level);
@@ -208,7 +210,10 @@ async fn run_command(command: Command, given: &Given) -> anyhow::Result<u8> {
         Command::Backup { file } => backup::write(given, &file).await,
         Command::RestoreState { file } => backup::read(given, file).await,
         Command::Migrate => migrate::run(given).await,
-        Command::Config { action } => Ok(config::run(action, &given.options, given.json, &mut out, &mut err)?),
+        Command::Config { action } => {
+            let loaded = Secrets::new(given.options.clone()).load().await;
+            Ok(config::run(action, loaded, given.json, &mut out, &mut err)?)
+        }
         Command::Completions { shell } => {
             completions::run(shell, Cli::command(), &mut out)?;
             Ok(0)

@@ -7,9 +7,10 @@ use crate::app::{App, AppOptions, Role};
 use crate::telemetry::logging;
 
 pub(super) async fn run(given: &Given, role: Role) -> anyhow::Result<u8> {
-    let config = given.config()?;
+    let (config, secrets) = given.config().await?;
     logging::log_panics();
-    let app = App::start(AppOptions { config, serve: true, role, ..AppOptions::default() }).await?;
+    let options = AppOptions { config, serve: true, role, secrets: Some(secrets), ..AppOptions::default() };
+    let app = App::start(options).await?;
     if let Some(address) = app.address() {
         let (address, version) = (format!("http://{address}"), env!("CARGO_PKG_VERSION"));
         tracing::info!(address, version, role = role.as_str(), "starkeep serves");

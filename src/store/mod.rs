@@ -31,6 +31,7 @@ pub mod markers;
 mod migration;
 pub mod minting;
 pub mod mirrors;
+pub mod notices;
 pub mod page;
 pub mod parts;
 pub mod polls;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use starkeep::config::Config;
+use starkeep::config::notify::Notify;
 use starkeep::domain::sources::{Declaration, Of};
 
 /// A running `starkeep serve`. Dropping it kills it.
@@ -49,6 +50,12 @@ pub fn starkeep(config: &Config, folder: &std::path::Path) -> Command {
         set("SOURCES", sources(&config.sources.all));
     }
     set("ADMIN__TOKEN", secret(&config.admin.token));
+    if let Some(address) = &config.secrets.vault_address {
+        set("SECRETS__VAULT_ADDRESS", address.to_string());
+        set("SECRETS__VAULT_TOKEN", secret(&config.secrets.vault_token));
+    }
+    let refresh = config.secrets.refresh.map_or_else(|| "off".to_owned(), |it| format!("{}ms", it.as_millis()));
+    set("SECRETS__REFRESH", refresh);
     set("SERVER__BIND", config.server.bind.to_string());
     set("SERVER__WEBHOOK_RATE_PER_MINUTE", config.server.webhook_rate_per_minute.to_string());
     set("SERVER__SHUTDOWN_TIMEOUT", format!("{}ms", config.server.shutdown_timeout.as_millis()));
@@ -64,8 +71,28 @@ pub fn starkeep(config: &Config, folder: &std::path::Path) -> Command {
     set("RETRY__MAX_ATTEMPTS", config.retry.max_attempts.to_string());
     set("RETRY__BASE", format!("{}ms", config.retry.base.as_millis()));
     set("RETRY__CAP", format!("{}ms", config.retry.cap.as_millis()));
+    notify(&config.notify, &mut set);
     set("LOG__FORMAT", "json".to_owned());
     command
+}
+
+fn notify(it: &Notify, set: &mut impl FnMut(&str, String)) {
+    set("NOTIFY__DIGEST", format!("{}ms", it.digest.as_millis()));
+    set("NOTIFY__NAMES", it.names.to_string());
+    let (hook, ntfy, mail) = (it.webhook_url.as_ref(), it.ntfy_url.as_ref(), it.smtp_url.as_ref());
+    for (key, url) in [("WEBHOOK_URL", hook), ("NTFY_URL", ntfy), ("SMTP_URL", mail)] {
+        url.into_iter().for_each(|url| set(&format!("NOTIFY__{key}"), url.to_string()));
+    }
+    let secrets = [("WEBHOOK_SECRET", &it.webhook_secret), ("NTFY_TOKEN", &it.ntfy_token)];
+    for (key, secret) in secrets.into_iter().chain([("SMTP_PASSWORD", &it.smtp_password)]) {
+        secret.iter().for_each(|it| set(&format!("NOTIFY__{key}"), it.expose_secret().to_owned()));
+    }
+    for (key, text) in [("SMTP_USER", &it.smtp_user), ("MAIL_FROM", &it.mail_from)] {
+        text.iter().for_each(|it| set(&format!("NOTIFY__{key}"), it.clone()));
+    }
+    if !it.mail_to.is_empty() {
+        set("NOTIFY__MAIL_TO", it.mail_to.join(","));
+    }
 }
 
 /// As the environment has them; filters are left out.
