@@ -1,5 +1,6 @@
 //! Secrets in Vault: looked up at the start, changed and taken over while the service runs, kept while Vault is away.
 
+use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
@@ -29,16 +30,20 @@ impl Vault {
     fn start(secret: Value) -> Self {
         let state = Arc::new(Mutex::new(State { secret, sealed: false }));
         let shared = web::Data::from(Arc::clone(&state));
-        let server = HttpServer::new(move || {
-            App::new().app_data(shared.clone()).default_service(web::to(
-                |request: HttpRequest, state: web::Data<Mutex<State>>| async move {
-                    answer(&request, &state.lock().unwrap())
-                },
-            ))
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        // On a thread of its own: stories wait for processes that ask it.
+        std::thread::spawn(move || {
+            let server = HttpServer::new(move || {
+                App::new().app_data(shared.clone()).default_service(web::to(
+                    |request: HttpRequest, state: web::Data<Mutex<State>>| async move {
+                        answer(&request, &state.lock().unwrap())
+                    },
+                ))
+            });
+            let server = server.workers(1).disable_signals().listen(listener).unwrap();
+            actix::System::new().block_on(server.run()).unwrap();
         });
-        let server = server.workers(1).disable_signals().bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", server.addrs()[0]);
-        actix::spawn(server.run());
         Self { url, state }
     }
 
