@@ -25,17 +25,19 @@ mod one_commit;
 mod start;
 mod support;
 mod sweep;
+mod tables;
 mod unchanged;
 mod webhooks;
 
 type Bench = fn() -> anyhow::Result<()>;
 
-const BENCHES: [(&str, Bench); 9] = [
+const BENCHES: [(&str, Bench); 10] = [
     ("start", start::run),
     ("webhooks", webhooks::run),
     ("one_commit", one_commit::run),
     ("unchanged", unchanged::run),
     ("sweep", sweep::run),
+    ("tables", tables::run),
     ("catalog", catalog::run),
     ("many_refs", many_refs::run),
     ("first_mirror", first_mirror::run),

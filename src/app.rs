@@ -119,9 +119,7 @@ impl App {
         let server = if serve { Some(adapters.serve(&config, &stages, role, renewed)?) } else { None };
         let orchestration = if role.works() {
             let tools = adapters.orchestration(&config, &stages, only.clone(), worker_name(serve))?;
-            let workers = u32::try_from(config.sync.workers).unwrap_or(u32::MAX);
-            let pool = adapters.pool("orchestrator", 1, &gave_up, &Arbiter::current());
-            Some(Orchestration::start(tools, workers, pool))
+            Some(Orchestration::start(tools, adapters.pool("orchestrator", 1, &gave_up, &Arbiter::current())))
         } else {
             // Not to hear of work, but to tell of it: the task that listens notifies once for all that has gathered,
             // where each transaction would have to do it by itself.

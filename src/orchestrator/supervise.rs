@@ -30,11 +30,13 @@ pub struct Orchestration {
 
 impl Orchestration {
     /// Starts looking for work. Must be called inside a running actix system.
-    pub fn start(tools: Tools, workers: u32, options: PoolOptions) -> Self {
+    pub fn start(tools: Tools, options: PoolOptions) -> Self {
         let (stop, call_off, permits) = (tools.stop.clone(), tools.call_off.clone(), Arc::clone(&tools.permits));
         let (polls, sweeping) = (Arc::clone(&tools.polling.permits), Arc::clone(&tools.sweeping.permit));
         let batches = Arc::clone(&tools.batches);
         let recovery = tools.recovering.as_ref().map(|it| Arc::clone(&it.permit));
+        // All are free before the first claim.
+        let workers = u32::try_from(permits.available_permits()).unwrap_or(u32::MAX);
         let wakeups = tools.store.wakeups();
         let tools = Arc::new(tools);
         let pool = Pool::start(options, move |guard| Orchestrator::new(Arc::clone(&tools), guard));
