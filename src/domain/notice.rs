@@ -6,6 +6,8 @@ use std::fmt::Write as _;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::ids::MirrorId;
+
 /// Letters of a name or a reason that a message shows.
 const LONGEST: usize = 300;
 
@@ -45,6 +47,9 @@ pub struct Change {
     pub kind: Kind,
     /// To what: a mirror's name, or the stars of a user.
     pub name: String,
+    /// The mirror's id, by which a receiver knows it after its name has changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<MirrorId>,
     /// The stable code of the reason, or the reason itself, where there is one.
     pub reason: Option<String>,
 }
@@ -118,7 +123,12 @@ mod tests {
     use super::*;
 
     fn change(kind: Kind, name: &str) -> Change {
-        Change { kind, name: name.to_owned(), reason: (kind != Kind::Recovered).then(|| "code".to_owned()) }
+        Change {
+            kind,
+            name: name.to_owned(),
+            mirror: None,
+            reason: (kind != Kind::Recovered).then(|| "code".to_owned()),
+        }
     }
 
     #[test]

@@ -119,7 +119,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_server_that_offers_no_tls_learns_nothing() {
-        let change = Change { kind: Kind::Failed, name: "octo/hello".to_owned(), reason: None };
+        let change = Change { kind: Kind::Failed, name: "octo/hello".to_owned(), mirror: None, reason: None };
         let digest = Digest::of(vec![change], 1, DateTime::UNIX_EPOCH).unwrap();
         for scheme in ["smtp", "smtps"] {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();

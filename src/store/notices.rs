@@ -13,6 +13,7 @@ use crate::domain::notice::{Change, Digest, Kind};
 
 use super::connection::Connection;
 use super::error::StoreError;
+use super::mirrors::mirror_id;
 use super::schema::{notices, notified, star_polls};
 use super::{settings, time};
 
@@ -25,8 +26,9 @@ const WINDOW: &str = "notices.window";
 /// The setting that says which drill was the last that was told.
 const DRILLS: &str = "notices.drills";
 /// How a mirror stands, as far as people are told; nothing while that is open. Upstreams that are gone for another
-/// reason than before are news.
-const CONDITION: &str = "CASE WHEN m.status = 'gone' THEN 'gone/' || COALESCE(m.error_code, '') \
+/// reason than before are news; whether their owner is gone too is none.
+const CONDITION: &str = "CASE WHEN m.status = 'gone' AND m.error_code IN ('upstream_not_found', 'upstream_owner_gone') \
+     THEN 'gone' WHEN m.status = 'gone' THEN 'gone/' || COALESCE(m.error_code, '') \
      WHEN m.status = 'error' AND m.error_code IN ('mass_delete', 'mass_gone') THEN 'held' \
      WHEN m.status = 'error' THEN 'failed' \
      WHEN m.status IN ('healthy', 'partial') THEN 'well' END";
@@ -72,6 +74,8 @@ struct Changed {
 struct FailedDrill {
     #[diesel(sql_type = BigInt)]
     id: i64,
+    #[diesel(sql_type = Text)]
+    mirror_id: String,
     #[diesel(sql_type = Text)]
     owner: String,
     #[diesel(sql_type = Text)]
@@ -176,7 +180,8 @@ fn of_mirrors(c: &mut Connection, news: &mut News) -> Result<(), StoreError> {
             _ => Kind::Gone,
         };
         let reason = it.error_code.filter(|_| kind != Kind::Recovered);
-        news.changes.push(Change { kind, name: format!("{}/{}", it.owner, it.name), reason });
+        let mirror = Some(mirror_id(&it.id)?);
+        news.changes.push(Change { kind, name: format!("{}/{}", it.owner, it.name), mirror, reason });
         news.told.push((it.id, it.condition));
     }
     Ok(())
@@ -198,7 +203,7 @@ fn of_stars(c: &mut Connection, news: &mut News) -> Result<(), StoreError> {
             _ => continue,
         };
         let reason = held.map(|_| "mass_gone".to_owned());
-        news.changes.push(Change { kind, name: format!("the stars of {login}"), reason });
+        news.changes.push(Change { kind, name: format!("the stars of {login}"), mirror: None, reason });
         news.told.push((subject, condition.to_owned()));
     }
     Ok(())
@@ -208,7 +213,7 @@ fn of_stars(c: &mut Connection, news: &mut News) -> Result<(), StoreError> {
 fn of_drills(c: &mut Connection, news: &mut News, now: DateTime<Utc>) -> Result<(), StoreError> {
     let seen: i64 = settings::get(c, DRILLS)?.and_then(|it| it.parse().ok()).unwrap_or_default();
     let sql = format!(
-        "SELECT d.id, m.owner, m.name, d.problem FROM drills AS d JOIN mirrors AS m ON m.id = d.mirror_id \
+        "SELECT d.id, d.mirror_id, m.owner, m.name, d.problem FROM drills AS d JOIN mirrors AS m ON m.id = d.mirror_id \
          WHERE d.id > $1 AND d.at > $2 AND d.outcome = 'failed' ORDER BY d.id LIMIT {AT_ONCE}"
     );
     let rows: Vec<FailedDrill> = diesel::sql_query(sql)
@@ -216,12 +221,10 @@ fn of_drills(c: &mut Connection, news: &mut News, now: DateTime<Utc>) -> Result<
         .bind::<Text, _>(time::text(now - TimeDelta::days(2)))
         .load(&mut c.db)?;
     news.drill = rows.last().map(|it| it.id);
-    let change = |it: FailedDrill| Change {
-        kind: Kind::DrillFailed,
-        name: format!("{}/{}", it.owner, it.name),
-        reason: it.problem,
-    };
-    news.changes.extend(rows.into_iter().map(change));
+    for it in rows {
+        let (name, mirror) = (format!("{}/{}", it.owner, it.name), Some(mirror_id(&it.mirror_id)?));
+        news.changes.push(Change { kind: Kind::DrillFailed, name, mirror, reason: it.problem });
+    }
     Ok(())
 }
 

@@ -2,11 +2,14 @@
 //!
 //! `STARKEEP_TEST_SEED` repeats a month, `STARKEEP_TEST_REPOSITORIES` makes it larger or smaller.
 
+mod beside;
 mod dice;
+mod events;
 mod judge;
 mod model;
 mod plan;
 mod player;
+mod told;
 
 use std::time::Duration;
 
@@ -56,10 +59,12 @@ async fn live(mut world: World, repositories: usize) {
     world.config.github.token = Some(token.into());
     // Whoever stops does not wait for what is under way.
     world.config.server.shutdown_timeout = Duration::from_millis(10);
-    let world = world.polling();
+    let (mut world, hook) = world.polling().telling();
+    // The shortest that may be configured, and every name, so that it can be followed who was told what.
+    (world.config.notify.digest, world.config.notify.names) = (Duration::from_secs(1), 1_000);
     // Some come by being taken over and forked: three hundred in the end.
     let made = repositories * 24 / 25;
-    let mut month = Month::begin(world, Dice::new(seed), made, made * 2 / 3).await;
+    let mut month = Month::begin(world, hook, Dice::new(seed), made, made * 2 / 3).await;
     let mut late = Vec::new();
     for mut day in month.plan() {
         day.events.append(&mut late);
@@ -72,5 +77,6 @@ async fn live(mut world: World, repositories: usize) {
         assert!(month.model.repos.iter().any(|it| !it.lost.is_empty()), "no tip was overwritten");
     }
     judge::all(&month).await;
+    month.is_told().await;
     month.world.end().await;
 }

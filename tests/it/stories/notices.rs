@@ -124,7 +124,8 @@ async fn a_failure_and_the_recovery_are_told_once_each_by_every_way(world: World
     }
     let (failed, well) = (told[0].json(), told[1].json());
     assert_eq!(failed["counts"], json!({ "failed": 1 }));
-    let change = json!({ "kind": "failed", "name": "octo/hello", "reason": "github_forbidden" });
+    let mirror = world.mirror(id).await.id;
+    let change = json!({ "kind": "failed", "name": "octo/hello", "mirror": mirror, "reason": "github_forbidden" });
     assert_eq!(failed["changes"], json!([change]));
     assert_eq!((&well["counts"], &well["title"]), (&json!({ "recovered": 1 }), &json!("starkeep: 1 recovered")));
 
@@ -217,15 +218,15 @@ async fn gone_the_brake_and_a_failed_drill_are_told(world: World) {
     wipe(&world, braked);
     world.pushed(braked).await;
     world.assert_error(braked, "mass_delete").await;
-    let change = json!({ "kind": "mass_brake", "name": "octo/many", "reason": "mass_delete" });
-    assert_eq!(hook.wait(2).await[1].json()["changes"], json!([change]));
     let mirror = world.mirror(braked).await.id;
+    let change = json!({ "kind": "mass_brake", "name": "octo/many", "mirror": mirror, "reason": "mass_delete" });
+    assert_eq!(hook.wait(2).await[1].json()["changes"], json!([change]));
     for outcome in [Outcome::Ok, Outcome::Failed] {
         let problem = (outcome == Outcome::Failed).then(|| "a ref is missing".to_owned());
         let drill = Drill { outcome, problem, ..Drill::default() };
         world.store().write(move |c| drills::insert(c, mirror, &drill, Utc::now())).await.unwrap();
     }
-    let change = json!({ "kind": "drill_failed", "name": "octo/many", "reason": "a ref is missing" });
+    let change = json!({ "kind": "drill_failed", "name": "octo/many", "mirror": mirror, "reason": "a ref is missing" });
     assert_eq!(hook.wait(3).await[2].json()["changes"], json!([change]));
     // A look at what is as it was is no news.
     world.check(gone).await;

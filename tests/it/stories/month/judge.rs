@@ -27,6 +27,10 @@ pub async fn all(month: &Month) {
     for repo in &model.repos {
         one(world, model, repo).await;
         explained(world, repo, &told).await;
+        // What GitHub does not show is in no list that it shows.
+        if repo.fate.is_none() {
+            month.is_listed(repo).await;
+        }
     }
     none_twice(world, model).await;
     for guid in month.guids.clone() {
@@ -54,6 +58,8 @@ pub async fn one(world: &World, model: &Model, repo: &Repo) {
     let expected = match standing {
         Standing::Level if repo.remnant.is_some() => (Status::Partial, None),
         Standing::Level => (Status::Healthy, None),
+        // Its owner may have taken another login since.
+        Standing::Gone(Fate::Deleted) if error == Some("upstream_owner_gone") => (Status::Gone, error),
         Standing::Gone(Fate::Deleted) => (Status::Gone, Some("upstream_not_found")),
         Standing::Gone(Fate::Blocked) => (Status::Gone, Some("upstream_unavailable")),
         Standing::LetGo | Standing::None => (Status::Archived, error),

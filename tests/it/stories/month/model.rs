@@ -58,6 +58,12 @@ pub struct Repo {
     /// GitHub's App is installed there, so that webhooks tell of what happens.
     pub covered: bool,
     pub starred: bool,
+    /// A source of the configuration has it, and never lets it go.
+    pub declared: bool,
+    /// It keeps its star, its name and its owner: something else is done to it.
+    pub firm: bool,
+    /// The user's lists that it is in.
+    pub lists: BTreeSet<String>,
     /// It was starred at some time.
     pub ever: bool,
     pub fate: Option<Fate>,
@@ -103,6 +109,9 @@ impl Repo {
             name: name.to_owned(),
             covered,
             starred: false,
+            declared: false,
+            firm: false,
+            lists: BTreeSet::new(),
             ever: false,
             fate: None,
             hidden: false,
@@ -138,6 +147,12 @@ impl Repo {
     pub fn unstar(&mut self) {
         (self.starred, self.unseen) = (false, true);
         self.unstars += 1;
+        self.lists.clear();
+    }
+
+    /// Its mirror is kept level as long as upstream is there.
+    pub fn followed(&self) -> bool {
+        self.starred || self.declared
     }
 
     pub fn call(&mut self, owner: &str, name: &str) {
@@ -185,7 +200,7 @@ pub struct Model {
 
 impl Model {
     pub fn standing(&self, repo: &Repo) -> Standing {
-        match (repo.ever, repo.starred, repo.fate, self.unstarred) {
+        match (repo.ever || repo.declared, repo.followed(), repo.fate, self.unstarred) {
             (false, ..) | (true, false, _, Unstarred::Goes) => Standing::None,
             (true, false, _, Unstarred::Stays) => Standing::LetGo,
             (true, true, Some(fate), _) => Standing::Gone(fate),

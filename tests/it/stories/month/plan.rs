@@ -1,6 +1,7 @@
 //! What happens in the month: how many of each event, on which days, in what weather. Which repository each
 //! event meets is drawn on its day, among those to which it can happen.
 
+use super::beside::GUILD;
 use super::dice::Dice;
 use super::model::{Fate, Model, Repo};
 
@@ -45,13 +46,18 @@ pub enum Event {
     Block,
     /// GitHub shows it again.
     Unblock,
+    /// The user puts it into one of his lists, or takes it out of one.
+    List,
+    Unlist,
+    /// The organization that is a source has a new repository.
+    Found,
 }
 
 /// How often each happens among [`COUNTED_FOR`] repositories; at least [`LEAST`] times among fewer.
-pub const DECK: [(Event, usize); 21] = [
+pub const DECK: [(Event, usize); 24] = [
     (Event::Unstar, 14),
     (Event::Restar, 6),
-    (Event::Push, 60),
+    (Event::Push, 40),
     (Event::Force, 20),
     (Event::Branch, 14),
     (Event::Prune, 12),
@@ -70,6 +76,9 @@ pub const DECK: [(Event, usize); 21] = [
     (Event::Delete, 6),
     (Event::Block, 2),
     (Event::Unblock, 1),
+    (Event::List, 30),
+    (Event::Unlist, 8),
+    (Event::Found, 4),
 ];
 
 /// What is wrong on a day beside what happens to repositories.
@@ -90,6 +99,10 @@ pub enum Weather {
     Restart,
     /// Its process is killed in the middle of its work, and started again.
     Kill,
+    /// GitHub shows nothing of one owner, and shows it again on the same day.
+    Mistake,
+    /// GitHub shows nothing of one owner any more.
+    Purge,
 }
 
 impl Weather {
@@ -109,12 +122,18 @@ pub struct Day {
 
 /// Every day of the month. `stars` repositories are starred in its course.
 pub fn month(dice: &mut Dice, repositories: usize, stars: usize) -> Vec<Day> {
-    use Weather::{Fair, Kill, LostToken, LostWebhooks, Outage, Restart, Silence, TwiceTold};
+    use Weather::{Fair, Kill, LostToken, LostWebhooks, Mistake, Outage, Purge, Restart, Silence, TwiceTold};
     let mut weather = vec![Outage, Silence, LostToken, LostToken, Restart, Restart, Restart, Kill, Kill, TwiceTold];
     weather.extend([LostWebhooks; 4]);
+    weather.extend([Mistake, Purge]);
     // The last day is a fair one, so that the month ends with all of it seen.
     weather.resize(DAYS - 1, Fair);
     dice.shuffle(&mut weather);
+    let day = |which| weather.iter().position(|it| *it == which).unwrap();
+    let (mistake, purge) = (day(Mistake), day(Purge));
+    if purge < mistake {
+        weather.swap(purge, mistake);
+    }
     weather.push(Fair);
     let mut deck = vec![Event::Star; stars];
     for (event, count) in DECK {
@@ -126,8 +145,8 @@ pub fn month(dice: &mut Dice, repositories: usize, stars: usize) -> Vec<Day> {
     for event in deck {
         // What must follow on something else has its time in the second half.
         let day = match event {
-            Event::Block | Event::Hide => dice.below(DAYS / 2),
-            Event::Restar | Event::Show | Event::Unblock => DAYS / 2 + dice.below(DAYS / 2),
+            Event::Block | Event::Hide | Event::List => dice.below(DAYS / 2),
+            Event::Restar | Event::Show | Event::Unblock | Event::Unlist => DAYS / 2 + dice.below(DAYS / 2),
             _ => dice.below(DAYS),
         };
         days[day].events.push(event);
@@ -140,26 +159,34 @@ pub fn month(dice: &mut Dice, repositories: usize, stars: usize) -> Vec<Day> {
 pub fn choose(dice: &mut Dice, model: &Model, event: Event) -> Option<usize> {
     let may = |repo: &Repo| {
         let lives = repo.fate.is_none();
-        let followed = lives && repo.starred;
+        let (kept, followed) = (lives && repo.followed(), lives && repo.followed() && !repo.firm);
         match event {
             Event::Star => lives && !repo.ever,
             Event::Restar => lives && repo.ever && !repo.starred,
-            Event::Unstar | Event::Describe | Event::Tag | Event::Branch | Event::Push => followed,
-            Event::Force | Event::Empty => followed && !repo.empty,
-            Event::Prune => followed && !repo.empty && repo.branches > 0,
-            Event::Retag => followed && !repo.empty && repo.tags > 0,
+            Event::Unstar => followed && repo.starred,
+            Event::Describe | Event::Tag | Event::Branch | Event::Push => kept,
+            Event::Force | Event::Empty => kept && !repo.empty,
+            Event::Prune => kept && !repo.empty && repo.branches > 0,
+            Event::Retag => kept && !repo.empty && repo.tags > 0,
             // Repositories that nobody stars any more are renamed as well.
-            Event::Rename | Event::Transfer => lives && repo.ever,
-            Event::NewLogin => followed && !model.repos.iter().any(|it| it.unseen && it.owner == repo.owner),
+            Event::Rename | Event::Transfer => lives && repo.ever && !repo.firm,
+            // A source goes by its owner's login.
+            Event::NewLogin => {
+                let same = |it: &&Repo| it.owner == repo.owner;
+                followed && !model.repos.iter().filter(same).any(|it| it.unseen || it.declared || it.firm)
+            }
             Event::TakeOver => followed,
-            Event::Fork => followed && !repo.empty,
+            Event::Fork => kept && !repo.empty,
             Event::Hide => followed && !repo.hidden,
             Event::Show => followed && repo.hidden,
-            Event::Archive => followed && !repo.read_only,
+            Event::Archive => kept && !repo.read_only,
             // Forks live on the objects of their parent, as they do at GitHub; the simulator would lose them.
             Event::Delete => followed && !repo.forked,
             Event::Block => followed,
-            Event::Unblock => repo.fate == Some(Fate::Blocked) && repo.starred,
+            Event::Unblock => repo.fate == Some(Fate::Blocked) && repo.followed() && !repo.firm,
+            Event::List => lives && repo.starred,
+            Event::Unlist => lives && !repo.lists.is_empty(),
+            Event::Found => repo.owner == GUILD,
         }
     };
     let writes = matches!(

@@ -2,10 +2,10 @@
 //! day end when the service has done all that it can.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chrono::Utc;
-use serde_json::{Value, json};
 use starkeep::domain::ids::{CorrelationId, GithubId};
 use starkeep::domain::job::{JobKind, Priority};
 use starkeep::domain::refs::{self, Oid};
@@ -14,7 +14,10 @@ use starkeep::store::jobs::{self, NewJob};
 use starkeep::store::{mirrors, polls, vanished};
 use uuid::Uuid;
 
+use super::super::notices::receiver::Receiver;
+use super::beside;
 use super::dice::Dice;
+use super::events::make;
 use super::judge;
 use super::model::{Fate, Held, Model, Repo, Standing, Unstarred};
 use super::plan::{self, Day, Event, Weather};
@@ -22,21 +25,23 @@ use crate::world::{FAN, World};
 
 /// Whose repositories are starred: so many owners.
 const OWNERS: usize = 40;
-/// One in so many repositories is covered by the App; of the others no webhook tells.
-const COVERED: usize = 3;
 /// All mirrors are looked at once in so many days.
 const SWEPT: usize = 12;
 
 /// For all work of a day, on a machine that has other things to do.
-const PATIENCE: Duration = Duration::from_secs(900);
+pub const PATIENCE: Duration = Duration::from_secs(900);
 
 /// The month as it goes on.
 pub struct Month {
     pub world: World,
     pub model: Model,
-    dice: Dice,
+    /// Who is told what became of mirrors.
+    pub hook: Receiver,
+    pub dice: Dice,
+    /// The user's lists: GitHub's id, and the name.
+    pub lists: Vec<(String, String)>,
     /// Makes names and contents differ.
-    serial: usize,
+    pub serial: usize,
     /// Deliveries that were answered 202.
     pub guids: Vec<String>,
     /// How often each thing happened.
@@ -45,14 +50,17 @@ pub struct Month {
 
 impl Month {
     /// A user who has starred the first of so many repositories, and starts the service.
-    pub async fn begin(mut world: World, mut dice: Dice, repositories: usize, starred: usize) -> Self {
+    pub async fn begin(mut world: World, hook: Receiver, mut dice: Dice, repositories: usize, starred: usize) -> Self {
         let goes = world.config.stars.unstar == starkeep::config::stars::Unstar::Delete;
         let unstarred = if goes { Unstarred::Goes } else { Unstarred::Stays };
         let mut repos: Vec<Repo> = Vec::new();
         for n in 0..repositories {
-            let owner = format!("owner-{}", dice.below(OWNERS));
+            let owner =
+                beside::owner(n, repositories).map_or_else(|| format!("owner-{}", dice.below(OWNERS)), str::to_owned);
             repos.push(make(&world, &mut dice, &owner, &format!("r{n}")));
         }
+        beside::declare(&mut world, &mut repos);
+        let lists = beside::lists(&world);
         for repo in repos.iter_mut().take(starred) {
             world.github().star(FAN, repo.id).unwrap();
             repo.star();
@@ -62,7 +70,9 @@ impl Month {
         world.polled(since).await;
         world.drain_for(PATIENCE).await;
         let model = Model { repos, unstarred };
-        let mut month = Self { world, model, dice, serial: 0, guids: Vec::new(), happened: BTreeMap::new() };
+        let (guids, happened) = (Vec::new(), BTreeMap::new());
+        let mut month = Self { world, model, hook, dice, lists, serial: 0, guids, happened };
+        month.read_sources().await;
         month.settle().await;
         month
     }
@@ -78,6 +88,7 @@ impl Month {
     pub async fn day(&mut self, day: Day) -> Vec<Event> {
         let weather = day.weather;
         self.darken(weather);
+        let vanished = if matches!(weather, Weather::Mistake | Weather::Purge) { self.vanish() } else { Vec::new() };
         let (mut deliveries, mut late) = (Vec::new(), Vec::new());
         for event in day.events {
             let Some(place) = plan::choose(&mut self.dice, &self.model, event) else {
@@ -91,9 +102,17 @@ impl Month {
         self.tell(weather, &deliveries).await;
         let all = weather.is_clear() && day.number % SWEPT == SWEPT - 1;
         self.hour_passes(all).await;
+        self.lists_are_due().await;
         self.look_at_stars().await;
+        if weather.is_clear() {
+            self.read_sources().await;
+        }
         self.world.drain_for(PATIENCE).await;
         self.brighten(weather);
+        self.braked(&vanished).await;
+        if weather == Weather::Mistake {
+            self.come_back(&vanished).await;
+        }
         if weather.is_clear() {
             self.believe_what_vanished().await;
             self.settle().await;
@@ -125,6 +144,10 @@ impl Month {
     async fn tell(&mut self, weather: Weather, deliveries: &[Delivery]) {
         if weather == Weather::LostWebhooks {
             return;
+        }
+        if weather == Weather::Restart {
+            // Whoever is told is away for a moment, too.
+            self.hook.refusals.store(2, Ordering::SeqCst);
         }
         if weather == Weather::Kill {
             self.world.stop().await;
@@ -159,8 +182,9 @@ impl Month {
 
     /// The time of the next look has come for what changed unheard, or for all; and what waits for GitHub is due.
     /// Of half of what was deleted the list of stars tells first, by not having it any more.
-    async fn hour_passes(&self, all: bool) {
-        let is_due = |it: &&Repo| all || it.unseen && !(it.fate == Some(Fate::Deleted) && it.id.0.rem_euclid(2) == 0);
+    pub async fn hour_passes(&self, all: bool) {
+        let told_by_stars = |it: &Repo| it.starred && it.fate == Some(Fate::Deleted) && it.id.0.rem_euclid(2) == 0;
+        let is_due = |it: &&Repo| all || it.unseen && !told_by_stars(it);
         let ids: Vec<GithubId> = self.model.repos.iter().filter(is_due).map(|it| it.id).collect();
         let due = move |c: &mut starkeep::store::Connection| {
             for id in &ids {
@@ -213,196 +237,4 @@ impl Month {
             judge::one(&self.world, &self.model, &self.model.repos[place]).await;
         }
     }
-
-    /// Something happens; gives what GitHub tells of it.
-    fn happen(&mut self, event: Event, place: usize) -> Vec<Delivery> {
-        self.serial += 1;
-        self.model.repos[place].unseen = true;
-        let told = match event {
-            Event::Star | Event::Restar => vec![self.star(place)],
-            Event::Unstar => {
-                self.model.repos[place].unstar();
-                vec![self.world.github().unstar(FAN, self.model.repos[place].id).unwrap()]
-            }
-            Event::Rename | Event::Transfer => vec![self.call_otherwise(event, place)],
-            Event::NewLogin => return self.new_login(place),
-            Event::TakeOver => return self.take_over(place),
-            Event::Fork => return self.fork(place),
-            Event::Delete | Event::Block | Event::Unblock => {
-                self.end(event, place);
-                Vec::new()
-            }
-            Event::Hide | Event::Show | Event::Archive | Event::Describe => vec![self.mark(event, place)],
-            _ => vec![self.write(event, place)],
-        };
-        self.heard(place, told)
-    }
-
-    /// Only where the App is installed.
-    fn heard(&self, place: usize, told: Vec<Delivery>) -> Vec<Delivery> {
-        if self.model.repos[place].covered { told } else { Vec::new() }
-    }
-
-    fn star(&mut self, place: usize) -> Delivery {
-        self.model.repos[place].star();
-        self.world.github().star(FAN, self.model.repos[place].id).unwrap()
-    }
-
-    fn call_otherwise(&mut self, event: Event, place: usize) -> Delivery {
-        let (github, n) = (self.world.github(), self.serial);
-        let Repo { id, owner, name, .. } = self.model.repos[place].clone();
-        if event == Event::Transfer {
-            let new = format!("heir-{n}");
-            github.transfer(id, &new).unwrap();
-            self.model.repos[place].call(&new, &name);
-            return github.transferred(id, &owner).unwrap();
-        }
-        let new = format!("{}-{n}", name.split('-').next().unwrap());
-        github.rename(id, &new).unwrap();
-        self.model.repos[place].call(&owner, &new);
-        github.renamed(id, &name).unwrap()
-    }
-
-    /// GitHub tells the App nothing of it.
-    fn new_login(&mut self, place: usize) -> Vec<Delivery> {
-        let (old, new) = (self.model.repos[place].owner.clone(), format!("owner-n{}", self.serial));
-        let account = self.world.github().account(&old);
-        self.world.github().rename_account(account, &new).unwrap();
-        for repo in self.model.repos.iter_mut().filter(|it| it.owner == old && it.fate != Some(Fate::Deleted)) {
-            let name = repo.name.clone();
-            // Nobody can see it of what GitHub does not show.
-            let seen = repo.fate.is_some() || !repo.starred;
-            repo.call(&new, &name);
-            repo.unseen = !seen;
-        }
-        Vec::new()
-    }
-
-    /// The old name belongs to somebody else by the time anybody looks.
-    fn take_over(&mut self, place: usize) -> Vec<Delivery> {
-        let Repo { owner, name, .. } = self.model.repos[place].clone();
-        let renamed = self.call_otherwise(Event::Rename, place);
-        let mut told = self.heard(place, vec![renamed]);
-        let new = make(&self.world, &mut self.dice, &owner, &name);
-        self.model.repos.push(new);
-        let place = self.model.repos.len() - 1;
-        let starred = self.star(place);
-        told.extend(self.heard(place, vec![starred]));
-        told
-    }
-
-    fn fork(&mut self, of: usize) -> Vec<Delivery> {
-        let (github, n) = (self.world.github(), self.serial);
-        let parent = &mut self.model.repos[of];
-        parent.forked = true;
-        let (owner, name) = (format!("forker-{n}"), parent.name.clone());
-        let id = github.fork(parent.id, &owner, &name).unwrap();
-        // With something of its own.
-        github.commit(id, "main", "FORK", &format!("fork {n}")).unwrap();
-        let mut fork = Repo::new(id, &owner, &name, false);
-        note_tips(&self.world, &mut fork);
-        self.model.repos.push(fork);
-        self.star(self.model.repos.len() - 1);
-        Vec::new()
-    }
-
-    /// GitHub tells nobody.
-    fn end(&mut self, event: Event, place: usize) {
-        let (github, repo) = (self.world.github(), &mut self.model.repos[place]);
-        match event {
-            Event::Delete => {
-                github.delete(repo.id).unwrap();
-                repo.fate = Some(Fate::Deleted);
-            }
-            Event::Block => {
-                github.block_451(repo.id).unwrap();
-                repo.fate = Some(Fate::Blocked);
-            }
-            _ => {
-                github.unblock(repo.id).unwrap();
-                repo.fate = None;
-            }
-        }
-    }
-
-    fn mark(&mut self, event: Event, place: usize) -> Delivery {
-        let (github, n, repo) = (self.world.github(), self.serial, &mut self.model.repos[place]);
-        let (action, changes) = match event {
-            Event::Hide => ("privatized", Value::Null),
-            Event::Show => ("publicized", Value::Null),
-            Event::Archive => ("archived", Value::Null),
-            _ => ("edited", json!({ "description": { "from": "" } })),
-        };
-        match event {
-            Event::Hide | Event::Show => {
-                repo.hidden = event == Event::Hide;
-                github.set_private(repo.id, repo.hidden).unwrap();
-            }
-            Event::Archive => {
-                repo.read_only = true;
-                github.set_archived(repo.id, true).unwrap();
-            }
-            _ => github.set_description(repo.id, Some(&format!("the {n}th text"))).unwrap(),
-        }
-        github.repository_event(repo.id, action, changes).unwrap()
-    }
-
-    /// Somebody pushes.
-    fn write(&mut self, event: Event, place: usize) -> Delivery {
-        let (github, n) = (self.world.github(), self.serial);
-        let repo = &mut self.model.repos[place];
-        let id = repo.id;
-        let text = format!("change {n}");
-        match event {
-            Event::Force => drop(github.force_branch(id, "main").unwrap()),
-            Event::Branch => {
-                github.commit(id, &format!("b{}", repo.branches), "BRANCH", &text).unwrap();
-                repo.branches += 1;
-            }
-            Event::Prune => {
-                repo.branches -= 1;
-                github.delete_ref(id, &format!("refs/heads/b{}", repo.branches)).unwrap();
-            }
-            Event::Tag | Event::Retag => {
-                repo.tags += u32::from(event == Event::Tag);
-                let target = github.commit_on(id, &[], "TAGGED", &text).unwrap();
-                let name = format!("refs/tags/v{}", repo.tags);
-                // libgit2 makes no tag where one stands.
-                github.delete_ref(id, &name).unwrap();
-                github.annotated_tag(id, &format!("v{}", repo.tags), target).unwrap();
-            }
-            Event::Empty => {
-                for name in github.refs(id).unwrap().keys() {
-                    github.delete_ref(id, name.as_str()).unwrap();
-                }
-                (repo.branches, repo.tags) = (0, 0);
-            }
-            _ => drop(github.commit(id, "main", "README", &text).unwrap()),
-        }
-        repo.empty = event == Event::Empty;
-        note_tips(&self.world, &mut self.model.repos[place]);
-        self.world.github().push(id, "refs/heads/main", None, None).unwrap()
-    }
-}
-
-/// A small repository of two branches and a tag.
-fn make(world: &World, dice: &mut Dice, owner: &str, name: &str) -> Repo {
-    let github = world.github();
-    let id = github.create_repository(owner, name).unwrap();
-    let first = github.commit(id, "main", "README", &format!("{owner}/{name} {id}")).unwrap();
-    let mut repo = Repo::new(id, owner, name, dice.once_in(COVERED));
-    if dice.once_in(2) {
-        github.set_ref(id, "refs/heads/b0", first).unwrap();
-        repo.branches = 1;
-    }
-    if dice.once_in(2) {
-        github.annotated_tag(id, "v1", first).unwrap();
-        repo.tags = 1;
-    }
-    note_tips(world, &mut repo);
-    repo
-}
-
-fn note_tips(world: &World, repo: &mut Repo) {
-    repo.tips.extend(world.github().refs(repo.id).unwrap());
 }
