@@ -10,7 +10,7 @@ use actix_web::{App, FromRequest, Handler, HttpServer, Resource, Responder, web}
 
 use super::problem::Problem;
 use super::shared::Shared;
-use super::{Tools, api, health, scopes, scrape, shell, upkeep, webhook};
+use super::{Tools, api, docs, health, openapi, scopes, scrape, shell, upkeep, webhook};
 
 /// Threads that read requests. The work is done elsewhere: by the stages and the database's threads.
 const WORKERS: usize = 2;
@@ -89,6 +89,8 @@ fn routes(config: &mut web::ServiceConfig) {
         .service(reading("/healthz", health::alive))
         .service(reading("/readyz", health::ready))
         .service(reading("/metrics", scrape::metrics))
+        .service(reading("/openapi.json", openapi::shown))
+        .service(reading("/docs", docs::page))
         .service(web::scope(scopes::ROOT).configure(api::routes))
         .default_service(web::to(nothing_here));
 }
