@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs the build steps of the Containerfile without a container engine: what the image would hold comes to lie below
-# FOLDER, and is checked as far as it can be without the base image. Needs what the build stage has: Rust, a C compiler.
+# FOLDER, and is checked as far as it can be without the base image. Needs what the build stage has: Rust, a C compiler,
+# perl and make.
 #
 #   deploy/by-hand.sh FOLDER
 set -euo pipefail

@@ -6,6 +6,9 @@ pub mod doctor;
 mod installations;
 mod kept;
 mod limits;
+mod notices;
+mod role;
+pub mod secrets;
 mod sources;
 
 use std::net::SocketAddr;
@@ -14,10 +17,12 @@ use std::time::Duration;
 use actix::Arbiter;
 use anyhow::Context as _;
 use chrono::Utc;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use self::adapters::Adapters;
+use self::secrets::Secrets;
 use crate::config::Config;
 use crate::domain::event::Account;
 use crate::domain::ids::MirrorId;
@@ -34,19 +39,25 @@ use crate::store::{ServeLock, Store, jobs, listings, parts, polls, recoveries, s
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::progress::Progress;
 
+pub use self::role::Role;
+
 /// How long a command waits for a free place in a stage.
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// What to start.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct AppOptions {
     /// The configuration.
     pub config: Config,
     /// Serve HTTP, take the database for this process alone where it cannot be shared, and work on
     /// every mirror. Otherwise this is one command's own run.
     pub serve: bool,
+    /// Which part of the service this process is, where it serves.
+    pub role: Role,
     /// Work on these mirrors only, and on those of [`App::take_on`].
     pub only: Option<Vec<MirrorId>>,
+    /// Reads the secrets again while it serves; without it they stay as they are in `config`.
+    pub secrets: Option<Secrets>,
     /// Planned panics; none in production.
     pub panics: Panics,
 }
@@ -64,11 +75,12 @@ pub struct App {
     /// Cancelled when an actor keeps dying: the process should end.
     pub gave_up: CancellationToken,
     only: Option<Only>,
-    orchestration: Orchestration,
+    /// `None` where others do the work.
+    orchestration: Option<Orchestration>,
     server: Option<(actix_web::dev::ServerHandle, SocketAddr)>,
     patience: Duration,
     transfers: Arbiter,
-    limits: (CancellationToken, tokio::task::JoinHandle<()>),
+    limits: (CancellationToken, JoinHandle<()>, Option<JoinHandle<()>>),
     _lock: Option<ServeLock>,
 }
 
@@ -79,12 +91,16 @@ impl App {
     /// # Errors
     /// What is wrong, where, and the mend.
     pub async fn start(options: AppOptions) -> anyhow::Result<Self> {
-        let AppOptions { config, serve, only, panics } = options;
+        let AppOptions { config, serve, role, only, secrets, panics } = options;
+        role.fits(&config.database)?;
         let only = only.map(Only::from);
         let store = open_store(&config).await?;
         let lock = if serve { Some(take_over(&store).await?) } else { None };
         if serve {
             store.warm_up();
+        }
+        let works = serve && role.works();
+        if works {
             sources::declare(&store, &config.sources).await?;
         }
         let metrics = Metrics::new().context("the metrics could not be registered")?;
@@ -92,20 +108,33 @@ impl App {
         limits::recall(&store, &adapters.github).await?;
         let (gave_up, transfers) = (CancellationToken::new(), Arbiter::new());
         let stages = adapters.stages(&config, &gave_up, &transfers.handle());
-        let tools = adapters.orchestration(&config, &stages, only.clone(), worker_name(serve))?;
-        let workers = u32::try_from(config.sync.workers).unwrap_or(u32::MAX);
         let keeping = CancellationToken::new();
         let kept = actix::spawn(limits::keep(store.clone(), adapters.github.clone(), keeping.clone()));
         actix::spawn(installations::keep(store.clone(), adapters.github.clone(), keeping.clone()));
-        let pool = adapters.pool("orchestrator", 1, &gave_up, &Arbiter::current());
-        let server = if serve { Some(adapters.serve(&config, &stages)?) } else { None };
-        if serve && adapters.caches.is_some() {
+        let told = if works { Some(notices::start(&config, &store, &metrics, &keeping)?) } else { None };
+        let (renewal, renewed) = secrets::renewal(&config, secrets, adapters.clients(), &metrics);
+        if let Some(renewal) = renewal {
+            actix::spawn(renewal.keep(keeping.clone()));
+        }
+        let server = if serve { Some(adapters.serve(&config, &stages, role, renewed)?) } else { None };
+        let orchestration = if role.works() {
+            let tools = adapters.orchestration(&config, &stages, only.clone(), worker_name(serve))?;
+            let workers = u32::try_from(config.sync.workers).unwrap_or(u32::MAX);
+            let pool = adapters.pool("orchestrator", 1, &gave_up, &Arbiter::current());
+            Some(Orchestration::start(tools, workers, pool))
+        } else {
+            // Not to hear of work, but to tell of it: the task that listens notifies once for all that has gathered,
+            // where each transaction would have to do it by itself.
+            drop(store.wakeups());
+            None
+        };
+        if works && adapters.caches.is_some() {
             // Mirrors may have been forgotten while nobody looked.
             let transfer = stages.transfer.clone();
             actix::spawn(async move { transfer.ask(TidyCaches, PATIENCE).await });
         }
         Ok(Self {
-            orchestration: Orchestration::start(tools, workers, pool),
+            orchestration,
             progress: adapters.progress,
             store,
             stages,
@@ -115,7 +144,7 @@ impl App {
             server,
             patience: config.server.shutdown_timeout,
             transfers,
-            limits: (keeping, kept),
+            limits: (keeping, kept, told),
             _lock: lock,
         })
     }
@@ -209,13 +238,18 @@ impl App {
         if let Some((server, _)) = &self.server {
             server.stop(true).await;
         }
-        self.orchestration.shut_down(self.patience).await;
+        if let Some(orchestration) = self.orchestration {
+            orchestration.shut_down(self.patience).await;
+        }
         // Before their thread ends, or their parent would start others on it for ever.
         self.stages.close();
         self.transfers.stop();
-        let (keeping, kept) = self.limits;
+        let (keeping, kept, told) = self.limits;
         keeping.cancel();
         let _ = kept.await;
+        if let Some(told) = told {
+            let _ = told.await;
+        }
     }
 }
 

@@ -15,11 +15,15 @@ mod canned;
 pub mod cli;
 pub mod config;
 pub mod domain;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod git;
 pub mod github;
 pub mod http;
+pub mod notify;
 pub mod onedev;
 pub mod orchestrator;
+pub mod secret_stores;
 pub mod simulator;
 pub mod stages;
 pub mod store;

@@ -17,7 +17,7 @@ use layers::imports::{Path as ModulePath, imports, module_of};
 use layers::text::{declared_tests, production};
 
 /// Each top-level module and what it may import, from the lowest layer to the highest.
-const MAY_IMPORT: [(&str, &[&str]); 14] = [
+const MAY_IMPORT: [(&str, &[&str]); 16] = [
     ("domain", &[]),
     ("config", &["domain"]),
     ("telemetry", &["domain", "config"]),
@@ -26,6 +26,8 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
     ("onedev", &["domain", "config", "telemetry"]),
     ("git", &["domain", "config", "telemetry"]),
     ("store", &["domain", "config", "telemetry"]),
+    ("secret_stores", &["config"]),
+    ("notify", &["domain", "config", "telemetry"]),
     ("stages", &["domain", "config", "telemetry", "webhook", "github", "onedev", "git", "store"]),
     ("orchestrator", &["domain", "telemetry", "stages", "store"]),
     ("http", &["domain", "config", "telemetry", "webhook", "stages", "orchestrator", "store"]),
@@ -41,9 +43,11 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
             "onedev",
             "git",
             "store",
+            "notify",
             "stages",
             "orchestrator",
             "http",
+            "secret_stores",
             "simulator",
         ],
     ),
@@ -54,7 +58,8 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
 const STAGES: [&str; 8] = ["accept", "catalog", "describe", "ensure", "listing", "stars", "transfer", "record"];
 
 /// Words that only the named modules may use.
-const ONLY_IN: [(&str, &[&str]); 2] = [("diesel", &["store"]), ("git2", &["git", "simulator"])];
+const ONLY_IN: [(&str, &[&str]); 3] =
+    [("diesel", &["store"]), ("git2", &["git", "simulator"]), ("lettre", &["notify"])];
 
 /// Words that would make the domain impure: I/O, clocks, chance, frameworks.
 const NOT_IN_DOMAIN: [&str; 13] = [

@@ -151,6 +151,11 @@ mod tests {
             "0020_sources",
             "INSERT INTO listings (id, wanted, declared, correlation_id, created_at) VALUES ('s', '{}', TRUE, 'c', 't');",
         ),
+        (
+            "0021_notices",
+            "INSERT INTO notified (subject, condition) VALUES ('m', 'failed');
+             INSERT INTO notices (id, channel, body, created_at, next_at) VALUES ('n', 'webhook', '{}', 't', 't');",
+        ),
     ];
 
     const SQLITE_COLUMNS: &str = "SELECT t.name || '.' || c.name || CASE c.\"notnull\" WHEN 1 THEN '' ELSE '?' END AS text \
@@ -253,6 +258,40 @@ mod tests {
         right.run_pending_migrations(migrations("postgres")).unwrap();
         assert_eq!(lines(&mut left, SQLITE_COLUMNS), lines(&mut right, POSTGRES_COLUMNS));
         assert_eq!(lines(&mut left, SQLITE_INDEXES), lines(&mut right, POSTGRES_INDEXES));
+    }
+
+    /// Migrations from before the first version that could be updated while another runs.
+    const PAST: [&str; 2] = ["0007_wiki", "0010_restore"];
+
+    /// What a statement takes away from a process that was started before it, if it does: a name that its statements
+    /// hold, an index that its `ON CONFLICT` needs, a column that its `INSERT` does not know.
+    fn taken_away(statement: &str) -> Option<&'static str> {
+        let words: Vec<String> = statement.split_whitespace().map(str::to_ascii_uppercase).collect();
+        let has = |sought: &[&str]| words.windows(sought.len()).any(|it| it.iter().zip(sought).all(|(a, b)| a == b));
+        let adds = has(&["ADD", "COLUMN"]) && has(&["NOT", "NULL"]) && !has(&["DEFAULT"]);
+        let taken = [
+            (has(&["DROP", "TABLE"]) || has(&["DROP", "COLUMN"]), "a table or column goes"),
+            (has(&["DROP", "CONSTRAINT"]) || has(&["DROP", "INDEX"]), "a constraint or index goes"),
+            (has(&["RENAME"]), "something is renamed"),
+            (has(&["TYPE"]) || has(&["SET", "NOT", "NULL"]), "a column changes"),
+            (adds, "a column must be given"),
+        ];
+        taken.into_iter().find_map(|(is, what)| is.then_some(what))
+    }
+
+    /// Versions run side by side while one replaces the other: see "Updating" in `docs/operations.md`.
+    #[test]
+    fn a_migration_takes_nothing_away_from_the_version_before_it() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/postgres");
+        for (name, _) in SAMPLES {
+            let sql = std::fs::read_to_string(folder.join(name).join("up.sql")).unwrap();
+            let sql: String =
+                sql.lines().map(|it| it.split("--").next().unwrap_or_default()).collect::<Vec<_>>().join("\n");
+            let taken: Vec<_> = sql.split(';').filter_map(|it| Some((it.trim().to_owned(), taken_away(it)?))).collect();
+            assert_eq!(!taken.is_empty(), PAST.contains(name), "{name}: {taken:#?}");
+        }
+        assert_eq!(taken_away("ALTER TABLE jobs ADD COLUMN x TEXT NOT NULL"), Some("a column must be given"));
+        assert_eq!(taken_away("ALTER TABLE jobs ADD COLUMN x TEXT NOT NULL DEFAULT ''"), None);
     }
 
     async fn store(url: &str) -> Store {

@@ -123,8 +123,12 @@ def kubernetes():
                 mounts = {mount["name"] for mount in template["containers"][0]["volumeMounts"]}
                 expect(mounts == volumes, f"{file.name}: the volumes {mounts ^ volumes} are not both given and mounted")
                 containers[file.name] = template["containers"]
-    expect(len(containers) == 2, "there should be two kinds of pods")
-    expect(len({str(it) for it in containers.values()}) == 1, "the containers of the two overlays differ")
+    roles = {"statefulset.yaml": [], "web.yaml": ["--role", "web"], "worker.yaml": ["--role", "worker"]}
+    expect(containers.keys() == roles.keys(), f"there should be the pods {list(roles)}")
+    for name, its in containers.items():
+        command = its[0].pop("args")
+        expect(command[2:] == ["serve", *roles.get(name, [])], f"{name}: has another role")
+    expect(len({str(it) for it in containers.values()}) == 1, "the containers of the pods differ")
 
 
 def configurations():
@@ -150,10 +154,12 @@ def image():
     check = ["/usr/local/bin/ready", "/readyz"]
     expect(f"CMD {json.dumps(check)}" in final, "Containerfile: another health check")
     expect(starkeep["healthcheck"]["test"] == ["CMD", *check], "compose: another health check")
-    unit = (ROOT / "deploy/quadlet/starkeep.container").read_text()
-    expect(f"HealthCmd={json.dumps(check)}\n" in unit, "quadlet: another health check")
-    hard = starkeep.get("read_only") is True and starkeep.get("cap_drop") == ["ALL"]
-    expect(hard, "compose: starkeep is not hardened")
+    for unit in (ROOT / "deploy/quadlet").glob("*.container"):
+        expect(f"HealthCmd={json.dumps(check)}\n" in unit.read_text(), f"{unit.name}: another health check")
+    for name in ("starkeep", "worker"):
+        it = compose["services"][name]
+        hard = it.get("read_only") is True and it.get("cap_drop") == ["ALL"]
+        expect(hard, f"compose: {name} is not hardened")
     for name, it in compose["services"].items():
         for port in it.get("ports", []):
             expect(str(port).startswith("127.0.0.1:"), f"compose: {name} opens {port} to everybody")

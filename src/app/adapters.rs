@@ -10,7 +10,8 @@ use chrono::TimeDelta;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::archive;
+use super::secrets::Renewed;
+use super::{Role, archive};
 use crate::config::Config;
 use crate::config::sync::Engine;
 use crate::domain::naming::Naming;
@@ -229,6 +230,11 @@ impl Adapters {
         })
     }
 
+    /// Those whose credentials may change.
+    pub(super) fn clients(&self) -> (GithubClient, OnedevClient) {
+        (self.github.clone(), self.onedev.clone())
+    }
+
     /// Only an App can ask what was delivered.
     fn recovering(&self, config: &Config) -> Option<Recovering> {
         let (every, app) = (config.github.recover_interval?, self.github.app_id()?);
@@ -302,16 +308,20 @@ impl Adapters {
         &self,
         config: &Config,
         stages: &Stages,
+        role: Role,
+        secrets: Renewed,
     ) -> anyhow::Result<(actix_web::dev::ServerHandle, SocketAddr)> {
         self.say_if_lists_are_missed(config);
         let tools = http::Tools {
             store: self.store.clone(),
             stages: stages.clone(),
             config: config.clone(),
+            secrets: secrets.requests,
             metrics: self.metrics.clone(),
-            components: self.components(),
+            components: self.components().into_iter().chain(secrets.component).collect(),
         };
-        let (server, address) = http::start(tools, config.server.bind)?;
+        let start = if role == Role::Worker { http::start_probes } else { http::start };
+        let (server, address) = start(tools, config.server.bind)?;
         let handle = server.handle();
         actix::spawn(server);
         Ok((handle, address))

@@ -6,7 +6,7 @@ use super::{Given, output};
 use crate::app::archive::{self, Adopted, Line};
 
 pub(super) async fn run(given: &Given, dry_run: bool) -> anyhow::Result<u8> {
-    let config = given.quiet_config()?;
+    let config = given.quiet_config().await?;
     let lines = archive::adopt(&config, dry_run).await?;
     if given.json {
         output::json(&lines.iter().map(as_json).collect::<Vec<_>>())?;

@@ -36,7 +36,7 @@ fn end(text: &str) -> Result<chain::End, String> {
 }
 
 pub(super) async fn run(given: &Given, action: Action) -> anyhow::Result<u8> {
-    let config = given.quiet_config()?;
+    let config = given.quiet_config().await?;
     let store = app::open_store(&config).await?;
     match action {
         Action::Verify { head } => verify(given, &store, head).await,

@@ -12,7 +12,7 @@ use crate::store::backup::Backup;
 
 /// Writes the file beside its place and moves it there when it is whole.
 pub(super) async fn write(given: &Given, path: &Path) -> anyhow::Result<u8> {
-    let config = given.quiet_config()?;
+    let config = given.quiet_config().await?;
     anyhow::ensure!(!path.exists(), "{} is there already; name a file that is not", path.display());
     let folder = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let made = NamedTempFile::with_prefix_in(".starkeep-backup-", folder);
@@ -26,7 +26,7 @@ pub(super) async fn write(given: &Given, path: &Path) -> anyhow::Result<u8> {
 
 /// Reads a file into an empty database.
 pub(super) async fn read(given: &Given, path: PathBuf) -> anyhow::Result<u8> {
-    let config = given.quiet_config()?;
+    let config = given.quiet_config().await?;
     let store = Store::open(&config.database).await?;
     let done = store.restore_state(&path).await?;
     tell(given, &done, "the database holds")

@@ -22,7 +22,7 @@ const LOOK: Duration = Duration::from_millis(200);
 
 pub(super) async fn run(given: &Given, user: String, dry_run: bool) -> anyhow::Result<u8> {
     anyhow::ensure!(What::is_login(&user), "`{user}` is no login: at most 39 letters, digits, `-` and `_`");
-    let config = given.quiet_config()?;
+    let config = given.quiet_config().await?;
     let bounds = config.bounds();
     let app = App::start(AppOptions { config, only: Some(Vec::new()), ..AppOptions::default() }).await?;
     let done = tokio::select! {

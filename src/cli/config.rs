@@ -1,11 +1,11 @@
-//! `starkeep config check` and `starkeep config show`: reads all layers, prints, touches nothing.
+//! `starkeep config check` and `starkeep config show`: what all layers and the secrets they refer to come to.
 
 use std::io::{self, Write};
 
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use crate::config::{Config, LoadOptions, Problems, Shown};
+use crate::config::{Loaded, Problems, Shown};
 
 /// What to do with the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
@@ -23,12 +23,12 @@ pub(crate) enum Action {
 /// Only when `out` or `err` cannot be written.
 pub(crate) fn run(
     action: Action,
-    options: &LoadOptions,
+    loaded: Result<Loaded, Problems>,
     json: bool,
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> io::Result<u8> {
-    match (Config::load(options), action) {
+    match (loaded, action) {
         (Ok(_), Action::Check) if json => writeln!(out, "{}", json!({"valid": true, "problems": []}))?,
         (Ok(_), Action::Check) => writeln!(out, "the configuration is valid")?,
         (Ok(loaded), Action::Show) if json => writeln!(out, "{}", serde_json::to_string_pretty(loaded.show())?)?,
@@ -88,13 +88,14 @@ fn toml(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Config, LoadOptions};
 
     fn ask(action: Action, json: bool, variables: &[(&str, &str)]) -> (u8, String, String) {
         let environment = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let folder = tempfile::tempdir().unwrap();
-        let options = LoadOptions { environment, directory: folder.path().to_owned(), file: None };
+        let options = LoadOptions { environment, directory: folder.path().to_owned(), ..LoadOptions::default() };
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let code = run(action, &options, json, &mut out, &mut err).unwrap();
+        let code = run(action, Config::load(&options), json, &mut out, &mut err).unwrap();
         (code, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
     }
 

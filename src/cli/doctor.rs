@@ -4,7 +4,7 @@ use super::{Given, output};
 use crate::app::doctor::{self, Finding, State};
 
 pub(super) async fn run(given: &Given) -> anyhow::Result<u8> {
-    let config = given.quiet_config()?;
+    let config = given.quiet_config().await?;
     let findings = doctor::examine(&config).await;
     if given.json {
         output::json(&findings)?;

@@ -8,7 +8,7 @@ use crate::store::drills::{Drill, Outcome};
 use crate::store::mirrors::Mirror;
 
 pub(super) async fn run(given: &Given, sample: Option<usize>) -> anyhow::Result<u8> {
-    let config = given.quiet_config()?;
+    let config = given.quiet_config().await?;
     let archive = Archive::open(&config).await?;
     let (mut report, mut failed) = (Vec::new(), 0);
     for mirror in archive.sample(sample.unwrap_or(config.drill.sample)).await? {

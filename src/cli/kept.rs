@@ -40,7 +40,7 @@ pub(super) async fn run(given: &Given, action: Action) -> anyhow::Result<u8> {
 }
 
 async fn list(given: &Given, name: RepositoryName) -> anyhow::Result<u8> {
-    let config = given.quiet_config()?;
+    let config = given.quiet_config().await?;
     let store = app::open_store(&config).await?;
     let mirror = one(&store, name).await?;
     let mut found = store.read(move |c| kept::all(c, mirror.id)).await?;
@@ -58,7 +58,7 @@ async fn list(given: &Given, name: RepositoryName) -> anyhow::Result<u8> {
 
 async fn make(given: &Given, name: RepositoryName, which: &str, branch: &str) -> anyhow::Result<u8> {
     let branch = RefName::of_branch(branch)?;
-    let config = given.quiet_config()?;
+    let config = given.quiet_config().await?;
     let app = App::start(AppOptions { config, only: Some(Vec::new()), ..AppOptions::default() }).await?;
     let made = async { app.revive(&one(&app.store, name.clone()).await?, which, &branch).await }.await;
     app.shut_down().await;

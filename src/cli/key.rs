@@ -45,7 +45,7 @@ pub(super) enum Action {
 }
 
 pub(super) async fn run(given: &Given, action: Action) -> anyhow::Result<u8> {
-    let config = given.quiet_config()?;
+    let config = given.quiet_config().await?;
     let store = app::open_store(&config).await?;
     match action {
         Action::Create { name, scopes, expires_in_days } => create(given, &store, name, &scopes, expires_in_days).await,

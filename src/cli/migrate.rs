@@ -4,7 +4,7 @@ use super::{Given, output};
 use crate::store::Store;
 
 pub(super) async fn run(given: &Given) -> anyhow::Result<u8> {
-    let config = given.quiet_config()?;
+    let config = given.quiet_config().await?;
     let done = Store::open(&config.database).await?.migrate().await?;
     if given.json {
         output::json(&serde_json::json!({ "migrations": done }))?;

@@ -26,7 +26,7 @@ use crate::telemetry::progress::Step;
 const LOOK: Duration = Duration::from_millis(200);
 
 pub(super) async fn run(given: &Given, names: Vec<RepositoryName>, allow_mass_delete: bool) -> anyhow::Result<u8> {
-    let config = given.quiet_config()?;
+    let config = given.quiet_config().await?;
     // It works on nothing until the mirrors are known, and then on them alone.
     let app = App::start(AppOptions { config, only: Some(Vec::new()), ..AppOptions::default() }).await?;
     let chosen = match choose(&app, names, allow_mass_delete).await {

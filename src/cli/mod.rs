@@ -28,6 +28,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::app::Role;
+use crate::app::secrets::Secrets;
 use crate::config::{Config, LoadOptions, log::Log};
 use crate::domain::repository::RepositoryName;
 use crate::telemetry::logging;
@@ -49,7 +51,11 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the service
-    Serve,
+    Serve {
+        /// Which part of it, where several processes share a Postgres
+        #[arg(long, value_enum, default_value_t)]
+        role: Role,
+    },
     /// Run the whole service against a simulated GitHub and OneDev on this machine
     Demo {
         /// End when all is as it should be (exit 0) or is not (exit 1)
@@ -152,16 +158,17 @@ struct Given {
 }
 
 impl Given {
-    /// The configuration, and logging as it asks for.
-    fn config(&self) -> anyhow::Result<Config> {
-        let config = Config::load(&self.options)?.config;
+    /// The configuration with what reads its secrets again, and logging as it asks for.
+    async fn config(&self) -> anyhow::Result<(Config, Secrets)> {
+        let mut secrets = Secrets::new(self.options.clone());
+        let config = secrets.load().await?.config;
         logging::init(&config.log, std::io::stderr().is_terminal());
-        Ok(config)
+        Ok((config, secrets))
     }
 
     /// The same for a command that talks to a person: only what is amiss is logged.
-    fn quiet_config(&self) -> anyhow::Result<Config> {
-        let config = Config::load(&self.options)?.config;
+    async fn quiet_config(&self) -> anyhow::Result<Config> {
+        let config = Secrets::new(self.options.clone()).load().await?.config;
         let mut log = config.log.clone();
         if log.level == Log::default().level {
             "warn".clone_into(&mut log.level);
@@ -187,7 +194,7 @@ pub async fn run() -> ExitCode {
 async fn run_command(command: Command, given: &Given) -> anyhow::Result<u8> {
     let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
     match command {
-        Command::Serve => serve::run(given).await,
+        Command::Serve { role } => serve::run(given, role).await,
         Command::Demo { once } => demo::run(given, once).await,
         Command::Mirror { repositories, allow_mass_delete } => {
             mirror::run(given, repositories, allow_mass_delete).await
@@ -209,7 +216,10 @@ async fn run_command(command: Command, given: &Given) -> anyhow::Result<u8> {
             output::json(&crate::app::openapi())?;
             Ok(0)
         }
-        Command::Config { action } => Ok(config::run(action, &given.options, given.json, &mut out, &mut err)?),
+        Command::Config { action } => {
+            let loaded = Secrets::new(given.options.clone()).load().await;
+            Ok(config::run(action, loaded, given.json, &mut out, &mut err)?)
+        }
         Command::Completions { shell } => {
             completions::run(shell, Cli::command(), &mut out)?;
             Ok(0)

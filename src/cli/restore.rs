@@ -108,7 +108,7 @@ fn target(given: &Given, order: &Order) -> anyhow::Result<Target> {
 
 pub(super) async fn run(given: &Given, order: Order) -> anyhow::Result<u8> {
     let target = target(given, &order)?;
-    let config = given.quiet_config()?;
+    let config = given.quiet_config().await?;
     let archive = Archive::open(&config).await?;
     let mut found = status::select(&archive.store, std::slice::from_ref(&order.repository)).await?;
     let mirror = found.pop().ok_or_else(|| anyhow::anyhow!("there is no mirror of {}", order.repository))?;

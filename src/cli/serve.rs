@@ -3,15 +3,17 @@
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Given;
-use crate::app::{App, AppOptions};
+use crate::app::{App, AppOptions, Role};
 use crate::telemetry::logging;
 
-pub(super) async fn run(given: &Given) -> anyhow::Result<u8> {
-    let config = given.config()?;
+pub(super) async fn run(given: &Given, role: Role) -> anyhow::Result<u8> {
+    let (config, secrets) = given.config().await?;
     logging::log_panics();
-    let app = App::start(AppOptions { config, serve: true, ..AppOptions::default() }).await?;
+    let options = AppOptions { config, serve: true, role, secrets: Some(secrets), ..AppOptions::default() };
+    let app = App::start(options).await?;
     if let Some(address) = app.address() {
-        tracing::info!(address = %format!("http://{address}"), version = env!("CARGO_PKG_VERSION"), "starkeep serves");
+        let (address, version) = (format!("http://{address}"), env!("CARGO_PKG_VERSION"));
+        tracing::info!(address, version, role = role.as_str(), "starkeep serves");
     }
     let code = until_told(&app).await?;
     app.shut_down().await;

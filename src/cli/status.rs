@@ -10,7 +10,7 @@ use crate::store::page::Window;
 use crate::store::parts::{self, PartRecord};
 
 pub(super) async fn run(given: &Given, repository: Option<RepositoryName>) -> anyhow::Result<u8> {
-    let config = given.quiet_config()?;
+    let config = given.quiet_config().await?;
     let store = app::open_store(&config).await?;
     let names: Vec<RepositoryName> = repository.into_iter().collect();
     let found = select(&store, &names).await?;

@@ -10,7 +10,7 @@ use crate::domain::repository::RepositoryName;
 use crate::store::mirrors::Mirror;
 
 pub(super) async fn run(given: &Given, names: Vec<RepositoryName>) -> anyhow::Result<u8> {
-    let config = given.quiet_config()?;
+    let config = given.quiet_config().await?;
     let app = App::start(AppOptions { config, only: Some(Vec::new()), ..AppOptions::default() }).await?;
     let chosen = status::select(&app.store, &names).await?;
     let (mut level, mut report) = (true, Vec::new());

@@ -21,6 +21,13 @@ impl Default for Database {
     }
 }
 
+impl Database {
+    /// Whether several processes may share it.
+    pub fn is_shared(&self) -> bool {
+        !self.url.expose_secret().trim_start().starts_with("sqlite:")
+    }
+}
+
 impl Section for Database {
     fn read(values: &mut Values<'_>) -> Self {
         let mut it = Self::default();
@@ -50,13 +57,14 @@ impl Section for Database {
                 "write `sqlite://PATH` or `postgres://USER:PASSWORD@HOST:PORT/DATABASE`",
             );
         }
-        match demands_tls(url) {
-            true => problem(
+        if demands_tls(url) && !cfg!(feature = "postgres-tls") {
+            return problem(
                 "asks for TLS (`sslmode`), which this build does not speak to Postgres",
-                "leave `sslmode` out and reach the server over loopback, a socket or a private network",
-            ),
-            false => Vec::new(),
+                "take a release or build with `--features postgres-tls`, or leave `sslmode` out and reach the server \
+                 over loopback, a socket or a private network",
+            );
         }
+        Vec::new()
     }
 }
 
@@ -90,6 +98,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg(not(feature = "postgres-tls"))]
     fn a_postgres_that_must_be_reached_by_tls_is_refused_with_the_mend() {
         let [problem] = ask("postgres://u:secret@h/d?connect_timeout=3&sslmode=verify-full").try_into().unwrap();
         assert!(problem.accepted.contains("leave `sslmode` out"));

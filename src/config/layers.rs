@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use ::config::{File, FileFormat, Source as _, Value, ValueKind};
 
 use super::problem::{Origin, Problem, quoted};
+use super::secrets::LookedUp;
 
 /// The lowest layer: every key with its default.
 pub(crate) const DEFAULTS: &str = include_str!("../../config/default.toml");
@@ -36,6 +37,8 @@ pub struct LoadOptions {
     pub environment: BTreeMap<String, String>,
     /// The folder in which `config/` and relative paths are looked for.
     pub directory: PathBuf,
+    /// What secret stores answered to the references of this configuration, see [`super::Config::asks`].
+    pub looked_up: LookedUp,
 }
 
 impl LoadOptions {
@@ -43,14 +46,14 @@ impl LoadOptions {
     pub fn of_process(file: Option<PathBuf>) -> Self {
         let text = |it: std::ffi::OsString| it.to_string_lossy().into_owned();
         let environment = std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect();
-        Self { file, environment, directory: PathBuf::from(".") }
+        Self { file, environment, directory: PathBuf::from("."), looked_up: LookedUp::new() }
     }
 }
 
 // The environment may hold secrets, so only its size is told.
 impl std::fmt::Debug for LoadOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { file, environment, directory } = self;
+        let Self { file, environment, directory, looked_up: _ } = self;
         f.debug_struct("LoadOptions")
             .field("file", file)
             .field("environment", &format_args!("{} variables", environment.len()))

@@ -9,7 +9,8 @@
 //!
 //! Later layers win. Whoever needs a setting takes its section struct by reference.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub mod admin;
 pub mod audit;
@@ -21,11 +22,13 @@ pub mod github;
 mod layers;
 pub mod log;
 mod nearest;
+pub mod notify;
 pub mod onedev;
 pub mod policy;
 mod problem;
 pub mod retry;
 mod rules;
+pub mod secret_stores;
 mod secrets;
 pub mod server;
 pub mod size;
@@ -39,6 +42,7 @@ mod values;
 pub use layers::LoadOptions;
 pub use problem::{Origin, Problem, Problems};
 pub(crate) use rules::is_loopback;
+pub use secrets::{LookedUp, Reference};
 pub use values::Shown;
 
 use values::Values;
@@ -74,6 +78,10 @@ pub struct Config {
     pub deliveries: deliveries::Deliveries,
     /// Restoring mirrors on trial.
     pub drill: drill::Drill,
+    /// Where secrets are looked up.
+    pub secrets: secret_stores::SecretStores,
+    /// Who is told what became of mirrors.
+    pub notify: notify::Notify,
     /// Logging.
     pub log: log::Log,
 }
@@ -118,15 +126,24 @@ impl Config {
     pub fn load(options: &LoadOptions) -> Result<Loaded, Problems> {
         let mut problems = Vec::new();
         let entries = layers::read(options, &mut problems);
-        let surroundings =
-            secrets::Surroundings { environment: &options.environment, directory: options.directory.as_path() };
-        let mut values = Values::new(&entries, surroundings);
+        let met = RefCell::default();
+        let mut values = Values::new(&entries, secrets::Surroundings::of(options, &met));
         let config = Self::read(&mut values);
         let (unread, shown) = values.finish();
         let found = config.problems(&unread, &shown);
         problems.extend(unread);
         problems.extend(found);
         if problems.is_empty() { Ok(Loaded { config, shown }) } else { Err(Problems(problems)) }
+    }
+
+    /// Which secrets in stores it refers to, and how those stores are asked; `None` where it refers to none. What
+    /// is wrong with the configuration is told by [`Self::load`].
+    pub fn asks(options: &LoadOptions) -> Option<(secret_stores::SecretStores, BTreeSet<Reference>)> {
+        let entries = layers::read(options, &mut Vec::new());
+        let met = RefCell::default();
+        let config = Self::read(&mut Values::new(&entries, secrets::Surroundings::of(options, &met)));
+        let met = met.into_inner();
+        (!met.is_empty()).then_some((config.secrets, met))
     }
 
     fn read(values: &mut Values<'_>) -> Self {
@@ -144,6 +161,8 @@ impl Config {
             audit: Section::read(values),
             deliveries: Section::read(values),
             drill: Section::read(values),
+            secrets: Section::read(values),
+            notify: Section::read(values),
             log: Section::read(values),
         }
     }
@@ -164,10 +183,13 @@ impl Config {
             audit,
             deliveries,
             drill,
+            secrets,
+            notify,
             log,
         } = self;
-        let sections: [&dyn SectionProblems; 14] = [
-            server, database, github, stars, sources, onedev, sync, policy, retry, admin, audit, deliveries, drill, log,
+        let sections: [&dyn SectionProblems; 16] = [
+            server, database, github, stars, sources, onedev, sync, policy, retry, admin, audit, deliveries, drill,
+            secrets, notify, log,
         ];
         let origins: BTreeMap<&str, &Origin> =
             shown.iter().filter_map(|it| Some((it.key.as_str(), it.origin.as_ref()?))).collect();
@@ -203,9 +225,8 @@ pub fn secret(reference: &str, options: &LoadOptions) -> Result<secrecy::SecretS
     if !["env:", "file:"].iter().any(|kind| reference.starts_with(kind)) {
         return Err("a secret does not belong on the command line; write env:NAME or file:PATH".to_owned());
     }
-    let surroundings =
-        secrets::Surroundings { environment: &options.environment, directory: options.directory.as_path() };
-    secrets::resolve(reference, surroundings).map_err(|it| format!("{}; {}", it.found, it.accepted))
+    secrets::resolve(reference, secrets::Surroundings::of(options, &RefCell::default()))
+        .map_err(|it| format!("{}; {}", it.found, it.accepted))
 }
 
 #[cfg(test)]

@@ -132,13 +132,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("a.toml"), text).unwrap();
         let (directory, file) = (folder.path().to_owned(), Some("a.toml".into()));
-        Config::load(&LoadOptions { directory, file, environment: BTreeMap::new() })
+        Config::load(&LoadOptions { directory, file, ..LoadOptions::default() })
     }
 
     fn from_variable(text: &str) -> Result<Loaded, Problems> {
         let folder = tempfile::tempdir().unwrap();
         let environment = BTreeMap::from([("STARKEEP__SOURCES".to_owned(), text.to_owned())]);
-        Config::load(&LoadOptions { directory: folder.path().to_owned(), file: None, environment })
+        Config::load(&LoadOptions { directory: folder.path().to_owned(), environment, ..LoadOptions::default() })
     }
 
     #[test]

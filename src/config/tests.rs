@@ -233,7 +233,7 @@ fn a_reference_that_leads_nowhere_is_a_problem_of_its_key() {
     for line in [
         "github.token (environment variable STARKEEP__GITHUB__TOKEN): `env:NOT_THERE` names a variable that is not set",
         "onedev.token (environment variable STARKEEP__ONEDEV__TOKEN): `file:/not/there` cannot be read",
-        "admin.token (environment variable STARKEEP__ADMIN__TOKEN): a `vault:` reference, which this version cannot",
+        "admin.token (environment variable STARKEEP__ADMIN__TOKEN): `vault:kv/starkeep#admin` was not looked up",
         "database.url (environment variable STARKEEP__DATABASE__URL): `env:DATABASE_URL` names a variable",
     ] {
         assert!(all.contains(line), "{line}\nis not in\n{all}");

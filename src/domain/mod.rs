@@ -22,6 +22,7 @@ pub mod listing;
 pub mod marker;
 pub mod mirror;
 pub mod naming;
+pub mod notice;
 pub mod outcome;
 pub mod part;
 pub mod plan;

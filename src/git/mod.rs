@@ -32,6 +32,8 @@ mod error;
 mod feed;
 mod fetch;
 mod file;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzed;
 mod haves;
 mod lfs;
 mod listing;

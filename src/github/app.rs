@@ -1,11 +1,10 @@
 //! The GitHub App: its JWT, its installations, and a token for each of them.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use jsonwebtoken::{Algorithm, Header};
-use octocrab::auth::{AppAuth, EncodingKey};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use octocrab::models::AppId;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
@@ -53,10 +52,20 @@ impl Listing {
     }
 }
 
+/// A key as GitHub issues it.
+fn signing_key(key: &SecretString) -> Result<EncodingKey, GithubError> {
+    EncodingKey::from_rsa_pem(key.expose_secret().as_bytes()).map_err(|_| {
+        GithubError::Config(
+            "github.app_private_key is no RSA private key in PEM form; download a new one from the App's settings"
+                .to_owned(),
+        )
+    })
+}
+
 /// The App's key and everything learned with it.
-#[derive(Debug)]
 pub(super) struct App {
-    auth: AppAuth,
+    app_id: AppId,
+    key: RwLock<EncodingKey>,
     listing: tokio::sync::Mutex<Option<Listing>>,
     /// Logins, in lower case, whose installation has gone.
     lost: Mutex<HashSet<String>>,
@@ -67,15 +76,9 @@ pub(super) struct App {
 
 impl App {
     pub(super) fn new(id: u64, key: &SecretString) -> Result<Self, GithubError> {
-        let key = EncodingKey::from_rsa_pem(key.expose_secret().as_bytes()).map_err(|_| {
-            GithubError::Config(
-                "github.app_private_key is no RSA private key in PEM form; download a new one from the App's settings"
-                    .to_owned(),
-            )
-        })?;
-        let auth = AppAuth { app_id: AppId(id), key };
         Ok(Self {
-            auth,
+            app_id: AppId(id),
+            key: RwLock::new(signing_key(key)?),
             listing: tokio::sync::Mutex::default(),
             lost: Mutex::default(),
             slots: Mutex::default(),
@@ -83,16 +86,23 @@ impl App {
         })
     }
 
+    /// Signs with another key from now on; what was signed with the one before stays good at GitHub.
+    pub(super) fn renew(&self, key: &SecretString) -> Result<(), GithubError> {
+        *self.key.write().unwrap_or_else(PoisonError::into_inner) = signing_key(key)?;
+        Ok(())
+    }
+
     /// The App's id.
     pub(super) fn id(&self) -> u64 {
-        self.auth.app_id.0
+        self.app_id.0
     }
 
     /// A JWT for a moment of GitHub's clock: RS256, issued a minute before it, good for nine more.
     fn pass(&self, now: DateTime<Utc>) -> Result<Pass, GithubError> {
         let now = now.timestamp();
-        let claims = Claims { iss: self.auth.app_id, iat: now - 60, exp: now + 540 };
-        let jwt = jsonwebtoken::encode(&Header::new(Algorithm::RS256), &claims, &self.auth.key)
+        let claims = Claims { iss: self.app_id, iat: now - 60, exp: now + 540 };
+        let key = self.key.read().unwrap_or_else(PoisonError::into_inner);
+        let jwt = jsonwebtoken::encode(&Header::new(Algorithm::RS256), &claims, &key)
             .map_err(|error| GithubError::Config(format!("github.app_private_key cannot sign: {error}")))?;
         // What an App asks by itself stands before everything else: without a token nothing goes.
         Ok(Pass::bearer(Principal::App, &SecretString::from(jwt))?.with(Urgency::Fresh))

@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::SecretString;
 use url::Url;
 
-use super::credentials::Credentials;
+use super::credentials::{self, Credentials};
 use super::error::GithubError;
 use super::exchange::{Answer, Exchange, Pass, Principal, Terms};
 use super::governors::Governors;
@@ -108,11 +108,20 @@ impl GithubClient {
             }
         }
         let credentials = Credentials::new(config, metrics)?;
-        let governors = Governors::new(credentials.tokens.iter().map(|it| &it.secret), metrics.clone());
+        let governors = Governors::new(credentials.tokens.iter().map(credentials::Personal::secret), metrics.clone());
         let exchange = Exchange::new(config.api_url.clone(), governors, metrics.clone(), clock)?;
         let (git, probed) = (config.git_url.clone(), tokio::sync::Mutex::default());
         let inner = Inner { exchange, git, credentials, probed };
         Ok(Self { inner: Arc::new(inner), urgency: Urgency::Routine })
+    }
+
+    /// Takes over tokens and the App's key that were changed where they are kept; the number of tokens, whose they
+    /// are and which App it is stay as they were at the start.
+    ///
+    /// # Errors
+    /// [`GithubError::Config`] for a key that cannot sign; the one before stays in use.
+    pub fn renew(&self, config: &Github) -> Result<(), GithubError> {
+        self.inner.credentials.renew(config)
     }
 
     /// The same client, whose requests are made for the sake of something else from now on; routine work

@@ -5,10 +5,10 @@
 //! refuses is set aside for a while and the others go on.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, RwLock};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use super::app::App;
 use super::error::GithubError;
@@ -33,7 +33,7 @@ pub(super) struct Credentials {
 
 /// A personal access token.
 pub(super) struct Personal {
-    pub(super) secret: SecretString,
+    secret: RwLock<SecretString>,
     /// Its key in the configuration.
     pub(super) key: String,
     /// Whose it is, once GitHub has told.
@@ -43,6 +43,11 @@ pub(super) struct Personal {
 }
 
 impl Personal {
+    /// As it is now.
+    pub(super) fn secret(&self) -> SecretString {
+        self.secret.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn refused(&self) -> std::sync::MutexGuard<'_, Option<DateTime<Utc>>> {
         self.refused_until.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -61,13 +66,11 @@ struct Memory {
 
 impl Credentials {
     pub(super) fn new(config: &Github, metrics: &Metrics) -> Result<Self, GithubError> {
-        let listed = config.tokens.iter().enumerate().map(|(n, it)| (format!("github.tokens[{n}]"), it));
-        let all = config.token.iter().map(|it| ("github.token".to_owned(), it)).chain(listed);
         let mut tokens = Vec::new();
-        for (key, secret) in all {
+        for (key, secret) in tokens_of(config) {
             Pass::bearer(Principal::Token(tokens.len()), secret)?;
             let (own, refused_until) = (tokio::sync::OnceCell::new(), Mutex::default());
-            tokens.push(Personal { secret: secret.clone(), key, own, refused_until });
+            tokens.push(Personal { secret: RwLock::new(secret.clone()), key, own, refused_until });
         }
         let app = match (config.app_id, &config.app_private_key) {
             (None, None) => None,
@@ -75,6 +78,22 @@ impl Credentials {
             _ => return Err(GithubError::Config("github.app_id and github.app_private_key go together".to_owned())),
         };
         Ok(Self { tokens, app, memory: Mutex::default(), metrics: metrics.clone() })
+    }
+
+    /// Takes over secrets that were changed where they are kept. Which credentials there are, and whose, stays.
+    pub(super) fn renew(&self, config: &Github) -> Result<(), GithubError> {
+        for (own, (key, secret)) in self.tokens.iter().zip(tokens_of(config)) {
+            let changed = own.key == key && own.secret().expose_secret() != secret.expose_secret();
+            if changed && Pass::bearer(Principal::Token(0), secret).is_ok() {
+                *own.secret.write().unwrap_or_else(PoisonError::into_inner) = secret.clone();
+                own.refused().take();
+            }
+        }
+        self.count();
+        match (&self.app, &config.app_private_key) {
+            (Some(app), Some(key)) => app.renew(key),
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn any(&self) -> bool {
@@ -160,6 +179,12 @@ impl Credentials {
     fn memory(&self) -> std::sync::MutexGuard<'_, Memory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Each token with its key in the configuration.
+fn tokens_of(config: &Github) -> impl Iterator<Item = (String, &SecretString)> {
+    let listed = config.tokens.iter().enumerate().map(|(n, it)| (format!("github.tokens[{n}]"), it));
+    config.token.iter().map(|it| ("github.token".to_owned(), it)).chain(listed)
 }
 
 fn key(name: &RepositoryName) -> String {

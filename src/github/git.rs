@@ -98,7 +98,7 @@ impl GithubClient {
         let reader = self.principal_of(name).await?;
         all.reads_by_git(name, reader);
         match (reader, &all.app) {
-            (Principal::Token(token), _) => Ok(all.tokens.get(token).map(|it| basic(&it.secret))),
+            (Principal::Token(token), _) => Ok(all.tokens.get(token).map(|it| basic(&it.secret()))),
             (Principal::Installation(installation), Some(app)) => {
                 let token = app.token(&self.inner.exchange, installation).await?;
                 Ok(Some(basic(&token.secret)))

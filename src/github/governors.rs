@@ -49,8 +49,8 @@ impl Drop for Place<'_> {
 }
 
 impl Governors {
-    pub(super) fn new<'a>(tokens: impl Iterator<Item = &'a SecretString>, metrics: Metrics) -> Self {
-        let tokens = tokens.map(word_of_token).collect();
+    pub(super) fn new(tokens: impl Iterator<Item = SecretString>, metrics: Metrics) -> Self {
+        let tokens = tokens.map(|it| word_of_token(&it)).collect();
         let (desks, remembered, pauses) = (Mutex::default(), Mutex::default(), watch::Sender::default());
         Self { desks, remembered, tokens, pauses, metrics }
     }

@@ -105,7 +105,7 @@ impl GithubClient {
         let all = &self.inner.credentials;
         match (reader, &all.app) {
             (Principal::Token(token), _) => match all.tokens.get(token) {
-                Some(it) => self.bearer(reader, &it.secret),
+                Some(it) => self.bearer(reader, &it.secret()),
                 None => Ok(self.anonymous()),
             },
             (Principal::Installation(installation), Some(app)) => {

@@ -15,10 +15,11 @@ use actix_web::{FromRequest, HttpMessage as _, HttpRequest, web};
 use chrono::{DateTime, Utc};
 use futures_util::future::LocalBoxFuture;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 use sha2::Sha256;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
+use super::Secrets;
 use super::client_address::ClientAddress;
 use super::limits::Failures;
 use super::problem::Problem;
@@ -124,7 +125,7 @@ pub(super) enum Opened {
 /// Knows the admin token, as a MAC under a key of this process: comparing MACs takes the same time wherever
 /// the difference is, and tells nothing about the token's length.
 pub(super) struct Door {
-    expected: Option<[u8; 32]>,
+    secrets: watch::Receiver<Secrets>,
     key: [u8; 32],
     failures: Failures,
     verified: Verified,
@@ -134,12 +135,10 @@ pub(super) struct Door {
 }
 
 impl Door {
-    pub(super) fn new(token: Option<&SecretString>, failures: Failures) -> Self {
-        let key: [u8; 32] = rand::random();
-        let expected = token.and_then(|it| mac(&key, it.expose_secret().as_bytes()));
+    pub(super) fn new(secrets: watch::Receiver<Secrets>, failures: Failures) -> Self {
         Self {
-            expected: expected.map(|it| it.finalize().into_bytes().into()),
-            key,
+            secrets,
+            key: rand::random(),
             failures,
             verified: Verified::default(),
             hashes: Arc::new(Semaphore::new(HASHES)),
@@ -152,15 +151,16 @@ impl Door {
     /// address, right or not.
     pub(super) fn open(&self, authorization: Option<&[u8]>, address: IpAddr) -> Result<Opened, Problem> {
         self.check(address)?;
+        let expected = self.expected();
         let Some(presented) = authorization else {
-            if self.expected.is_none() {
+            if expected.is_none() {
                 return Err(closed());
             }
             let detail = "this needs the header `Authorization: Bearer` with the admin token or an API key";
             return Err(Problem::unauthorized("token_missing", detail));
         };
         let token = bearer(presented);
-        let right = |it| self.expected.is_some_and(|expected| self.is_mac(it, &expected));
+        let right = |it| expected.is_some_and(|expected| self.is_mac(it, &expected));
         if token.is_some_and(right) {
             return Ok(Opened::Admin);
         }
@@ -169,7 +169,12 @@ impl Door {
             return Ok(Opened::Presented(full));
         }
         self.failures.note(address);
-        Err(if self.expected.is_none() { closed() } else { wrong() })
+        Err(if expected.is_none() { closed() } else { wrong() })
+    }
+
+    fn expected(&self) -> Option<[u8; 32]> {
+        let mac = mac(&self.key, self.secrets.borrow().admin.as_ref()?.expose_secret().as_bytes())?;
+        Some(mac.finalize().into_bytes().into())
     }
 
     fn is_mac(&self, token: &[u8], expected: &[u8; 32]) -> bool {
@@ -263,7 +268,8 @@ mod tests {
 
     fn door(token: Option<&str>) -> Door {
         let now = Instant::now();
-        Door::new(token.map(SecretString::from).as_ref(), Failures::new(move || now))
+        let secrets = Secrets { admin: token.map(Into::into), ..Secrets::default() };
+        Door::new(watch::channel(secrets).1, Failures::new(move || now))
     }
 
     fn story(door: &Door, header: Option<&str>) -> Result<(), &'static str> {

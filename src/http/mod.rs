@@ -37,14 +37,17 @@ mod tests;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use secrecy::SecretString;
+use tokio::sync::watch;
 
 use crate::config::Config;
+use crate::config::github::Github;
 use crate::orchestrator::Stages;
 use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
 
 pub use openapi::document;
-pub use server::{HttpError, start};
+pub use server::{HttpError, start, start_probes};
 
 /// What the server works with.
 pub struct Tools {
@@ -52,12 +55,32 @@ pub struct Tools {
     pub store: Store,
     /// Who is asked when a delivery is to be taken, or GitHub or OneDev has the answer.
     pub stages: Stages,
-    /// Limits of requests, the webhook's secret, the admin token. The address to listen on is [`start`]'s.
+    /// Limits of requests. The address to listen on is [`start`]'s.
     pub config: Config,
+    /// The webhook's secret and the admin token, as they are at any time.
+    pub secrets: watch::Receiver<Secrets>,
     /// What is counted, and what `/metrics` shows.
     pub metrics: Metrics,
     /// What `/readyz` shows besides the database.
     pub components: Vec<Component>,
+}
+
+/// What requests must know.
+#[derive(Clone, Default)]
+pub struct Secrets {
+    /// The webhook's present secret, and the one before while it is being changed.
+    pub webhook: Vec<SecretString>,
+    /// Bearer token of the admin API.
+    pub admin: Option<SecretString>,
+}
+
+impl Secrets {
+    /// Those of a configuration.
+    pub fn of(config: &Config) -> Self {
+        let Github { webhook_secret, webhook_secret_old, .. } = &config.github;
+        let webhook = webhook_secret.iter().chain(webhook_secret_old).cloned().collect();
+        Self { webhook, admin: config.admin.token.clone() }
+    }
 }
 
 /// Something starkeep needs that may be down while webhooks are still taken.

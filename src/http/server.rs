@@ -58,7 +58,25 @@ pub fn start(tools: Tools, bind: SocketAddr) -> Result<(Server, SocketAddr), Htt
     listen(web::Data::new(Shared::new(tools)), bind, drain)
 }
 
+/// The same for a process that takes nothing in: `/healthz`, `/readyz` and `/metrics` alone.
+///
+/// # Errors
+/// [`HttpError::Bind`].
+pub fn start_probes(tools: Tools, bind: SocketAddr) -> Result<(Server, SocketAddr), HttpError> {
+    let drain = tools.config.server.shutdown_timeout;
+    listen_with(probes, web::Data::new(Shared::new(tools)), bind, drain)
+}
+
 pub(super) fn listen(
+    shared: web::Data<Shared>,
+    bind: SocketAddr,
+    drain: Duration,
+) -> Result<(Server, SocketAddr), HttpError> {
+    listen_with(routes, shared, bind, drain)
+}
+
+fn listen_with(
+    routes: fn(&mut web::ServiceConfig),
     shared: web::Data<Shared>,
     bind: SocketAddr,
     drain: Duration,
@@ -86,12 +104,18 @@ pub(super) fn listen(
 fn routes(config: &mut web::ServiceConfig) {
     config
         .service(web::resource("/webhooks/github").route(web::post().to(webhook::receive)))
-        .service(reading("/healthz", health::alive))
-        .service(reading("/readyz", health::ready))
-        .service(reading("/metrics", scrape::metrics))
         .service(reading("/openapi.json", openapi::shown))
         .service(reading("/docs", docs::page))
         .service(web::scope(scopes::ROOT).configure(api::routes))
+        .configure(probes);
+}
+
+/// What every process answers; and nothing else.
+fn probes(config: &mut web::ServiceConfig) {
+    config
+        .service(reading("/healthz", health::alive))
+        .service(reading("/readyz", health::ready))
+        .service(reading("/metrics", scrape::metrics))
         .default_service(web::to(nothing_here));
 }
 

@@ -3,15 +3,15 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use secrecy::SecretString;
+use tokio::sync::watch;
 
-use super::Tools;
 use super::auth::Door;
 use super::body::Room;
 use super::limits::{Failures, Gate, webhook_gate};
 use super::probes::Probes;
 use super::refusals::Refusals;
 use super::scrape::Gauges;
+use super::{Secrets, Tools};
 use crate::config::Config;
 use crate::domain::bounds::Bounds;
 use crate::orchestrator::Stages;
@@ -27,8 +27,7 @@ pub(super) struct Shared {
     pub(super) store: Store,
     pub(super) stages: Stages,
     pub(super) metrics: Metrics,
-    /// The present one, and the one before while it is being changed.
-    pub(super) webhook_secrets: Vec<SecretString>,
+    pub(super) secrets: watch::Receiver<Secrets>,
     pub(super) max_webhook_bytes: u64,
     pub(super) trusted_proxies: Vec<IpAddr>,
     pub(super) webhook_gate: Gate,
@@ -50,11 +49,11 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(tools: Tools) -> Self {
-        let Tools { store, stages, config, metrics, components } = tools;
+        let Tools { store, stages, config, secrets, metrics, components } = tools;
         let bounds = config.bounds();
-        let Config { server, admin, github, stars, sync, .. } = config;
+        let Config { server, stars, sync, .. } = config;
         Self {
-            door: Door::new(admin.token.as_ref(), Failures::new(Instant::now)),
+            door: Door::new(secrets.clone(), Failures::new(Instant::now)),
             refusals: Refusals::default(),
             probes: Probes::new(store.clone(), components),
             gauges: Gauges::default(),
@@ -69,7 +68,7 @@ impl Shared {
             store,
             stages,
             metrics,
-            webhook_secrets: github.webhook_secret.into_iter().chain(github.webhook_secret_old).collect(),
+            secrets,
         }
     }
 }

@@ -85,14 +85,15 @@ async fn take(
 ) -> Result<(Delivery, Accepted), Problem> {
     (shared.webhook_gate)(address)
         .map_err(|pause| Problem::too_many("rate_limited", "too many webhooks came from this address", pause))?;
-    if shared.webhook_secrets.is_empty() {
+    let secrets = shared.secrets.borrow().webhook.clone();
+    if secrets.is_empty() {
         let detail =
             "webhooks are not taken: set `github.webhook_secret` in the configuration, and the same secret at GitHub";
         return Err(Problem::unavailable("webhook_secret_not_set", detail, Duration::from_secs(60)));
     }
     headers::expect_json(text(request, "Content-Type"))?;
     let body = shared.room.read(request, body, shared.max_webhook_bytes).await?;
-    signature::verify(&shared.webhook_secrets, &body.bytes, text(request, signature::HEADER).unwrap_or_default())?;
+    signature::verify(&secrets, &body.bytes, text(request, signature::HEADER).unwrap_or_default())?;
     let delivery = Delivery::read(|name| text(request, name))?;
     let event = payload::parse(&delivery.event, &body.bytes)?;
     drop(body);

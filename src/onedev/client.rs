@@ -37,7 +37,6 @@ struct Inner {
     exchange: Exchange,
     /// `onedev.ssh_url`.
     ssh: Option<Url>,
-    token: SecretString,
     root: ProjectPath,
     reader_role: OnceCell<i64>,
     probed: Mutex<Option<(Instant, Result<Version, OnedevError>)>>,
@@ -45,13 +44,20 @@ struct Inner {
 
 impl fmt::Debug for OnedevClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { exchange, ssh, token: _, root, reader_role: _, probed: _ } = &*self.inner;
+        let Inner { exchange, ssh, root, reader_role: _, probed: _ } = &*self.inner;
         f.debug_struct("OnedevClient")
             .field("url", &exchange.url([]).as_str())
             .field("ssh", ssh)
             .field("root", root)
             .finish()
     }
+}
+
+fn bearer(token: &SecretString) -> Result<HeaderValue, OnedevError> {
+    let unfit = |_| OnedevError::Config("onedev.token holds characters that no header can carry".to_owned());
+    let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret())).map_err(unfit)?;
+    bearer.set_sensitive(true);
+    Ok(bearer)
 }
 
 impl OnedevClient {
@@ -74,12 +80,9 @@ impl OnedevClient {
             ))
         })?;
         let root = config.root.parse().map_err(|error| wrong(format!("onedev.root: {error}")))?;
-        let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()))
-            .map_err(|_| wrong("onedev.token holds characters that no header can carry".to_owned()))?;
-        bearer.set_sensitive(true);
-        let exchange = Exchange::new(url, bearer, metrics.clone())?;
+        let exchange = Exchange::new(url, bearer(&token)?, metrics.clone())?;
         let (ssh, reader_role, probed) = (config.ssh_url.clone(), OnceCell::new(), Mutex::default());
-        let inner = Inner { exchange, ssh, token, root, reader_role, probed };
+        let inner = Inner { exchange, ssh, root, reader_role, probed };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -112,7 +115,19 @@ impl OnedevClient {
 
     /// The value of the `Authorization` header for git and LFS. To be sent to OneDev's host only.
     pub fn git_authorization(&self) -> SecretString {
-        SecretString::from(format!("Bearer {}", self.inner.token.expose_secret()))
+        // Made of a text, see `bearer`.
+        SecretString::from(self.inner.exchange.authorization().to_str().unwrap_or_default().to_owned())
+    }
+
+    /// Takes over a token that was changed where it is kept.
+    ///
+    /// # Errors
+    /// [`OnedevError::Config`] for one that no header can carry; the one before stays in use.
+    pub fn renew(&self, config: &Onedev) -> Result<(), OnedevError> {
+        if let Some(token) = &config.token {
+            self.inner.exchange.authorize(bearer(token)?);
+        }
+        Ok(())
     }
 
     /// Whether OneDev takes requests now; asks nothing that needs a credential.

@@ -5,6 +5,7 @@
 //! while the server starts, JSON labels on plain texts and the other way round. All that is read here,
 //! once; callers see values and [`OnedevError`]s.
 
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE, SERVER};
@@ -90,7 +91,7 @@ impl Answer {
 pub(super) struct Exchange {
     http: reqwest::Client,
     base: Url,
-    authorization: HeaderValue,
+    authorization: RwLock<HeaderValue>,
     metrics: Metrics,
 }
 
@@ -108,7 +109,17 @@ impl Exchange {
             http = http.no_proxy();
         }
         let http = http.build().map_err(|error| OnedevError::Config(format!("no HTTP client: {error}")))?;
-        Ok(Self { http, base, authorization, metrics })
+        Ok(Self { http, base, authorization: RwLock::new(authorization), metrics })
+    }
+
+    /// The header that is sent now.
+    pub(super) fn authorization(&self) -> HeaderValue {
+        self.authorization.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Sends another one from now on.
+    pub(super) fn authorize(&self, authorization: HeaderValue) {
+        *self.authorization.write().unwrap_or_else(PoisonError::into_inner) = authorization;
     }
 
     /// The address of a path given in segments, each escaped as it needs.
@@ -146,7 +157,7 @@ impl Exchange {
         let mut request = self.http.request(method, url).timeout(timeout);
         if credential {
             // Sent without being asked: a 401 of OneDev's REST names no scheme to answer with.
-            request = request.header(AUTHORIZATION, self.authorization.clone());
+            request = request.header(AUTHORIZATION, self.authorization());
         }
         if let Some(body) = body {
             request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());

@@ -13,7 +13,7 @@ use crate::stages::failure::Failure;
 use crate::store::jobs::{self, NewJob};
 use crate::store::{
     Connection, StoreError, audit, catalog, deliveries, drills, history, listings as batches, markers, parts, settings,
-    syncs,
+    syncs, turns,
 };
 
 /// Mirrors queued in one go; the rest follows at the next look.
@@ -60,6 +60,9 @@ fn tidy(
     records: Records,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
+    if !turns::take(c, "tidy")? {
+        return Ok(());
+    }
     deliveries::settle_open(c)?;
     jobs::prune(c, now - JOBS_KEPT)?;
     deliveries::prune(c, now - records.deliveries)?;
@@ -82,7 +85,11 @@ fn see_to_audit(c: &mut Connection, records: Records, now: DateTime<Utc>) -> Res
 /// Looks before it writes, as nearly always nothing is due.
 async fn queue_markers(tools: &Tools) -> Result<(), Failure> {
     if tools.store.read(|c| markers::is_due(c, Utc::now())).await? {
-        tools.store.write(|c| markers::queue_due(c, Utc::now(), MARKERS_AT_ONCE)).await?;
+        let queue = |c: &mut Connection| match turns::take(c, "markers")? {
+            true => markers::queue_due(c, Utc::now(), MARKERS_AT_ONCE).map(drop),
+            false => Ok(()),
+        };
+        tools.store.write(queue).await?;
     }
     Ok(())
 }
@@ -102,6 +109,9 @@ async fn queue_drills(tools: &Tools) -> Result<(), Failure> {
     tools
         .store
         .write(move |c| {
+            if !turns::take(c, "drill")? {
+                return Ok(());
+            }
             let next = settings::get(c, NEXT_DRILL)?;
             let begun = next.is_some();
             if !is_due(next) {
@@ -131,24 +141,31 @@ fn drill_some(c: &mut Connection, draws: &[f64]) -> Result<(), StoreError> {
 }
 
 async fn queue_due(tools: &Tools, is_trusted: bool) -> Result<(), Failure> {
-    let due = sweep::due(tools, is_trusted, DUE_AT_ONCE).await?;
-    queue(tools, JobKind::Sync, due).await?;
+    queue(tools, JobKind::Sync, sweep::due(tools, is_trusted, DUE_AT_ONCE)).await?;
     if tools.wiki {
-        let of = |c: &mut Connection| parts::due(c, Part::Wiki, JobKind::Wiki, Utc::now(), DUE_AT_ONCE);
-        let due = tools.store.read(of).await?;
+        let due = |c: &mut Connection| parts::due(c, Part::Wiki, JobKind::Wiki, Utc::now(), DUE_AT_ONCE);
         queue(tools, JobKind::Wiki, due).await?;
     }
     Ok(())
 }
 
-async fn queue(tools: &Tools, kind: JobKind, due: Vec<MirrorId>) -> Result<(), Failure> {
-    if due.is_empty() {
+/// Queues what is due. Looks first, as nearly always nothing is, and again in its turn: what another process has just
+/// queued may be done by now, and would be done twice.
+async fn queue(
+    tools: &Tools,
+    kind: JobKind,
+    due: impl Fn(&mut Connection) -> Result<Vec<MirrorId>, StoreError> + Copy + Send + 'static,
+) -> Result<(), Failure> {
+    if tools.store.read(due).await?.is_empty() {
         return Ok(());
     }
     tools
         .store
         .write(move |c| {
-            due.iter().try_for_each(|mirror| {
+            if !turns::take(c, kind.as_str())? {
+                return Ok(());
+            }
+            due(c)?.iter().try_for_each(|mirror| {
                 let job = NewJob::of(kind, *mirror, Priority::ROUTINE, CorrelationId(Uuid::now_v7()));
                 jobs::enqueue(c, &job, Utc::now()).map(drop)
             })
@@ -158,6 +175,5 @@ async fn queue(tools: &Tools, kind: JobKind, due: Vec<MirrorId>) -> Result<(), F
 }
 
 async fn queue_catalogs(tools: &Tools) -> Result<(), Failure> {
-    let due = tools.store.read(|c| catalog::due(c, Utc::now(), DUE_AT_ONCE)).await?;
-    queue(tools, JobKind::Catalog, due).await
+    queue(tools, JobKind::Catalog, |c: &mut Connection| catalog::due(c, Utc::now(), DUE_AT_ONCE)).await
 }

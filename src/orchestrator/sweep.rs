@@ -13,8 +13,8 @@ use crate::domain::retry::Retry;
 use crate::domain::sweep::Pace;
 use crate::stages::failure::{Failure, Verdict};
 use crate::stages::sweep::{SweepUpstreams, Swept};
-use crate::store::mirrors;
 use crate::store::sweeps::{self, Sweep, UPSTREAMS};
+use crate::store::{Connection, StoreError, mirrors};
 
 /// After a failure the next sweep comes so much later, and later each time.
 const PAUSE: Duration = Duration::from_secs(60);
@@ -55,13 +55,16 @@ pub(super) async fn begin(tools: &Arc<Tools>) -> Result<bool, Failure> {
 }
 
 /// Mirrors that are due and that git is to look at.
-pub(super) async fn due(tools: &Tools, is_trusted: bool, limit: u32) -> Result<Vec<MirrorId>, Failure> {
+pub(super) fn due(
+    tools: &Tools,
+    is_trusted: bool,
+    limit: u32,
+) -> impl Fn(&mut Connection) -> Result<Vec<MirrorId>, StoreError> + Copy + Send + 'static {
     let ahead = tools.sweeping.pace.ahead();
-    let due = move |c: &mut _| match is_trusted {
+    move |c| match is_trusted {
         true => mirrors::due_by_git(c, Utc::now() + ahead, Utc::now(), limit),
         false => mirrors::due(c, Utc::now(), limit),
-    };
-    Ok(tools.store.read(due).await?)
+    }
 }
 
 /// One sweep, its lease renewed while it lasts.

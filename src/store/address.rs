@@ -9,6 +9,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 use super::error::StoreError;
+use super::tls::Tls;
 
 /// Where the state is.
 #[derive(Clone)]
@@ -25,6 +26,8 @@ pub(super) struct Server {
     /// `user@host:port/database`, for people.
     pub(super) shown: String,
     parts: Parts,
+    /// Whether and how the connection is encrypted.
+    pub(super) tls: Tls,
     /// Options of the address that only libpq knows, as they were given.
     rest: Vec<(String, String)>,
 }
@@ -95,9 +98,11 @@ impl Server {
             let why = "the database's name holds `@` or `/`; percent-encode special characters of the password";
             return Err(StoreError::Address(why.to_owned()));
         }
-        let mut rest = Vec::new();
+        let (mut rest, mut tls) = (Vec::new(), Tls::default());
         for (key, value) in url.query_pairs() {
-            parts.take(&key, value.into_owned(), &mut rest)?;
+            if !tls.take(&key, &value)? {
+                parts.take(&key, value.into_owned(), &mut rest)?;
+            }
         }
         if parts.host.is_empty() {
             parts.host = "localhost".to_owned();
@@ -105,7 +110,7 @@ impl Server {
         let user = parts.user.as_ref().map(|it| format!("{it}@")).unwrap_or_default();
         let port = parts.port.map(|it| format!(":{it}")).unwrap_or_default();
         let shown = format!("{user}{}{port}/{}", parts.host, parts.database.as_deref().unwrap_or_default());
-        Ok(Self { shown, parts, rest })
+        Ok(Self { shown, parts, tls: tls.or_environment()?, rest })
     }
 
     /// libpq's `key='value'` form. A secret: it holds the password.
@@ -117,6 +122,7 @@ impl Server {
         pairs.extend(password.as_ref().map(|it| ("password", it.expose_secret().to_owned())));
         pairs.extend(database.clone().map(|it| ("dbname", it)));
         pairs.extend(options.clone().map(|it| ("options", it)));
+        pairs.extend(self.tls.options());
         let defaults = [
             ("connect_timeout", CONNECT_TIMEOUT.as_secs().to_string()),
             ("keepalives_idle", "15".to_owned()),
@@ -141,7 +147,7 @@ impl Server {
             .connect_timeout(CONNECT_TIMEOUT)
             .keepalives_idle(Duration::from_secs(15))
             .application_name("starkeep-listen")
-            .ssl_mode(tokio_postgres::config::SslMode::Disable);
+            .ssl_mode(self.tls.ssl_mode());
         if let Some(port) = port {
             config.port(*port);
         }
@@ -181,22 +187,10 @@ impl Parts {
             "password" => self.password = Some(SecretString::from(value)),
             "dbname" => self.database = Some(value),
             "options" => self.options = Some(value),
-            "sslmode" => return tls(&value),
             _ if key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') => rest.push((key.to_owned(), value)),
             _ => return Err(StoreError::Address("an option after `?` is not one of libpq's".to_owned())),
         }
         Ok(())
-    }
-}
-
-fn tls(mode: &str) -> Result<(), StoreError> {
-    match mode {
-        "disable" | "allow" | "prefer" => Ok(()),
-        "require" | "verify-ca" | "verify-full" => Err(StoreError::Address(format!(
-            "`sslmode={mode}` asks for TLS, which this build cannot speak to Postgres; connect over a private network, \
-             a unix socket or a tunnel with `sslmode=disable`"
-        ))),
-        _ => Err(StoreError::Address("`sslmode` is none of libpq's modes".to_owned())),
     }
 }
 
@@ -273,9 +267,9 @@ mod tests {
     }
 
     #[test]
-    fn tls_is_refused_with_the_mend_and_nothing_of_the_password_is_repeated() {
+    fn nothing_of_the_password_is_repeated() {
         for text in [
-            "postgres://u:hunter2@h/d?sslmode=require",
+            "postgres://u:hunter2@h/d?sslmode=often",
             "postgres://u:hunter2@h/d?sslmode=verify-full",
             "postgres://u:hunter2/x@h/d",
             "postgres://u:1/hunter2@h/d",
@@ -284,6 +278,5 @@ mod tests {
             let error = parse(text).unwrap_err().to_string();
             assert!(!error.contains("hunter2"), "{error}");
         }
-        assert!(parse("postgres://h/d?sslmode=require").unwrap_err().to_string().contains("sslmode=disable"));
     }
 }

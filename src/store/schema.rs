@@ -544,6 +544,24 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    notified (subject) {
+        subject -> Text,
+        condition -> Text,
+    }
+}
+
+diesel::table! {
+    notices (id) {
+        id -> Text,
+        channel -> Text,
+        body -> Text,
+        created_at -> Text,
+        next_at -> Text,
+        attempts -> Integer,
+    }
+}
+
 diesel::joinable!(upstreams -> mirrors (mirror_id));
 diesel::joinable!(parts -> mirrors (mirror_id));
 diesel::joinable!(lookouts -> mirrors (mirror_id));

@@ -35,12 +35,16 @@ pub struct Metrics {
     pub kept_refs: IntCounter,
     /// Restore drills by outcome.
     pub drills: IntCounterVec,
+    /// Messages to people, by channel and outcome.
+    pub notices: IntCounterVec,
     /// What GitHub last said is left, by resource.
     pub github_rate_limit_remaining: IntGaugeVec,
     /// Requests to GitHub that waited, by the reason.
     pub github_held_requests: IntCounterVec,
     /// Tokens that GitHub refuses and that are set aside.
     pub github_credentials_set_aside: IntGauge,
+    /// How often the secrets were looked up again, by outcome.
+    pub secret_refreshes: IntCounterVec,
     /// Sweeps over upstreams, by how they ended.
     pub sweeps: IntCounterVec,
     /// Mirrors that sweeps looked at, by what they found.
@@ -114,6 +118,7 @@ impl Metrics {
             )?,
             kept_refs,
             drills: counter("starkeep_drills_total", "Restore drills.", &["outcome"])?,
+            notices: counter("starkeep_notices_total", "Messages to people.", &["channel", "outcome"])?,
             github_rate_limit_remaining: gauge(
                 "starkeep_github_rate_limit_remaining",
                 "Requests left as GitHub last said.",
@@ -125,6 +130,11 @@ impl Metrics {
                 &["reason"],
             )?,
             github_credentials_set_aside: set_aside(&registry)?,
+            secret_refreshes: counter(
+                "starkeep_secret_refreshes_total",
+                "How often the secrets were looked up again.",
+                &["outcome"],
+            )?,
             sweeps: counter("starkeep_sweeps_total", "Sweeps over upstreams, by outcome.", &["outcome"])?,
             swept_mirrors: counter(
                 "starkeep_swept_mirrors_total",

@@ -16,7 +16,8 @@ mod api;
 mod contract;
 #[path = "../support/level.rs"]
 mod level;
-#[expect(dead_code, reason = "not every test binary needs all of it")]
+#[path = "../support/own_postgres.rs"]
+mod own_postgres;
 #[path = "../support/postgres.rs"]
 mod postgres;
 mod process;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use starkeep::config::Config;
+use starkeep::config::notify::Notify;
 use starkeep::domain::sources::{Declaration, Of};
 
 /// A running `starkeep serve`. Dropping it kills it.
@@ -49,10 +50,17 @@ pub fn starkeep(config: &Config, folder: &std::path::Path) -> Command {
         set("SOURCES", sources(&config.sources.all));
     }
     set("ADMIN__TOKEN", secret(&config.admin.token));
+    if let Some(address) = &config.secrets.vault_address {
+        set("SECRETS__VAULT_ADDRESS", address.to_string());
+        set("SECRETS__VAULT_TOKEN", secret(&config.secrets.vault_token));
+    }
+    let refresh = config.secrets.refresh.map_or_else(|| "off".to_owned(), |it| format!("{}ms", it.as_millis()));
+    set("SECRETS__REFRESH", refresh);
     set("SERVER__BIND", config.server.bind.to_string());
     set("SERVER__WEBHOOK_RATE_PER_MINUTE", config.server.webhook_rate_per_minute.to_string());
     set("SERVER__SHUTDOWN_TIMEOUT", format!("{}ms", config.server.shutdown_timeout.as_millis()));
     set("SYNC__WIKI", config.sync.wiki.to_string());
+    set("SYNC__INTERVAL", format!("{}ms", config.sync.interval.as_millis()));
     set("SYNC__LEASE", format!("{}ms", config.sync.lease.as_millis()));
     if let Some(folder) = &config.sync.cache_dir {
         set("SYNC__ENGINE", config.sync.engine.name().to_owned());
@@ -60,10 +68,31 @@ pub fn starkeep(config: &Config, folder: &std::path::Path) -> Command {
     }
     set("DRILL__LFS_BYTES", config.drill.lfs_bytes.to_string());
     set("SYNC__METADATA", config.sync.metadata.to_string());
+    set("RETRY__MAX_ATTEMPTS", config.retry.max_attempts.to_string());
     set("RETRY__BASE", format!("{}ms", config.retry.base.as_millis()));
     set("RETRY__CAP", format!("{}ms", config.retry.cap.as_millis()));
+    notify(&config.notify, &mut set);
     set("LOG__FORMAT", "json".to_owned());
     command
+}
+
+fn notify(it: &Notify, set: &mut impl FnMut(&str, String)) {
+    set("NOTIFY__DIGEST", format!("{}ms", it.digest.as_millis()));
+    set("NOTIFY__NAMES", it.names.to_string());
+    let (hook, ntfy, mail) = (it.webhook_url.as_ref(), it.ntfy_url.as_ref(), it.smtp_url.as_ref());
+    for (key, url) in [("WEBHOOK_URL", hook), ("NTFY_URL", ntfy), ("SMTP_URL", mail)] {
+        url.into_iter().for_each(|url| set(&format!("NOTIFY__{key}"), url.to_string()));
+    }
+    let secrets = [("WEBHOOK_SECRET", &it.webhook_secret), ("NTFY_TOKEN", &it.ntfy_token)];
+    for (key, secret) in secrets.into_iter().chain([("SMTP_PASSWORD", &it.smtp_password)]) {
+        secret.iter().for_each(|it| set(&format!("NOTIFY__{key}"), it.expose_secret().to_owned()));
+    }
+    for (key, text) in [("SMTP_USER", &it.smtp_user), ("MAIL_FROM", &it.mail_from)] {
+        text.iter().for_each(|it| set(&format!("NOTIFY__{key}"), it.clone()));
+    }
+    if !it.mail_to.is_empty() {
+        set("NOTIFY__MAIL_TO", it.mail_to.join(","));
+    }
 }
 
 /// As the environment has them; filters are left out.
@@ -80,9 +109,19 @@ fn sources(all: &[Declaration]) -> String {
 impl Process {
     /// Starts `serve` and waits until it says where it serves.
     pub fn serve(config: &Config, folder: &std::path::Path) -> Self {
+        Self::serve_as(config, folder, "all")
+    }
+
+    /// The same in one of its roles.
+    pub fn serve_as(config: &Config, folder: &std::path::Path, role: &str) -> Self {
         let mut command = starkeep(config, folder);
-        let mut child =
-            command.arg("serve").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command
+            .args(["serve", "--role", role])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let (lines, (tell, told)) = (Arc::new(Mutex::new(Vec::new())), std::sync::mpsc::channel());
         let (stderr, kept) = (child.stderr.take().unwrap(), Arc::clone(&lines));
         std::thread::spawn(move || {
@@ -123,8 +162,17 @@ impl Process {
 
     /// The most memory that it ever held. Bytes.
     pub fn peak_memory(&self) -> u64 {
+        self.status("VmHWM:")
+    }
+
+    /// The memory that it holds now. Bytes.
+    pub fn memory(&self) -> u64 {
+        self.status("VmRSS:")
+    }
+
+    fn status(&self, what: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find_map(|it| it.strip_prefix("VmHWM:")).unwrap();
+        let line = status.lines().find_map(|it| it.strip_prefix(what)).unwrap();
         line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap() << 10
     }
 

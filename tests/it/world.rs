@@ -203,6 +203,16 @@ impl World {
         Process::serve(&self.config, self.folder.path())
     }
 
+    /// The same in one of its roles.
+    pub fn process_as(&self, role: &str) -> Process {
+        Process::serve_as(&self.config, self.folder.path(), role)
+    }
+
+    /// Runs statements in the Postgres, beside whatever else uses it.
+    pub fn run_sql(&self, sql: &str) {
+        self._database.as_ref().expect("it is a Postgres").run(sql);
+    }
+
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.app().address().unwrap())
     }

@@ -35,13 +35,13 @@ pub(crate) fn declared_tests(path: &Path, source: &str) -> Vec<PathBuf> {
     tests(&code).into_iter().filter_map(name).collect()
 }
 
-/// Where the items under `#[cfg(test)]` begin and end.
+/// Where the items under `#[cfg(test)]`, or for fuzzing beside it, begin and end.
 fn tests(code: &[char]) -> Vec<(usize, usize)> {
-    let mark: Vec<char> = "#[cfg(test)]".chars().collect();
+    let marks = ["#[cfg(test)]", "#[cfg(any(test, fuzzing))]"].map(|it| it.chars().collect::<Vec<char>>());
     let mut found = Vec::new();
     let mut at = 0;
-    while at + mark.len() <= code.len() {
-        if code[at..].starts_with(&mark) {
+    while at < code.len() {
+        if let Some(mark) = marks.iter().find(|it| code[at..].starts_with(it)) {
             let end = end_of_item(code, at + mark.len());
             found.push((at, end));
             at = end;

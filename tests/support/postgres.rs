@@ -98,7 +98,7 @@ fn find() -> Server {
 }
 
 /// The folder of `initdb` and `postgres`, which distributions keep out of the PATH.
-fn binaries() -> Result<PathBuf, String> {
+pub(crate) fn binaries() -> Result<PathBuf, String> {
     if let Some(found) = installed() {
         return Ok(found);
     }
@@ -204,7 +204,7 @@ fn start_on(bin: &Path, port: u16) -> Result<Child, String> {
 }
 
 /// A shell as a user that Postgres agrees to run as: it refuses root.
-fn unprivileged() -> Result<Command, String> {
+pub(crate) fn unprivileged() -> Result<Command, String> {
     if !is_root() {
         return Ok(Command::new("sh"));
     }

@@ -1,26 +1,15 @@
 //! Whatever a server sends, every reader ends with an answer or an error: no panic, no hang.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::super::body::Body;
-use super::super::clean::Redactor;
+use super::super::fuzzed::body;
 use super::super::*;
 use super::super::{fetch, listing, report};
 use super::stage::name;
 use crate::domain::refs::Oid;
 use crate::telemetry::metrics::Metrics;
-
-/// An answer of these bytes, in two chunks.
-fn body(bytes: &[u8], side: Side) -> Body {
-    let (one, other) = bytes.split_at(bytes.len() / 2);
-    let chunks = [one.to_vec(), other.to_vec()].map(Ok::<_, std::io::Error>);
-    let stream = reqwest::Body::wrap_stream(futures_util::stream::iter(chunks));
-    let response = reqwest::Response::from(http::Response::new(stream));
-    Body::new(response, side, Duration::from_secs(5), Arc::new(Redactor::default()))
-}
 
 /// All readers, one after the other.
 fn read_all(bytes: &[u8]) {

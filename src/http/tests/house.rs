@@ -13,7 +13,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use sha2::Sha256;
 use tempfile::TempDir;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -24,7 +24,7 @@ use crate::domain::naming::Naming;
 use crate::git;
 use crate::github::GithubClient;
 use crate::http::shared::Shared;
-use crate::http::{Component, Tools, server};
+use crate::http::{Component, Secrets, Tools, server};
 use crate::onedev::OnedevClient;
 use crate::orchestrator::Stages;
 use crate::stages::panics::Panics;
@@ -103,7 +103,8 @@ impl Plan {
         store.migrate().await.unwrap();
         let (metrics, panics) = (Metrics::new().unwrap(), Panics::default());
         let stages = stages(&config, &store, &metrics, &panics);
-        let tools = Tools { store: store.clone(), stages: stages.clone(), config, metrics, components };
+        let secrets = watch::channel(Secrets::of(&config)).1;
+        let tools = Tools { store: store.clone(), stages: stages.clone(), config, secrets, metrics, components };
         let mut shared = Shared::new(tools);
         change(&mut shared);
         let here = SocketAddr::from(([127, 0, 0, 1], 0));

@@ -154,6 +154,14 @@ impl OneDevSimulator {
         lock(&self.shared.state).tokens.rows.retain(|_, it| it.value != value);
     }
 
+    /// Gives a token another value, as when its holder makes a new one in its place; the old value is worthless.
+    pub fn change_token(&self, value: &str, next: &str) {
+        let mut state = lock(&self.shared.state);
+        for token in state.tokens.rows.values_mut().filter(|it| it.value == value) {
+            next.clone_into(&mut token.value);
+        }
+    }
+
     /// The bare repository of a project on disk, for git itself.
     ///
     /// # Errors

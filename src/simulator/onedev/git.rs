@@ -14,6 +14,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::auth::{Access, BAD_CREDENTIALS, Principal};
 use super::hooks::{self, CURL_500};
+use super::pushes::UnderWay;
 use super::reply::Reply;
 use super::{Phase, Shared};
 use crate::simulator::git_http::{self, GitCall, Service};
@@ -165,6 +166,7 @@ async fn push(
         (None, Err(_)) if !list.commands.is_empty() => shared.git.declining(CURL_500),
         (None, _) => shared.git.clone(),
     };
+    let under_way = shared.pushes.begin(project.id);
     let output = git_http::exchange(&git, &project.folder, Service::ReceivePack, headers, body).await?;
     lock(&shared.state).touch(project.id);
     if list.commands.is_empty() {
@@ -177,6 +179,7 @@ async fn push(
         lose_report: quirks.lose_report,
         splitter: Splitter::default(),
         report: BytesMut::new(),
+        _under_way: under_way,
     };
     Ok(stream::unfold((output, Some(ending)), |(mut output, ending)| async move {
         let mut ending = ending?;
@@ -228,6 +231,7 @@ struct Ending {
     lose_report: bool,
     splitter: Splitter,
     report: BytesMut,
+    _under_way: UnderWay,
 }
 
 impl Ending {

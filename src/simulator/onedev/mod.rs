@@ -13,6 +13,7 @@ mod hooks;
 mod lfs;
 mod others;
 mod projects;
+mod pushes;
 mod query;
 mod reply;
 mod repositories;
@@ -67,6 +68,7 @@ pub(crate) struct Shared {
     git: Git,
     slots: Arc<Semaphore>,
     writing: lfs::Writing,
+    pushes: pushes::Pushes,
 }
 
 /// A handle on the simulated OneDev; cheap to clone, usable from any thread and runtime.
@@ -89,6 +91,7 @@ impl OneDevSimulator {
             git: Git::new(&[]).with_hooks(folder.join("hooks-onedev"))?,
             slots: Arc::new(Semaphore::new(options.onedev_slots.max(1))),
             writing: lfs::Writing::default(),
+            pushes: pushes::Pushes::default(),
         });
         let data = web::Data::from(Arc::clone(&shared));
         let slot = Slot::start(options.workers, move |config| {
@@ -124,6 +127,11 @@ impl OneDevSimulator {
     /// Every request since the start or the last [`Self::clear_requests`].
     pub fn requests(&self) -> Vec<RequestRecord> {
         self.shared.front.log.all()
+    }
+
+    /// The most pushes that were ever under way at once into one project.
+    pub fn most_pushes_at_once(&self) -> usize {
+        self.shared.pushes.most()
     }
 
     /// Forgets the requests seen so far.

@@ -14,7 +14,7 @@ use crate::process::starkeep;
 use crate::world::{ADMIN, World, on_both};
 
 /// `main`, eleven branches and nine tags.
-fn many(world: &World) -> GithubId {
+pub(super) fn many(world: &World) -> GithubId {
     let id = world.repository("octo", "many");
     for n in 0..11 {
         world.github().commit(id, &format!("b{n}"), "FILE", &format!("{n}")).unwrap();
@@ -27,7 +27,7 @@ fn many(world: &World) -> GithubId {
 }
 
 /// One empty commit on `main`, and nothing else.
-fn wipe(world: &World, id: GithubId) {
+pub(super) fn wipe(world: &World, id: GithubId) {
     for it in world.github().refs(id).unwrap().keys().filter(|it| it.as_str() != MAIN) {
         world.github().delete_ref(id, it.as_str()).unwrap();
     }

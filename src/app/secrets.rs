@@ -1,0 +1,170 @@
+//! Secrets that stand elsewhere: looked up before the start, and again from time to time while the service runs.
+//!
+//! A store that is broken at the start is a problem of the configuration. Later it is not: the last good values stay
+//! in use, and `/readyz`, a metric and the log say so.
+
+use std::time::Duration;
+
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::secret_stores::SecretStores as Settings;
+use crate::config::{Config, LoadOptions, Loaded, LookedUp, Problems, Reference};
+use crate::github::GithubClient;
+use crate::http::{self, Component, ComponentState};
+use crate::onedev::OnedevClient;
+use crate::secret_stores::SecretStores;
+use crate::telemetry::metrics::Metrics;
+
+/// Reads a configuration with the secrets that it refers to, as often as is wanted.
+pub struct Secrets {
+    options: LoadOptions,
+    stores: Option<SecretStores>,
+}
+
+impl Secrets {
+    /// Nothing is read yet.
+    pub fn new(options: LoadOptions) -> Self {
+        Self { options, stores: None }
+    }
+
+    /// The configuration as it is now. Secret stores are asked only if it refers to them.
+    ///
+    /// # Errors
+    /// Everything that is wrong, references that lead nowhere included.
+    pub async fn load(&mut self) -> Result<Loaded, Problems> {
+        let looked_up = match Config::asks(&self.options) {
+            Some((settings, references)) => self.look_up(&settings, &references).await,
+            None => LookedUp::new(),
+        };
+        Config::load(&LoadOptions { looked_up, ..self.options.clone() })
+    }
+
+    /// A client that fails may have a credential of yesterday: another one is made and asked.
+    async fn look_up(&mut self, settings: &Settings, references: &std::collections::BTreeSet<Reference>) -> LookedUp {
+        if let Some(stores) = &self.stores {
+            let found = stores.look_up(references).await;
+            if found.values().all(Result::is_ok) {
+                return found;
+            }
+        }
+        self.stores.insert(SecretStores::new(settings)).look_up(references).await
+    }
+}
+
+/// A secret's key in the configuration, and how it is found there.
+type Kept = (&'static str, fn(&Config) -> Vec<&SecretString>);
+
+/// What is taken over while the service runs.
+const RENEWED: [Kept; 7] = [
+    ("github.token", |it| it.github.token.iter().collect()),
+    ("github.tokens", |it| it.github.tokens.iter().collect()),
+    ("github.app_private_key", |it| it.github.app_private_key.iter().collect()),
+    ("github.webhook_secret", |it| it.github.webhook_secret.iter().collect()),
+    ("github.webhook_secret_old", |it| it.github.webhook_secret_old.iter().collect()),
+    ("onedev.token", |it| it.onedev.token.iter().collect()),
+    ("admin.token", |it| it.admin.token.iter().collect()),
+];
+
+/// What is in use until the process ends.
+const FIXED: [Kept; 6] = [
+    ("database.url", |it| vec![&it.database.url]),
+    ("github.ssh_key", |it| it.github.ssh.key.iter().chain(&it.github.ssh.passphrase).collect()),
+    ("onedev.ssh_key", |it| it.onedev.ssh.key.iter().chain(&it.onedev.ssh.passphrase).collect()),
+    ("notify.webhook_secret", |it| it.notify.webhook_secret.iter().collect()),
+    ("notify.ntfy_token", |it| it.notify.ntfy_token.iter().collect()),
+    ("notify.smtp_password", |it| it.notify.smtp_password.iter().collect()),
+];
+
+/// The keys whose secrets differ.
+fn changed(keys: &[Kept], old: &Config, new: &Config) -> Vec<&'static str> {
+    let text = |it: Vec<&SecretString>| it.into_iter().map(|it| it.expose_secret().to_owned()).collect::<Vec<_>>();
+    keys.iter().filter(|(_, of)| text(of(old)) != text(of(new))).map(|(key, _)| *key).collect()
+}
+
+/// What takes over changed secrets.
+pub(super) struct Renewal {
+    secrets: Secrets,
+    config: Config,
+    every: Duration,
+    github: GithubClient,
+    onedev: OnedevClient,
+    requests: watch::Sender<http::Secrets>,
+    state: watch::Sender<ComponentState>,
+    metrics: Metrics,
+}
+
+/// What of it others look at.
+pub(super) struct Renewed {
+    /// What requests must know.
+    pub(super) requests: watch::Receiver<http::Secrets>,
+    /// Whether all secrets could be read when that was last tried; `None` where nothing is read again.
+    pub(super) component: Option<Component>,
+}
+
+/// Who takes part in a renewal, and who looks at it.
+pub(super) fn renewal(
+    config: &Config,
+    secrets: Option<Secrets>,
+    clients: (GithubClient, OnedevClient),
+    metrics: &Metrics,
+) -> (Option<Renewal>, Renewed) {
+    let (requests, seen) = watch::channel(http::Secrets::of(config));
+    let Some((secrets, every)) = secrets.zip(config.secrets.refresh) else {
+        return (None, Renewed { requests: seen, component: None });
+    };
+    let (state, told) = watch::channel(ComponentState::Ok);
+    let component = Component::new("secrets", move || {
+        let told = told.borrow().clone();
+        Box::pin(async move { told })
+    });
+    let ((github, onedev), config, metrics) = (clients, config.clone(), metrics.clone());
+    let renewal = Renewal { secrets, config, every, github, onedev, requests, state, metrics };
+    (Some(renewal), Renewed { requests: seen, component: Some(component) })
+}
+
+impl Renewal {
+    /// Looks everything up again and again until it is stopped.
+    pub(super) async fn keep(mut self, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(self.every) => {}
+            }
+            let outcome = self.secrets.load().await;
+            let word = if outcome.is_ok() { "ok" } else { "failed" };
+            self.metrics.secret_refreshes.with_label_values(&[word]).inc();
+            match outcome {
+                Ok(loaded) => self.take_over(loaded.config),
+                Err(problems) => {
+                    tracing::warn!("the secrets could not be read again; those of before stay in use: {problems}");
+                    let text = "secrets could not be read again; those of before stay in use".to_owned();
+                    self.state.send_replace(ComponentState::Degraded(text));
+                }
+            }
+        }
+    }
+
+    /// Only secrets are taken over: another change of the configuration waits for the next start.
+    fn take_over(&mut self, config: Config) {
+        let was_degraded = self.state.send_replace(ComponentState::Ok) != ComponentState::Ok;
+        if was_degraded {
+            tracing::info!("the secrets can be read again");
+        }
+        for key in changed(&FIXED, &self.config, &config) {
+            tracing::warn!(key, "this secret was changed where it is kept; it is taken over at the next start");
+        }
+        let renewed = changed(&RENEWED, &self.config, &config);
+        if !renewed.is_empty() {
+            let github = self.github.renew(&config.github).map_err(|it| it.to_string());
+            let onedev = self.onedev.renew(&config.onedev).map_err(|it| it.to_string());
+            for error in [github, onedev].into_iter().filter_map(Result::err) {
+                tracing::warn!("a changed secret cannot be used, the one before is: {error}");
+            }
+            self.requests.send_replace(http::Secrets::of(&config));
+            tracing::info!(keys = renewed.join(", "), "changed secrets are in use");
+        }
+        self.config = config;
+    }
+}
