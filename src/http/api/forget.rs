@@ -50,7 +50,7 @@ impl FromStr for Fate {
 /// the mirror runs, its project is not deleted: 409.
 #[utoipa::path(
     delete, path = "/api/v1/mirrors/{id}", operation_id = "forgetMirror", tag = "mirrors",
-    params(("id" = Uuid, Path), ("project" = Option<Fate>, Query)),
+    params(("id" = Uuid, Path), ("project" = inline(Option<Fate>), Query)),
     responses((status = 204), (status = 502))
 )]
 pub(super) async fn forget(

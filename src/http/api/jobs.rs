@@ -63,7 +63,7 @@ impl From<Job> for JobView {
 /// `GET /jobs?state=&kind=&mirror=`: the newest first.
 #[utoipa::path(
     get, path = "/api/v1/jobs", operation_id = "listJobs", tag = "jobs",
-    params(Paging, ("state" = Option<JobState>, Query), ("kind" = Option<JobKind>, Query), ("mirror" = Option<Uuid>, Query)),
+    params(Paging, ("state" = Option<JobState>, Query), ("kind" = Option<JobKind>, Query), ("mirror" = Option<String>, Query, description = "The id of a mirror.")),
     responses((status = 200, body = List<JobView>))
 )]
 pub(super) async fn list(_: Admin, shared: web::Data<Shared>, request: HttpRequest) -> Result<HttpResponse, Problem> {

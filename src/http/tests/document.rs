@@ -95,6 +95,16 @@ fn every_call_has_a_name_of_its_own_and_says_what_it_does() {
     }
 }
 
+#[test]
+fn every_shape_that_is_referred_to_is_there() {
+    let document = document();
+    let text = document.to_string();
+    for reference in text.split("\"$ref\":\"#").skip(1) {
+        let (pointer, _) = reference.split_once('"').unwrap();
+        assert!(document.pointer(pointer).is_some(), "{pointer}");
+    }
+}
+
 #[actix::test]
 async fn every_path_takes_the_methods_that_it_says_and_no_other() {
     let house = House::new().await;
@@ -115,7 +125,8 @@ async fn every_path_takes_the_methods_that_it_says_and_no_other() {
 #[actix::test]
 async fn every_call_answers_with_and_without_a_final_slash() {
     let house = House::new().await;
-    for it in calls() {
+    // The stream of events has no end; its story is told elsewhere.
+    for it in calls().into_iter().filter(|it| it.pattern != "/api/v1/events") {
         let send = async |path: String| house.send(house.request(it.method(), &path).bearer_auth(TOKEN)).await.status;
         let (bare, slashed) = (send(it.path()).await, send(format!("{}/", it.path())).await);
         assert_eq!(bare, slashed, "{} {}", it.method, it.pattern);
