@@ -296,3 +296,8 @@ async fn take_over(store: &Store) -> anyhow::Result<ServeLock> {
     }
     Ok(lock)
 }
+
+/// The OpenAPI document of the HTTP API.
+pub fn openapi() -> serde_json::Value {
+    crate::http::document()
+}

@@ -74,6 +74,6 @@ async fn export(store: &Store, since: Option<DateTime<Utc>>) -> anyhow::Result<u
         let piece = store.read(read).await?;
         let Some(last) = piece.last() else { return Ok(0) };
         after = last.id;
-        piece.iter().for_each(|it| output::line(&it.to_json().to_string()));
+        piece.into_iter().for_each(|it| output::line(&serde_json::json!(it.view()).to_string()));
     }
 }

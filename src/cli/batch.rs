@@ -61,6 +61,7 @@ async fn read(app: &App, user: String, dry_run: bool, bounds: Bounds) -> anyhow:
         let wanted = id.clone();
         let view = move |c: &mut _| listings::find(c, &wanted)?.map(|it| listings::view(c, &it, bounds)).transpose();
         let batch = app.store.read(view).await?.ok_or_else(|| anyhow::anyhow!("the batch is gone"))?;
+        let batch = serde_json::to_value(batch)?;
         teller.tell(&batch);
         if batch.get("state").and_then(Value::as_str) != Some("reading") {
             return Ok(batch);

@@ -138,6 +138,8 @@ enum Command {
     },
     /// Bring the database up to date
     Migrate,
+    /// Print the description of the HTTP API (OpenAPI)
+    Openapi,
     /// Check or show the configuration
     Config {
         #[command(subcommand)]
@@ -212,6 +214,10 @@ async fn run_command(command: Command, given: &Given) -> anyhow::Result<u8> {
         Command::Backup { file } => backup::write(given, &file).await,
         Command::RestoreState { file } => backup::read(given, file).await,
         Command::Migrate => migrate::run(given).await,
+        Command::Openapi => {
+            output::json(&crate::app::openapi())?;
+            Ok(0)
+        }
         Command::Config { action } => {
             let loaded = Secrets::new(given.options.clone()).load().await;
             Ok(config::run(action, loaded, given.json, &mut out, &mut err)?)

@@ -68,7 +68,7 @@ async fn with_wikis(store: &Store, found: Vec<Mirror>) -> anyhow::Result<Vec<Sho
 fn as_json((mirror, wiki): &Shown) -> serde_json::Value {
     let mut shown = mirror.to_json();
     if let Some(fields) = shown.as_object_mut() {
-        fields.insert("wiki".to_owned(), wiki.as_ref().map(PartRecord::to_json).into());
+        fields.insert("wiki".to_owned(), serde_json::json!(wiki.as_ref().map(PartRecord::view)));
     }
     shown
 }

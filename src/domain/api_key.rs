@@ -9,6 +9,9 @@ use std::str::FromStr;
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use secrecy::{ExposeSecret as _, SecretString};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const MARK: &str = "sk_";
@@ -85,6 +88,15 @@ pub enum NoScope {
     #[error("a key needs at least one scope")]
     Empty,
 }
+
+impl PartialSchema for Scope {
+    fn schema() -> RefOr<Schema> {
+        let words = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(Self::ALL.map(Self::as_str)));
+        words.description(Some("What a key may do.")).into()
+    }
+}
+
+impl ToSchema for Scope {}
 
 impl FromStr for Scope {
     type Err = NoScope;

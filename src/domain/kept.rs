@@ -6,6 +6,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use utoipa::ToSchema;
 
 use super::refs::{InvalidRefName, Oid, RefName};
 
@@ -28,8 +29,9 @@ const LONGEST_COMPONENT: usize = 200;
 const LONGEST_NAME: usize = 1_500;
 
 /// Why a tip is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = KeptReason)]
 pub enum Reason {
     /// Upstream put something there that is not its descendant.
     Overwritten,

@@ -1,14 +1,16 @@
 //! A mirror: why it exists, where it stands, and what is not level.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::job::word;
 use super::lfs::LfsOid;
 use super::refs::{Oid, RefName};
 
 /// Why a mirror exists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = MirrorSource)]
 pub enum Source {
     /// A watched user starred it.
     Star,
@@ -39,8 +41,9 @@ impl Source {
 }
 
 /// Where a mirror stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = MirrorStatus)]
 pub enum Status {
     /// Known, never synced.
     Pending,
@@ -164,13 +167,15 @@ impl std::fmt::Display for Item {
 }
 
 /// What does not stand in OneDev as it does upstream, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NotLevel {
     /// The ref upstream, or what else it is.
     #[serde(rename = "ref")]
+    #[schema(value_type = String)]
     pub name: Item,
     /// What OneDev said, or the rule that kept it back.
     pub reason: String,
     /// The alias ref that holds its tip, if one could be made.
+    #[schema(value_type = Option<String>)]
     pub alias: Option<RefName>,
 }

@@ -1,13 +1,15 @@
 //! The parts of a mirror: its code, and what GitHub keeps beside it in repositories of its own.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::ids::MirrorId;
 use super::job::word;
 
 /// A part of a mirror: one repository at GitHub, one project in OneDev.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = PartKind)]
 pub enum Part {
     /// The repository itself.
     #[default]
@@ -52,7 +54,7 @@ impl From<MirrorId> for PartId {
 }
 
 /// Where a part other than the code stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PartState {
     /// To be looked at for the first time.

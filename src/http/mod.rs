@@ -13,8 +13,11 @@ mod api;
 mod auth;
 mod body;
 mod client_address;
+mod docs;
 mod health;
 mod limits;
+mod openapi;
+mod polish;
 mod probes;
 mod problem;
 mod refusals;
@@ -43,6 +46,7 @@ use crate::orchestrator::Stages;
 use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
 
+pub use openapi::document;
 pub use server::{HttpError, start, start_probes};
 
 /// What the server works with.

@@ -10,7 +10,10 @@ use std::time::Duration;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::request_id::RequestIds;
 use crate::domain::retry::Retry;
@@ -145,20 +148,40 @@ impl Problem {
 
     /// The answer.
     pub(super) fn response(&self, ids: &RequestIds) -> HttpResponse {
-        let mut document = Map::new();
-        document.insert("type".to_owned(), json!(format!("urn:starkeep:problem:{}", self.code)));
-        document.insert("title".to_owned(), json!(title(self.code)));
-        document.insert("status".to_owned(), json!(self.status.as_u16()));
-        document.insert("detail".to_owned(), json!(self.detail));
-        document.insert("correlation_id".to_owned(), json!(ids.correlation.to_string()));
-        document.extend(self.more.clone());
+        let document = Document {
+            kind: format!("urn:starkeep:problem:{}", self.code),
+            title: title(self.code),
+            status: self.status.as_u16(),
+            detail: self.detail.clone(),
+            correlation_id: ids.correlation.0,
+        };
+        let mut document = json!(document);
+        if let Some(members) = document.as_object_mut() {
+            members.extend(self.more.clone());
+        }
         let mut builder = HttpResponse::build(self.status);
         builder.insert_header((CONTENT_TYPE, MEDIA_TYPE));
         for (name, value) in &self.headers {
             builder.insert_header((name.clone(), value.clone()));
         }
-        builder.body(Value::Object(document).to_string())
+        builder.body(document.to_string())
     }
+}
+
+/// What went wrong (RFC 9457).
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(super) struct Document {
+    /// `urn:starkeep:problem:` and a stable word, which the runbook explains.
+    #[serde(rename = "type")]
+    #[schema(pattern = "^urn:starkeep:problem:[a-z0-9_]+$")]
+    kind: String,
+    title: String,
+    status: u16,
+    /// For people: what is wrong, and the mend.
+    detail: String,
+    /// Stands beside it in the log.
+    correlation_id: Uuid,
 }
 
 /// `signature_missing` becomes `Signature missing`.

@@ -49,7 +49,11 @@ const KEYS: Option<Scope> = Some(Scope::Keys);
 /// What this request demands; `None` if nobody has decided that.
 pub(super) fn demanded(request: &HttpRequest) -> Option<Scope> {
     let pattern = request.match_pattern()?;
-    let path = pattern.strip_prefix(ROOT)?;
+    of(pattern.strip_prefix(ROOT)?, request.method().is_safe())
+}
+
+/// What reading or changing this path below [`ROOT`] demands.
+pub(super) fn of(path: &str, is_reading: bool) -> Option<Scope> {
     let (_, reading, changing) = TABLE.iter().find(|(it, _, _)| *it == path)?;
-    if request.method().is_safe() { *reading } else { *changing }
+    if is_reading { *reading } else { *changing }
 }

@@ -41,6 +41,9 @@ impl Gauges {
     }
 }
 
+/// `GET /metrics`: Prometheus text.
+#[utoipa::path(get, path = "/metrics", operation_id = "metrics", tag = "health",
+    responses((status = 200, body = String, content_type = "text/plain")))]
 pub(super) async fn metrics(shared: web::Data<Shared>) -> Result<HttpResponse, Problem> {
     shared.gauges.refresh(&shared.store, &shared.metrics, &shared.watched).await;
     let mut text = Vec::new();

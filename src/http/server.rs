@@ -10,7 +10,7 @@ use actix_web::{App, FromRequest, Handler, HttpServer, Resource, Responder, web}
 
 use super::problem::Problem;
 use super::shared::Shared;
-use super::{Tools, api, health, scopes, scrape, shell, upkeep, webhook};
+use super::{Tools, api, docs, health, openapi, scopes, scrape, shell, upkeep, webhook};
 
 /// Threads that read requests. The work is done elsewhere: by the stages and the database's threads.
 const WORKERS: usize = 2;
@@ -104,6 +104,8 @@ fn listen_with(
 fn routes(config: &mut web::ServiceConfig) {
     config
         .service(web::resource("/webhooks/github").route(web::post().to(webhook::receive)))
+        .service(reading("/openapi.json", openapi::shown))
+        .service(reading("/docs", docs::page))
         .service(web::scope(scopes::ROOT).configure(api::routes))
         .configure(probes);
 }

@@ -7,13 +7,15 @@
 use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::client_address::ClientAddress;
 use super::problem::Problem;
 use super::request_id::RequestIds;
 use super::shared::Shared;
-use crate::stages::messages::{Accept, Accepted};
+use crate::stages::messages::{Accept, Accepted, Reception};
 use crate::webhook::headers::{self, Delivery};
 use crate::webhook::{payload, signature};
 
@@ -23,6 +25,28 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Events that have a label of their own in the metrics; anybody may send any word.
 const LABELS: [&str; 4] = ["ping", "push", "repository", "star"];
 
+/// What the sender of a delivery is told, once it is on disk.
+#[derive(Serialize, ToSchema)]
+#[schema(as = TakenDelivery)]
+struct TakenView {
+    /// GitHub's GUID of it.
+    delivery: Uuid,
+    status: Reception,
+    /// The jobs that were queued for it.
+    jobs: Vec<i64>,
+}
+
+/// `POST /webhooks/github`: what GitHub delivers. 202 after the delivery and its jobs are on disk. The body is one of
+/// GitHub's events, signed with `github.webhook_secret`.
+#[utoipa::path(post, path = "/webhooks/github", operation_id = "deliver", tag = "webhooks",
+    params(
+        ("X-GitHub-Event" = String, Header, description = "The event's name."),
+        ("X-GitHub-Delivery" = Uuid, Header, description = "The delivery's GUID."),
+        ("X-Hub-Signature-256" = String, Header, description = "`sha256=` and the HMAC of the body."),
+    ),
+    request_body = Object,
+    responses((status = 202, body = TakenView), (status = 400), (status = 401), (status = 404), (status = 409),
+        (status = 429), (status = 502), (status = 503)))]
 pub(super) async fn receive(
     shared: web::Data<Shared>,
     request: HttpRequest,
@@ -36,11 +60,11 @@ pub(super) async fn receive(
     let outcome = taken.as_ref().map_or_else(Problem::code, |(_, it)| it.reception.as_str());
     shared.metrics.webhook_deliveries.with_label_values(&[label(&request), outcome]).inc();
     let (delivery, accepted) = taken?;
-    Ok(HttpResponse::Accepted().json(json!({
-        "delivery": delivery.id,
-        "status": accepted.reception.as_str(),
-        "jobs": accepted.jobs,
-    })))
+    Ok(HttpResponse::Accepted().json(TakenView {
+        delivery: delivery.id,
+        status: accepted.reception,
+        jobs: accepted.jobs.into_iter().map(|it| it.0).collect(),
+    }))
 }
 
 fn label(request: &HttpRequest) -> &'static str {

@@ -1,7 +1,9 @@
 //! What the stages are asked, and what they answer.
 
 use actix::Message;
+use serde::Serialize;
 use tokio_util::sync::CancellationToken;
+use utoipa::ToSchema;
 
 use super::failure::Failure;
 use crate::domain::event::Event;
@@ -87,7 +89,8 @@ pub struct Accepted {
 }
 
 /// What the sender of a delivery is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Reception {
     /// On disk, and its jobs with it.
     Accepted,

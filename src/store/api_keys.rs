@@ -4,9 +4,11 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
+use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::domain::api_key::Scopes;
+use crate::domain::api_key::{Scope, Scopes};
 
 use super::clipped;
 use super::connection::Connection;
@@ -61,7 +63,9 @@ pub struct Key {
 }
 
 /// Whether a key opens anything.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = KeyStatus)]
 pub enum Status {
     /// It does.
     Active,
@@ -92,23 +96,50 @@ impl Key {
         }
     }
 
-    /// As the API and the command line show it.
-    pub fn to_json(&self, now: DateTime<Utc>) -> serde_json::Value {
-        serde_json::json!({
-            "id": self.id,
-            "name": self.name,
-            "prefix": self.prefix,
-            "scopes": self.scopes.words(),
-            "status": self.status(now).as_str(),
-            "created_by": self.created_by,
-            "created_at": self.created_at,
-            "expires_at": self.expires_at,
-            "revoked_at": self.revoked_at,
-            "last_used_at": self.last_used.as_ref().map(|it| it.0),
-            "last_used_ip": self.last_used.as_ref().and_then(|it| it.1.as_deref()),
-            "usage_count": self.usage_count,
-        })
+    /// As the API shows it.
+    pub fn view(&self, now: DateTime<Utc>) -> KeyView {
+        let (last_used_at, last_used_ip) = self.last_used.clone().unzip();
+        KeyView {
+            id: self.id,
+            name: self.name.clone(),
+            prefix: self.prefix.clone(),
+            scopes: self.scopes.words(),
+            status: self.status(now),
+            created_by: self.created_by.clone(),
+            created_at: self.created_at,
+            expires_at: self.expires_at,
+            revoked_at: self.revoked_at,
+            last_used_at,
+            last_used_ip: last_used_ip.flatten(),
+            usage_count: self.usage_count,
+        }
     }
+
+    /// The same as one JSON object.
+    pub fn to_json(&self, now: DateTime<Utc>) -> serde_json::Value {
+        serde_json::json!(self.view(now))
+    }
+}
+
+/// A key of the admin API, without its secret.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ApiKey)]
+pub struct KeyView {
+    id: Uuid,
+    name: String,
+    /// `sk_` and eight characters, by which it is told from others.
+    prefix: String,
+    #[schema(value_type = Vec<Scope>)]
+    scopes: Vec<&'static str>,
+    status: Status,
+    created_by: String,
+    created_at: DateTime<Utc>,
+    expires_at: Option<DateTime<Utc>>,
+    revoked_at: Option<DateTime<Utc>>,
+    /// Up to a minute late.
+    last_used_at: Option<DateTime<Utc>>,
+    last_used_ip: Option<String>,
+    usage_count: i64,
 }
 
 #[derive(Queryable, Selectable)]

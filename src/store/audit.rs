@@ -5,6 +5,9 @@ pub mod chain;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
 
 use crate::domain::ids::CorrelationId;
 
@@ -163,23 +166,47 @@ pub fn export(c: &mut Connection, since: Option<DateTime<Utc>>, after: i64) -> R
     rows.into_iter().map(Entry::try_from).collect()
 }
 
+/// Who did what, when, to what, with what outcome.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AuditEntry)]
+pub struct EntryView {
+    id: i64,
+    at: DateTime<Utc>,
+    actor: String,
+    action: String,
+    subject: String,
+    /// `ok`, or the code of why not.
+    outcome: String,
+    detail: serde_json::Map<String, serde_json::Value>,
+    correlation_id: Option<Uuid>,
+    address: Option<String>,
+    /// The place in the chain; none in the first second.
+    seq: Option<i64>,
+    hash: Option<String>,
+}
+
 impl Entry {
     /// As the API and the export show it.
-    pub fn to_json(&self) -> serde_json::Value {
+    pub fn view(self) -> EntryView {
         let Self { id, at, entry, chained } = self;
         let NewEntry { actor, action, subject, outcome, detail, correlation, address } = entry;
-        serde_json::json!({
-            "id": id,
-            "at": at,
-            "actor": actor,
-            "action": action,
-            "subject": subject,
-            "outcome": outcome,
-            "detail": detail,
-            "correlation_id": correlation,
-            "address": address,
-            "seq": chained.as_ref().map(|it| it.seq),
-            "hash": chained.as_ref().map(|it| &it.hash),
-        })
+        let detail = match detail {
+            serde_json::Value::Object(it) => it,
+            other => serde_json::Map::from_iter([("value".to_owned(), other)]),
+        };
+        let (seq, hash) = chained.map(|it| (it.seq, it.hash)).unzip();
+        EntryView {
+            id,
+            at,
+            actor,
+            action,
+            subject,
+            outcome,
+            detail,
+            correlation_id: correlation.map(|it| it.0),
+            address,
+            seq,
+            hash,
+        }
     }
 }

@@ -9,6 +9,8 @@ use std::str::FromStr;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::domain::event::Event;
 use crate::domain::ids::{AccountId, CorrelationId, GithubId, JobId};
@@ -22,7 +24,9 @@ use super::schema::{deliveries, delivery_jobs};
 use super::{jobs, time};
 
 /// Whether a delivery asked for something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = DeliveryOutcome)]
 pub enum Outcome {
     /// It did.
     Accepted,
@@ -31,7 +35,9 @@ pub enum Outcome {
 }
 
 /// How far a delivery has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = DeliveryState)]
 pub enum State {
     /// Its jobs wait or run.
     Accepted,

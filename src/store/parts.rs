@@ -7,6 +7,8 @@ use chrono::{DateTime, Utc};
 use diesel::dsl::{exists, not};
 use diesel::prelude::*;
 use diesel::sql_types::Text;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::domain::ids::{MirrorId, ProjectId};
 use crate::domain::job::{JobKind, JobState};
@@ -17,7 +19,7 @@ use crate::domain::refs::Oid;
 
 use super::connection::Connection;
 use super::error::StoreError;
-use super::mirrors::{Failure, Project, Proof, Proven, mirror_id, oid};
+use super::mirrors::{Failure, Project, ProjectView, Proof, ProofView, Proven, TroubleView, mirror_id, oid};
 use super::schema::{jobs, mirrors, parts, tips};
 use super::{clipped, history, time};
 
@@ -419,27 +421,38 @@ pub(super) fn schedule_all(c: &mut Connection, mirror: MirrorId, now: DateTime<U
     Ok(())
 }
 
+/// A part of a mirror beside its code.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Part)]
+pub struct PartView {
+    part: Part,
+    state: PartState,
+    onedev: ProjectView,
+    default_branch: Option<String>,
+    head: Option<String>,
+    ref_count: Option<i64>,
+    proof: Option<ProofView>,
+    not_level: Vec<NotLevel>,
+    error: Option<TroubleView>,
+    looked_at: Option<DateTime<Utc>>,
+    next_look_at: Option<DateTime<Utc>>,
+}
+
 impl PartRecord {
-    /// The part as one JSON object; times are RFC 3339 in UTC.
-    pub fn to_json(&self) -> serde_json::Value {
-        serde_json::json!({
-            "part": self.id.part,
-            "state": self.state,
-            "onedev": {
-                "project_id": self.project.as_ref().map(|it| it.id),
-                "path": self.project.as_ref().map(|it| it.path.as_str()),
-                "url": self.project.as_ref().map(|it| it.url.as_str()),
-            },
-            "default_branch": self.default_branch,
-            "head": self.head,
-            "ref_count": self.ref_count,
-            "proof": self.proof.as_ref().map(|it| serde_json::json!({ "digest": it.digest, "verified_at": it.verified_at })),
-            "not_level": self.not_level,
-            "error": self.error.as_ref().map(|it| {
-                serde_json::json!({ "code": it.code, "message": it.message, "since": it.since })
-            }),
-            "looked_at": self.looked_at,
-            "next_look_at": self.next_look_at,
-        })
+    /// The part as the API shows it.
+    pub fn view(&self) -> PartView {
+        PartView {
+            part: self.id.part,
+            state: self.state,
+            onedev: ProjectView::of(self.project.as_ref()),
+            default_branch: self.default_branch.clone(),
+            head: self.head.map(|it| it.to_string()),
+            ref_count: self.ref_count,
+            proof: self.proof.as_ref().map(ProofView::from),
+            not_level: self.not_level.clone(),
+            error: self.error.as_ref().map(TroubleView::from),
+            looked_at: self.looked_at,
+            next_look_at: self.next_look_at,
+        }
     }
 }

@@ -9,6 +9,8 @@ use std::str::FromStr;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::domain::ids::{CorrelationId, JobId, MirrorId};
 use crate::domain::job::UnknownWord;
@@ -22,7 +24,9 @@ use super::schema::syncs;
 use super::{clipped, jobs, mirrors, time};
 
 /// How a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = SyncOutcome)]
 pub enum Outcome {
     /// It has not.
     Running,

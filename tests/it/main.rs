@@ -11,6 +11,9 @@
     reason = "tests"
 )]
 
+mod api;
+#[path = "../support/contract.rs"]
+mod contract;
 #[path = "../support/level.rs"]
 mod level;
 #[path = "../support/own_postgres.rs"]

@@ -23,6 +23,7 @@ use starkeep::store::{Store, kept, rates};
 use tempfile::TempDir;
 use uuid::Uuid;
 
+use crate::api;
 use crate::postgres::{self, Fresh};
 use crate::process::Process;
 
@@ -218,7 +219,11 @@ impl World {
 
     /// Sends a delivery; gives status and answer.
     pub async fn send(&self, delivery: &Delivery) -> (u16, Value) {
-        delivery.deliver(&self.url("/webhooks/github")).await.unwrap()
+        const PATH: &str = "/webhooks/github";
+        let (status, answer) = delivery.deliver(&self.url(PATH)).await.unwrap();
+        let media_type = if status < 300 { "application/json" } else { "application/problem+json" };
+        api::expect("POST", PATH, status, Some(media_type), &answer.to_string());
+        (status, answer)
     }
 
     /// Sends a delivery that must be answered 202, and gives its `status`.

@@ -6,6 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::json;
+use utoipa::ToSchema;
 
 use super::input;
 use super::query::Query;
@@ -18,7 +19,7 @@ use crate::http::problem::Problem;
 use crate::http::shared::Shared;
 use crate::stages::messages::Describe;
 use crate::store::jobs::NewJob;
-use crate::store::mirrors::Mirror;
+use crate::store::mirrors::{Mirror, View};
 use crate::store::{Connection, StoreError, audit, jobs, mirrors};
 
 /// How long GitHub's answer is waited for.
@@ -26,14 +27,22 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The whole question, GitHub's answer included.
 const LIMIT: Duration = Duration::from_secs(30);
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewMirror)]
 struct Wanted {
+    /// `OWNER/NAME` at GitHub.
+    #[schema(value_type = String, max_length = 140, examples("octocat/hello-world"))]
     repository: RepositoryName,
 }
 
 /// `POST /mirrors`: 201 with a new mirror, 200 with the one that was there. Either way it is synced
 /// next, unless it is paused.
+#[utoipa::path(
+    post, path = "/api/v1/mirrors", operation_id = "addMirror", tag = "mirrors",
+    request_body = Wanted,
+    responses((status = 201, body = View), (status = 200, body = View), (status = 404), (status = 502))
+)]
 pub(super) async fn add(
     admin: Admin,
     shared: web::Data<Shared>,
@@ -51,7 +60,7 @@ pub(super) async fn add(
     if made {
         answer.insert_header(("Location", format!("/api/v1/mirrors/{}", mirror.id)));
     }
-    Ok(answer.json(mirror.to_json()))
+    Ok(answer.json(mirror.view()))
 }
 
 fn keep(

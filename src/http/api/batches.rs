@@ -7,6 +7,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use chrono::Utc;
 use serde::Deserialize;
 use serde_json::json;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::input;
@@ -17,7 +18,7 @@ use crate::http::auth::Admin;
 use crate::http::problem::Problem;
 use crate::http::shared::Shared;
 use crate::stages::listing::Identify;
-use crate::store::listings::{self, Listing, NewBatch};
+use crate::store::listings::{self, BatchView, Listing, NewBatch};
 use crate::store::{Connection, StoreError, audit};
 
 /// How long GitHub's answer is waited for.
@@ -29,16 +30,28 @@ const MOST_NAMES: usize = 500;
 /// Longer keys are refused. Bytes.
 const LONGEST_KEY: usize = 200;
 
-#[derive(Deserialize)]
+/// Either a user, all of whose stars are meant, or names.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewBatch)]
 struct Wish {
+    /// A login.
+    #[schema(max_length = 39, examples("octocat"))]
     starred_by: Option<String>,
+    /// `OWNER/NAME` each.
+    #[schema(value_type = Option<Vec<String>>, min_items = 1, max_items = 500)]
     repositories: Option<Vec<RepositoryName>>,
+    /// Only say what it would come to.
     #[serde(default)]
     dry_run: bool,
 }
 
 /// `POST /batches`: 202 with the batch. The same `Idempotency-Key` again gives the same batch.
+#[utoipa::path(
+    post, path = "/api/v1/batches", operation_id = "askBatch", tag = "batches",
+    request_body = Wish,
+    responses((status = 202, body = BatchView), (status = 404), (status = 422), (status = 502))
+)]
 pub(super) async fn ask(
     admin: Admin,
     shared: web::Data<Shared>,
@@ -68,6 +81,11 @@ pub(super) async fn ask(
 }
 
 /// `GET /batches/{id}`: how far it is.
+#[utoipa::path(
+    get, path = "/api/v1/batches/{id}", operation_id = "getBatch", tag = "batches",
+    params(("id" = Uuid, Path)),
+    responses((status = 200, body = BatchView))
+)]
 pub(super) async fn one(_: Admin, shared: web::Data<Shared>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     Query::read(&request, &[])?;
     let unknown = || Problem::not_found("batch_unknown", "there is no batch of this id");

@@ -4,6 +4,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::json;
+use utoipa::ToSchema;
 
 use super::input;
 use super::jobs::JobView;
@@ -16,16 +17,23 @@ use crate::http::auth::Admin;
 use crate::http::problem::Problem;
 use crate::http::shared::Shared;
 use crate::store::jobs::{Job, NewJob};
-use crate::store::mirrors::{self, Mirror};
+use crate::store::mirrors::{self, Mirror, View};
 use crate::store::{Connection, StoreError, audit, jobs, parts};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = MirrorChange)]
 struct Change {
     paused: bool,
 }
 
 /// `PATCH /mirrors/{id}`: pause or resume. Asking for what already is changes nothing.
+#[utoipa::path(
+    patch, path = "/api/v1/mirrors/{id}", operation_id = "changeMirror", tag = "mirrors",
+    params(("id" = Uuid, Path)),
+    request_body = Change,
+    responses((status = 200, body = View))
+)]
 pub(super) async fn change(
     admin: Admin,
     shared: web::Data<Shared>,
@@ -36,7 +44,7 @@ pub(super) async fn change(
     let id = mirror_id(&request)?;
     let Change { paused } = input::read(&shared, &request, body).await?;
     let mirror = shared.store.write(move |c| apply(c, &admin, id, paused, Utc::now())).await?;
-    Ok(HttpResponse::Ok().json(mirror.ok_or_else(no_mirror)?.to_json()))
+    Ok(HttpResponse::Ok().json(mirror.ok_or_else(no_mirror)?.view()))
 }
 
 fn apply(
@@ -58,8 +66,9 @@ fn apply(
     Ok(Some(mirror))
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = SyncWish)]
 struct Wish {
     /// Delete and overwrite as much as upstream says, this once.
     #[serde(default)]
@@ -68,6 +77,12 @@ struct Wish {
 
 /// `POST /mirrors/{id}/sync`: 202 with the job that will do it, which may have waited already. 409 for
 /// a mirror that is not synced. The body may say `{"allow_mass_delete": true}`.
+#[utoipa::path(
+    post, path = "/api/v1/mirrors/{id}/sync", operation_id = "syncMirror", tag = "mirrors",
+    params(("id" = Uuid, Path)),
+    request_body = Option<Wish>,
+    responses((status = 202, body = JobView))
+)]
 pub(super) async fn sync(
     admin: Admin,
     shared: web::Data<Shared>,
@@ -80,6 +95,11 @@ pub(super) async fn sync(
 
 /// `POST /mirrors/{id}/verify`: 202 with the job that will compare both sides. 409 for a mirror that
 /// has no project to compare with.
+#[utoipa::path(
+    post, path = "/api/v1/mirrors/{id}/verify", operation_id = "verifyMirror", tag = "mirrors",
+    params(("id" = Uuid, Path)),
+    responses((status = 202, body = JobView))
+)]
 pub(super) async fn verify(
     admin: Admin,
     shared: web::Data<Shared>,
@@ -90,6 +110,11 @@ pub(super) async fn verify(
 
 /// `POST /mirrors/{id}/catalog`: 202 with the job that will look for changes of what git does not carry.
 /// 409 for a mirror that is not synced or was never proven.
+#[utoipa::path(
+    post, path = "/api/v1/mirrors/{id}/catalog", operation_id = "readCatalog", tag = "mirrors",
+    params(("id" = Uuid, Path)),
+    responses((status = 202, body = JobView))
+)]
 pub(super) async fn catalog(
     admin: Admin,
     shared: web::Data<Shared>,

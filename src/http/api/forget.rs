@@ -7,6 +7,7 @@ use std::time::Duration;
 use actix_web::{HttpRequest, HttpResponse, web};
 use chrono::{DateTime, Utc};
 use serde_json::json;
+use utoipa::ToSchema;
 
 use super::query::{Query, mirror_id, no_mirror};
 use crate::domain::ids::MirrorId;
@@ -24,7 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// What becomes of the project.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ToSchema)]
+#[schema(rename_all = "snake_case")]
 enum Fate {
     Keep,
     Delete,
@@ -46,6 +48,11 @@ impl FromStr for Fate {
 
 /// `DELETE /mirrors/{id}?project=keep|delete`: 204. Without a word the project is kept. While a job of
 /// the mirror runs, its project is not deleted: 409.
+#[utoipa::path(
+    delete, path = "/api/v1/mirrors/{id}", operation_id = "forgetMirror", tag = "mirrors",
+    params(("id" = Uuid, Path), ("project" = inline(Option<Fate>), Query)),
+    responses((status = 204), (status = 502))
+)]
 pub(super) async fn forget(
     admin: Admin,
     shared: web::Data<Shared>,

@@ -4,10 +4,11 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::json;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::query::{Query, job_id, no_job};
-use super::{ErrorView, page};
+use super::{ErrorView, List, Paging, page};
 use crate::domain::ids::{JobId, MirrorId};
 use crate::domain::job::{JobKind, JobState};
 use crate::http::auth::Admin;
@@ -16,12 +17,13 @@ use crate::http::shared::Shared;
 use crate::store::jobs::{Filter, Job};
 use crate::store::{Connection, StoreError, audit, jobs};
 
-/// A job as the API shows it.
-#[derive(Serialize)]
+/// A durable unit of work in the queue.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Job)]
 pub(super) struct JobView {
     id: i64,
-    kind: &'static str,
-    state: &'static str,
+    kind: JobKind,
+    state: JobState,
     mirror: Option<String>,
     priority: i16,
     attempts: u32,
@@ -40,8 +42,8 @@ impl From<Job> for JobView {
     fn from(it: Job) -> Self {
         Self {
             id: it.id.0,
-            kind: it.kind.as_str(),
-            state: it.state.as_str(),
+            kind: it.kind,
+            state: it.state,
             mirror: it.mirror.map(|it| it.to_string()),
             priority: it.priority.0,
             attempts: it.attempts,
@@ -59,6 +61,11 @@ impl From<Job> for JobView {
 }
 
 /// `GET /jobs?state=&kind=&mirror=`: the newest first.
+#[utoipa::path(
+    get, path = "/api/v1/jobs", operation_id = "listJobs", tag = "jobs",
+    params(Paging, ("state" = Option<JobState>, Query), ("kind" = Option<JobKind>, Query), ("mirror" = Option<String>, Query, description = "The id of a mirror.")),
+    responses((status = 200, body = List<JobView>))
+)]
 pub(super) async fn list(_: Admin, shared: web::Data<Shared>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let (query, window) = Query::list(&request, &["state", "kind", "mirror"])?;
     let filter = Filter {
@@ -70,7 +77,12 @@ pub(super) async fn list(_: Admin, shared: web::Data<Shared>, request: HttpReque
     Ok(page(found, JobView::from))
 }
 
-/// `GET /jobs/{id}`.
+/// `GET /jobs/{id}`: one job.
+#[utoipa::path(
+    get, path = "/api/v1/jobs/{id}", operation_id = "getJob", tag = "jobs",
+    params(("id" = i64, Path)),
+    responses((status = 200, body = JobView))
+)]
 pub(super) async fn one(_: Admin, shared: web::Data<Shared>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     Query::read(&request, &[])?;
     let id = job_id(&request)?;
@@ -80,6 +92,11 @@ pub(super) async fn one(_: Admin, shared: web::Data<Shared>, request: HttpReques
 
 /// `POST /jobs/{id}/retry`: a dead or cancelled job runs again, with no attempts behind it. 202 with
 /// the job that does it: an equal one, if one waits.
+#[utoipa::path(
+    post, path = "/api/v1/jobs/{id}/retry", operation_id = "retryJob", tag = "jobs",
+    params(("id" = i64, Path)),
+    responses((status = 202, body = JobView))
+)]
 pub(super) async fn retry(
     admin: Admin,
     shared: web::Data<Shared>,
@@ -89,6 +106,11 @@ pub(super) async fn retry(
 }
 
 /// `POST /jobs/{id}/cancel`: a waiting job is called off. 202 with the job.
+#[utoipa::path(
+    post, path = "/api/v1/jobs/{id}/cancel", operation_id = "cancelJob", tag = "jobs",
+    params(("id" = i64, Path)),
+    responses((status = 202, body = JobView))
+)]
 pub(super) async fn cancel(
     admin: Admin,
     shared: web::Data<Shared>,

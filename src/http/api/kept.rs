@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use chrono::Utc;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
+use utoipa::ToSchema;
 
 use super::change::no_project;
 use super::input;
@@ -25,14 +26,31 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The whole of it.
 const LIMIT: Duration = Duration::from_secs(60);
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewBranch)]
 struct Wanted {
+    /// Its name, without `refs/heads/`.
     branch: String,
+}
+
+/// A branch that was made of a kept ref.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Branch)]
+struct BranchView {
+    branch: String,
+    commit: String,
+    kept_ref: String,
 }
 
 /// `POST /mirrors/{id}/kept/{kept}/branch` `{"branch": "name"}`: 201 with the branch, which is foreign from
 /// then on: no sync touches it. 409 for a name that upstream or the project has.
+#[utoipa::path(
+    post, path = "/api/v1/mirrors/{id}/kept/{kept}/branch", operation_id = "branchKept", tag = "mirrors",
+    params(("id" = Uuid, Path), ("kept" = i64, Path, description = "The id of the kept ref.")),
+    request_body = Wanted,
+    responses((status = 201, body = BranchView), (status = 502))
+)]
 pub(super) async fn branch(
     admin: Admin,
     shared: web::Data<Shared>,
@@ -57,7 +75,9 @@ pub(super) async fn branch(
     let detail = json!({ "mirror": whose, "kept_ref": kept.kept_ref, "branch": branch, "commit": commit });
     let entry = admin.did("kept.branch", &mirror.name, detail);
     shared.store.write(move |c| audit::append(c, &entry, Utc::now())).await?;
-    Ok(HttpResponse::Created().json(json!({ "branch": branch.branch(), "commit": commit, "kept_ref": kept.kept_ref })))
+    let branch = branch.branch().unwrap_or_default().to_owned();
+    let made = BranchView { branch, commit: commit.to_string(), kept_ref: kept.kept_ref.to_string() };
+    Ok(HttpResponse::Created().json(made))
 }
 
 /// What is refused for the caller's own choice is a conflict, not a fault.

@@ -4,18 +4,19 @@ use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use chrono::{DateTime, TimeDelta, Utc};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::query::Query;
-use super::{input, page};
+use super::{List, Paging, input, page};
 use crate::config::duration;
-use crate::domain::api_key::Scopes;
+use crate::domain::api_key::{Scope, Scopes};
 use crate::http::auth::Admin;
 use crate::http::problem::Problem;
 use crate::http::shared::Shared;
-use crate::store::api_keys::{self, Key, NewKey, Status};
+use crate::store::api_keys::{self, Key, KeyView, NewKey, Status};
 use crate::store::minting::{Minted, mint};
 use crate::store::{Connection, StoreError, audit};
 
@@ -27,16 +28,26 @@ const LONGEST_LIFE: i64 = 3_650;
 const OVERLAP: Duration = Duration::from_secs(86_400);
 const LONGEST_OVERLAP: Duration = Duration::from_secs(30 * 86_400);
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewApiKey)]
 struct Wanted {
+    #[schema(min_length = 1, max_length = 100)]
     name: String,
+    /// What it may do, as in `mirrors:read`.
+    #[schema(value_type = Vec<Scope>, min_items = 1)]
     scopes: Vec<String>,
     #[serde(default)]
+    #[schema(minimum = 1, maximum = 3650)]
     expires_in_days: Option<i64>,
 }
 
 /// `POST /api-keys`: 201 with the key, which is shown this once.
+#[utoipa::path(
+    post, path = "/api/v1/api-keys", operation_id = "createApiKey", tag = "api-keys",
+    request_body = Wanted,
+    responses((status = 201, body = MadeView))
+)]
 pub(super) async fn create(
     admin: Admin,
     shared: web::Data<Shared>,
@@ -112,37 +123,69 @@ fn record(c: &mut Connection, admin: &Admin, key: &NewKey, now: DateTime<Utc>) -
     Ok(made)
 }
 
-fn shown_once(key: &Key, full: &str, now: DateTime<Utc>) -> Value {
-    json!({
-        "id": key.id,
-        "name": key.name,
-        "prefix": key.prefix,
-        "full_key": full,
-        "scopes": key.scopes.words(),
-        "status": key.status(now).as_str(),
-        "created_at": key.created_at,
-        "expires_at": key.expires_at,
-    })
+/// A new key. Its secret is shown in this answer and never again.
+#[derive(Serialize, ToSchema)]
+#[schema(as = MadeApiKey)]
+struct MadeView {
+    id: Uuid,
+    name: String,
+    /// `sk_` and eight characters.
+    prefix: String,
+    /// The prefix, `_`, and the secret.
+    full_key: String,
+    #[schema(value_type = Vec<Scope>)]
+    scopes: Vec<&'static str>,
+    status: Status,
+    created_at: DateTime<Utc>,
+    expires_at: Option<DateTime<Utc>>,
+}
+
+fn shown_once(key: &Key, full: &str, now: DateTime<Utc>) -> MadeView {
+    MadeView {
+        id: key.id,
+        name: key.name.clone(),
+        prefix: key.prefix.clone(),
+        full_key: full.to_owned(),
+        scopes: key.scopes.words(),
+        status: key.status(now),
+        created_at: key.created_at,
+        expires_at: key.expires_at,
+    }
 }
 
 /// `GET /api-keys?include_revoked=false`: the newest first.
+#[utoipa::path(
+    get, path = "/api/v1/api-keys", operation_id = "listApiKeys", tag = "api-keys",
+    params(Paging, ("include_revoked" = Option<bool>, Query)),
+    responses((status = 200, body = List<KeyView>))
+)]
 pub(super) async fn list(_: Admin, shared: web::Data<Shared>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let (query, window) = Query::list(&request, &["include_revoked"])?;
     let revoked = query.word("include_revoked", &["true", "false"])?.unwrap_or(false);
     let found = shared.store.read(move |c| api_keys::list(c, revoked, &window)).await?;
     let now = Utc::now();
-    Ok(page(found, |it| it.to_json(now)))
+    Ok(page(found, |it| it.view(now)))
 }
 
-/// `GET /api-keys/{id}`.
+/// `GET /api-keys/{id}`: one key, without its secret.
+#[utoipa::path(
+    get, path = "/api/v1/api-keys/{id}", operation_id = "getApiKey", tag = "api-keys",
+    params(("id" = Uuid, Path)),
+    responses((status = 200, body = KeyView))
+)]
 pub(super) async fn one(_: Admin, shared: web::Data<Shared>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     Query::read(&request, &[])?;
     let id = key_id(&request)?;
     let found = shared.store.read(move |c| api_keys::find(c, id)).await?;
-    Ok(HttpResponse::Ok().json(found.ok_or_else(no_key)?.to_json(Utc::now())))
+    Ok(HttpResponse::Ok().json(found.ok_or_else(no_key)?.view(Utc::now())))
 }
 
 /// `DELETE /api-keys/{id}`: 204; no request is let in with it any more, by any process.
+#[utoipa::path(
+    delete, path = "/api/v1/api-keys/{id}", operation_id = "revokeApiKey", tag = "api-keys",
+    params(("id" = Uuid, Path)),
+    responses((status = 204))
+)]
 pub(super) async fn revoke(
     admin: Admin,
     shared: web::Data<Shared>,
@@ -162,15 +205,24 @@ fn end(c: &mut Connection, admin: &Admin, id: Uuid, now: DateTime<Utc>) -> Resul
     Ok(true)
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = Rotation)]
 struct Turn {
+    /// How long both are valid: a duration from `0s` to `30d`.
     #[serde(default)]
+    #[schema(examples("24h"))]
     overlap: Option<String>,
 }
 
 /// `POST /api-keys/{id}/rotate`: 201 with a new key of the same name, scopes and length of life. The old one ends
 /// after the `overlap` (`24h` if the body does not say otherwise), within which both are valid.
+#[utoipa::path(
+    post, path = "/api/v1/api-keys/{id}/rotate", operation_id = "rotateApiKey", tag = "api-keys",
+    params(("id" = Uuid, Path)),
+    request_body = Option<Turn>,
+    responses((status = 201, body = MadeView))
+)]
 pub(super) async fn rotate(
     admin: Admin,
     shared: web::Data<Shared>,

@@ -1,10 +1,11 @@
 //! Looking at mirrors.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::page;
 use super::query::{Query, mirror_id, no_mirror};
+use super::{List, Paging, page, whole};
 use crate::domain::ids::MirrorId;
 use crate::domain::mirror::{Source, Status};
 use crate::domain::part::{Part, PartId};
@@ -12,10 +13,16 @@ use crate::domain::star_lists::Membership;
 use crate::http::auth::Admin;
 use crate::http::problem::Problem;
 use crate::http::shared::Shared;
-use crate::store::mirrors::{self, Filter, Mirror};
-use crate::store::{parts, star_lists};
+use crate::store::mirrors::{self, Filter, Mirror, View};
+use crate::store::parts::{self, PartView};
+use crate::store::star_lists;
 
 /// `GET /mirrors?status=&source=&q=`: in the order in which they became known.
+#[utoipa::path(
+    get, path = "/api/v1/mirrors", operation_id = "listMirrors", tag = "mirrors",
+    params(Paging, ("status" = Option<Status>, Query), ("source" = Option<Source>, Query), ("q" = Option<String>, Query, description = "A part of the name.", max_length = 512)),
+    responses((status = 200, body = List<View>))
+)]
 pub(super) async fn list(_: Admin, shared: web::Data<Shared>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let (query, window) = Query::list(&request, &["status", "source", "q"])?;
     let filter = Filter {
@@ -24,41 +31,68 @@ pub(super) async fn list(_: Admin, shared: web::Data<Shared>, request: HttpReque
         text: query.text("q"),
     };
     let found = shared.store.read(move |c| mirrors::list(c, &filter, &window)).await?;
-    Ok(page(found, |it| it.to_json()))
+    Ok(page(found, |it| it.view()))
 }
 
-/// `GET /mirrors/{id}`.
+/// `GET /mirrors/{id}`: one mirror.
+#[utoipa::path(
+    get, path = "/api/v1/mirrors/{id}", operation_id = "getMirror", tag = "mirrors",
+    params(("id" = Uuid, Path)),
+    responses((status = 200, body = View))
+)]
 pub(super) async fn one(_: Admin, shared: web::Data<Shared>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     Query::read(&request, &[])?;
     let mirror = find(&shared, mirror_id(&request)?).await?;
-    Ok(HttpResponse::Ok().json(mirror.to_json()))
+    Ok(HttpResponse::Ok().json(mirror.view()))
 }
 
 /// `GET /mirrors/{id}/wiki`: where the wiki stands; 404 before anybody looked for one.
+#[utoipa::path(
+    get, path = "/api/v1/mirrors/{id}/wiki", operation_id = "getWiki", tag = "mirrors",
+    params(("id" = Uuid, Path)),
+    responses((status = 200, body = PartView))
+)]
 pub(super) async fn wiki(_: Admin, shared: web::Data<Shared>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     Query::read(&request, &[])?;
     let id = PartId::wiki(find(&shared, mirror_id(&request)?).await?.id);
     let wiki = shared.store.read(move |c| parts::find(c, id)).await?;
-    Ok(HttpResponse::Ok().json(wiki.ok_or_else(no_wiki)?.to_json()))
+    Ok(HttpResponse::Ok().json(wiki.ok_or_else(no_wiki)?.view()))
 }
 
 /// `GET /mirrors/{id}/lists`: the star lists that its upstream is in, of all users; the first of a user first.
+#[utoipa::path(
+    get, path = "/api/v1/mirrors/{id}/lists", operation_id = "listStarLists", tag = "mirrors",
+    params(("id" = Uuid, Path)),
+    responses((status = 200, body = List<MembershipView>))
+)]
 pub(super) async fn lists(_: Admin, shared: web::Data<Shared>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     Query::read(&request, &[])?;
     let id = find(&shared, mirror_id(&request)?).await?.github_id;
     let lists = shared.store.read(move |c| star_lists::of_repository(c, id)).await?;
-    let shown = |it: &Membership| {
-        json!({
-            "account_id": it.account,
-            "place": it.place,
-            "name": it.name,
-            "slug": it.slug,
-            "private": it.private,
-            "folder": it.folder,
-        })
-    };
-    let items: Vec<Value> = lists.iter().map(shown).collect();
-    Ok(HttpResponse::Ok().json(json!({ "items": items, "next_cursor": null })))
+    Ok(whole(lists.into_iter().map(MembershipView::from)))
+}
+
+/// A star list that an upstream is in.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Membership)]
+struct MembershipView {
+    /// GitHub's numeric id of the user whose list it is.
+    account_id: i64,
+    /// Its place on the user's page, from 0.
+    place: i32,
+    name: String,
+    slug: String,
+    /// Shown to its owner alone.
+    private: bool,
+    /// What stands for it in the path of a project.
+    folder: String,
+}
+
+impl From<Membership> for MembershipView {
+    fn from(it: Membership) -> Self {
+        let Membership { account, place, name, slug, private, folder } = it;
+        Self { account_id: account.0, place, name, slug, private, folder }
+    }
 }
 
 /// Nobody looked for a wiki yet.

@@ -11,6 +11,7 @@ mod batches;
 mod catalog;
 mod change;
 mod deliveries;
+mod described;
 mod forget;
 mod history;
 mod input;
@@ -26,10 +27,12 @@ mod vanished;
 
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
-use serde_json::json;
+use utoipa::{IntoParams, ToSchema};
 
 use super::server::reading;
 use crate::store::Page;
+
+pub(super) use described::described;
 
 /// Below `/api/v1`.
 pub(super) fn routes(config: &mut web::ServiceConfig) {
@@ -75,12 +78,45 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
 
 /// One page of a list.
 fn page<T, V: Serialize>(page: Page<T>, shown: impl FnMut(T) -> V) -> HttpResponse {
-    let items: Vec<V> = page.items.into_iter().map(shown).collect();
-    HttpResponse::Ok().json(json!({ "items": items, "next_cursor": page.next }))
+    HttpResponse::Ok().json(List { items: page.items.into_iter().map(shown).collect(), next_cursor: page.next })
 }
 
-/// Why something failed, as the API shows it.
-#[derive(Serialize)]
+/// A list that is never longer than a page.
+fn whole<V: Serialize>(items: impl IntoIterator<Item = V>) -> HttpResponse {
+    HttpResponse::Ok().json(List { items: items.into_iter().collect(), next_cursor: None })
+}
+
+/// One page of a list.
+#[derive(Serialize, ToSchema)]
+struct List<T> {
+    items: Vec<T>,
+    /// The `cursor` of the page after it; null if there is none.
+    next_cursor: Option<String>,
+}
+
+/// What every list takes.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "describes what `Query::list` reads")]
+struct Paging {
+    /// Rows at most.
+    #[param(minimum = 1, maximum = 200, default = 50)]
+    limit: Option<u32>,
+    /// What the page before gave as `next_cursor`.
+    #[param(max_length = 512)]
+    cursor: Option<String>,
+}
+
+/// A job that was queued.
+#[derive(Serialize, ToSchema)]
+struct Queued {
+    /// Its id.
+    job: i64,
+}
+
+/// Why something failed.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Reason)]
 struct ErrorView {
     code: String,
     message: String,

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::change::no_project;
 use super::mirrors::{find, no_wiki, part};
-use super::page;
 use super::query::{Query, mirror_id};
+use super::{List, Paging, page};
 use crate::domain::kept::{ALIAS, KEPT};
 use crate::domain::part::{Part, PartId};
 use crate::domain::refs::{Oid, RefName};
@@ -26,18 +27,23 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// One ref on both sides.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Ref)]
 struct RefView {
     #[serde(rename = "ref")]
+    #[schema(value_type = String)]
     name: RefName,
+    #[schema(value_type = Option<String>)]
     upstream: Option<Oid>,
+    #[schema(value_type = Option<String>)]
     onedev: Option<Oid>,
     state: State,
 }
 
 /// How the sides compare over one ref.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = RefState)]
 enum State {
     /// The same on both sides.
     Level,
@@ -55,6 +61,11 @@ enum State {
 
 /// `GET /mirrors/{id}/refs?part=code|wiki`: both sides are read anew for every page. Upstream's side holds the managed
 /// refs, OneDev's side all of them. In the order of their names.
+#[utoipa::path(
+    get, path = "/api/v1/mirrors/{id}/refs", operation_id = "listRefs", tag = "mirrors",
+    params(("id" = Uuid, Path), Paging, ("part" = Option<Part>, Query)),
+    responses((status = 200, body = List<RefView>), (status = 409), (status = 502))
+)]
 pub(super) async fn refs(_: Admin, shared: web::Data<Shared>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let (query, window) = Query::list(&request, &["part"])?;
     let part = part(&query)?;

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::ToSchema;
 
 use super::deliveries::{delivery_id, no_delivery};
 use super::input;
@@ -22,14 +23,21 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Deliveries of a range in one call.
 const AT_ONCE: u32 = 100;
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ReplayOne)]
 struct One {
     #[serde(default)]
     dry_run: bool,
 }
 
 /// `POST /deliveries/{id}/replay`: 202 with its jobs; 200 with what it would do for `{"dry_run": true}`.
+#[utoipa::path(
+    post, path = "/api/v1/deliveries/{id}/replay", operation_id = "replayDelivery", tag = "deliveries",
+    params(("id" = Uuid, Path, description = "GitHub's GUID of it.")),
+    request_body = Option<One>,
+    responses((status = 202, body = ReplayedView), (status = 200, body = ReplayedView), (status = 502))
+)]
 pub(super) async fn one(
     admin: Admin,
     shared: web::Data<Shared>,
@@ -40,11 +48,12 @@ pub(super) async fn one(
     let id = delivery_id(&request);
     let One { dry_run } = input::read_or_default(&shared, &request, body).await?;
     let replayed = replay(&shared, &admin, &id, dry_run).await?.ok_or_else(no_delivery)?;
-    Ok(answer(dry_run).json(shown(&id, &replayed, dry_run)))
+    Ok(answer(dry_run).json(shown(&id, replayed, dry_run)))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ReplaySeveral)]
 struct Several {
     from: DateTime<Utc>,
     to: DateTime<Utc>,
@@ -63,6 +72,11 @@ fn yes() -> bool {
 
 /// `POST /deliveries/replay` `{"from","to","event","dry_run","cursor"}`: those that arrived in that time, the oldest
 /// first, at most 100 in one call; `next_cursor` says where to go on. Nothing is done unless `dry_run` is `false`.
+#[utoipa::path(
+    post, path = "/api/v1/deliveries/replay", operation_id = "replayDeliveries", tag = "deliveries",
+    request_body = Several,
+    responses((status = 202, body = SeveralView), (status = 200, body = SeveralView), (status = 404), (status = 502))
+)]
 pub(super) async fn several(
     admin: Admin,
     shared: web::Data<Shared>,
@@ -80,10 +94,10 @@ pub(super) async fn several(
     for guid in &found.items {
         // One that was given up meanwhile is none any more.
         if let Some(replayed) = replay(&shared, &admin, guid, dry_run).await? {
-            items.push(shown(guid, &replayed, dry_run));
+            items.push(shown(guid, replayed, dry_run));
         }
     }
-    Ok(answer(dry_run).json(json!({ "dry_run": dry_run, "items": items, "next_cursor": found.next })))
+    Ok(answer(dry_run).json(SeveralView { dry_run, items, next_cursor: found.next }))
 }
 
 fn answer(dry_run: bool) -> actix_web::HttpResponseBuilder {
@@ -98,7 +112,31 @@ async fn replay(shared: &Shared, admin: &Admin, guid: &str, dry_run: bool) -> Re
     Ok(answer.map_err(late)???)
 }
 
-fn shown(guid: &str, it: &Replayed, dry_run: bool) -> Value {
+/// A delivery that was taken once more, or would be.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Replayed)]
+struct ReplayedView {
+    delivery: String,
+    event: String,
+    /// What it asks for now, in a word.
+    asks_for: &'static str,
+    dry_run: bool,
+    /// The jobs that were queued for it; none of a dry run.
+    jobs: Vec<i64>,
+}
+
+/// Some deliveries that were taken once more, or would be.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ReplayedSeveral)]
+struct SeveralView {
+    dry_run: bool,
+    items: Vec<ReplayedView>,
+    /// The `cursor` of the next call; null if there is no more.
+    next_cursor: Option<String>,
+}
+
+fn shown(guid: &str, it: Replayed, dry_run: bool) -> ReplayedView {
     let Replayed { event, wish, jobs } = it;
-    json!({ "delivery": guid, "event": event, "asks_for": wish, "dry_run": dry_run, "jobs": jobs })
+    let jobs = jobs.into_iter().map(|it| it.0).collect();
+    ReplayedView { delivery: guid.to_owned(), event, asks_for: wish, dry_run, jobs }
 }

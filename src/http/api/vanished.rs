@@ -1,28 +1,48 @@
 //! What vanished upstream in such numbers that an admin must say so.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use chrono::Utc;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::ToSchema;
 
-use super::input;
 use super::query::Query;
+use super::{List, input, whole};
 use crate::http::auth::Admin;
 use crate::http::problem::Problem;
 use crate::http::shared::Shared;
 use crate::store::{Connection, StoreError, audit, vanished};
 
 /// `GET /vanished`: how many mirrors wait, by owner or user.
+#[utoipa::path(
+    get, path = "/api/v1/vanished", operation_id = "listVanished", tag = "vanished",
+    responses((status = 200, body = List<WaitingView>))
+)]
 pub(super) async fn list(_: Admin, shared: web::Data<Shared>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     Query::read(&request, &[])?;
     let waiting = shared.store.read(vanished::waiting).await?;
-    let shown = |it: &vanished::Waiting| json!({ "whose": it.whose, "mirrors": it.mirrors, "since": it.since });
-    let items: Vec<Value> = waiting.iter().map(shown).collect();
-    Ok(HttpResponse::Ok().json(json!({ "items": items, "next_cursor": null })))
+    Ok(whole(waiting.into_iter().map(|it| WaitingView { whose: it.whose, mirrors: it.mirrors, since: it.since })))
 }
 
-#[derive(Deserialize)]
+/// Mirrors of one owner or user that wait for a word.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Vanished)]
+struct WaitingView {
+    whose: String,
+    mirrors: u64,
+    since: DateTime<Utc>,
+}
+
+/// How many mirrors are looked at again.
+#[derive(Serialize, ToSchema)]
+#[schema(as = VanishedAnswered)]
+struct AnsweredView {
+    mirrors: u64,
+}
+
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = VanishedWord)]
 struct Word {
     /// They are gone; else they are only looked at again.
     confirm: bool,
@@ -31,6 +51,11 @@ struct Word {
 }
 
 /// `POST /vanished`: an admin's word on what waits. 202 with the number of mirrors that are looked at again.
+#[utoipa::path(
+    post, path = "/api/v1/vanished", operation_id = "answerVanished", tag = "vanished",
+    request_body = Word,
+    responses((status = 202, body = AnsweredView))
+)]
 pub(super) async fn answer(
     admin: Admin,
     shared: web::Data<Shared>,
@@ -40,7 +65,7 @@ pub(super) async fn answer(
     Query::read(&request, &[])?;
     let word: Word = input::read(&shared, &request, body).await?;
     let mirrors = shared.store.write(move |c| apply(c, &admin, &word)).await?;
-    Ok(HttpResponse::Accepted().json(json!({ "mirrors": mirrors })))
+    Ok(HttpResponse::Accepted().json(AnsweredView { mirrors }))
 }
 
 fn apply(c: &mut Connection, admin: &Admin, word: &Word) -> Result<u64, StoreError> {

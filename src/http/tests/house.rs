@@ -17,6 +17,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::contract::{Contract, Told};
 use crate::canned::{Canned, Reply, Seen};
 use crate::config::Config;
 use crate::domain::naming::Naming;
@@ -32,6 +33,11 @@ use crate::stages::{accept, catalog, describe, ensure, listing, record, stars, s
 use crate::store::{Connection, Store, StoreError};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::progress::Progress;
+
+thread_local! {
+    /// Every answer is held against the document.
+    static CONTRACT: Contract = Contract::new(crate::http::document());
+}
 
 /// The admin token of every house.
 pub(super) const TOKEN: &str = "the-admin-token";
@@ -330,7 +336,15 @@ impl House {
     }
 
     pub(super) async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
-        Answer::of(request.send().await.unwrap()).await
+        let (client, request) = request.build_split();
+        let request = request.unwrap();
+        let (method, path) = (request.method().to_string(), request.url().path().to_owned());
+        let answer = Answer::of(client.execute(request).await.unwrap()).await;
+        let Answer { status, text: body, .. } = &answer;
+        let (method, path) = (method.as_str(), path.as_str());
+        let told = Told { method, path, status: *status, media_type: answer.header("content-type"), body };
+        CONTRACT.with(|it| it.expect(&told));
+        answer
     }
 
     /// Without a token.

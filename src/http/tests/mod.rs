@@ -2,6 +2,10 @@
 //! stages behind it, and canned answers where GitHub and OneDev would be.
 
 mod bodies;
+#[expect(unreachable_pub, reason = "shared with other test binaries")]
+#[path = "../../../tests/support/contract.rs"]
+mod contract;
+mod document;
 mod health;
 mod house;
 mod jobs;

@@ -20,7 +20,7 @@ use super::schema::listings;
 use super::{clipped, time};
 
 pub use declared::{declare, declared, is_declared, rewind};
-pub use view::view;
+pub use view::{BatchState, BatchView, view};
 
 /// A walk's list.
 #[derive(Debug, Clone, PartialEq, Eq)]

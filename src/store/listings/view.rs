@@ -1,14 +1,17 @@
 //! How a batch stands: what was found, what became of it, what it would come to.
 
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Listing;
 use crate::domain::bounds::Bounds;
 use crate::domain::listing::{self, Finding, What};
 use crate::store::connection::Connection;
 use crate::store::error::StoreError;
+use crate::store::mirrors::TroubleView;
 
 /// What a batch found and what became of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -103,51 +106,122 @@ fn kept_beside(c: &mut Connection, id: &str) -> Result<u64, StoreError> {
     Ok(amount(sum.unwrap_or_default()).saturating_mul(1024))
 }
 
+/// How far a batch is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BatchState {
+    /// The list is being read.
+    Reading,
+    /// The list could not be read.
+    Failed,
+    /// It was a dry run.
+    Planned,
+    /// Some mirrors are not proven yet.
+    Queued,
+    /// Nothing is left to do.
+    Done,
+}
+
 /// A batch as the API and the command line show it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Batch)]
+pub struct BatchView {
+    id: String,
+    state: BatchState,
+    starred_by: Option<String>,
+    repositories: Option<Vec<String>>,
+    dry_run: bool,
+    /// Repositories on the list, as far as it is known.
+    total: u64,
+    /// Those that were read so far.
+    listed: u64,
+    queued: u64,
+    done: u64,
+    failed: u64,
+    /// Names that GitHub does not know.
+    missing: Vec<String>,
+    /// Entries of the list that could not be understood.
+    not_understood: u64,
+    plan: Plan,
+    error: Option<TroubleView>,
+    created_at: DateTime<Utc>,
+}
+
+/// What a batch would come to, as far as its list was read.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = BatchPlan)]
+struct Plan {
+    new: u64,
+    existing: u64,
+    renamed: u64,
+    conflicts: u64,
+    too_large: u64,
+    bytes: u64,
+    /// More than `policy.max_total_bytes` allows; null without such a bound.
+    bytes_beyond: Option<u64>,
+    api_calls: u64,
+    /// How long GitHub's limits make it last at least.
+    seconds: Option<u64>,
+}
+
+/// How a batch stands.
 ///
 /// # Errors
 /// Those of the database.
-pub fn view(c: &mut Connection, it: &Listing, bounds: Bounds) -> Result<Value, StoreError> {
+pub fn view(c: &mut Connection, it: &Listing, bounds: Bounds) -> Result<BatchView, StoreError> {
     let counts = progress(c, &it.id, bounds)?;
     let missing = u64::try_from(it.walk.missing.len()).unwrap_or(u64::MAX);
     let open = counts.listed - counts.done - counts.failed;
     let state = match (it.next_at, it.whole_at) {
-        (Some(_), _) => "reading",
-        (None, None) => "failed",
-        (None, Some(_)) if it.dry_run => "planned",
-        (None, Some(_)) if open > 0 => "queued",
-        (None, Some(_)) => "done",
+        (Some(_), _) => BatchState::Reading,
+        (None, None) => BatchState::Failed,
+        (None, Some(_)) if it.dry_run => BatchState::Planned,
+        (None, Some(_)) if open > 0 => BatchState::Queued,
+        (None, Some(_)) => BatchState::Done,
     };
     let total = if it.whole_at.is_some() { counts.listed + missing } else { it.walk.total.unwrap_or_default() };
-    let (user, names) = match &it.wanted {
-        What::Stars { user } => (Some(user), None),
-        What::Names { names } => (None, Some(names)),
+    let (starred_by, repositories) = match &it.wanted {
+        What::Stars { user } => (Some(user.clone()), None),
+        What::Names { names } => (None, Some(names.iter().map(ToString::to_string).collect())),
         What::Declared { .. } => (None, None),
     };
     let real = |count: u64| if it.dry_run { 0 } else { count };
-    let error =
-        it.error.as_ref().map(|(code, message, since)| json!({ "code": code, "message": message, "since": since }));
-    Ok(json!({
-        "id": it.id, "state": state, "starred_by": user, "repositories": names, "dry_run": it.dry_run,
-        "total": total, "listed": counts.listed,
-        "queued": real(open), "done": real(counts.done), "failed": real(counts.failed + missing),
-        "missing": it.walk.missing, "not_understood": it.walk.odd,
-        "plan": plan(c, it, &counts, bounds)?,
-        "error": error, "created_at": it.created_at,
-    }))
+    Ok(BatchView {
+        id: it.id.clone(),
+        state,
+        starred_by,
+        repositories,
+        dry_run: it.dry_run,
+        total,
+        listed: counts.listed,
+        queued: real(open),
+        done: real(counts.done),
+        failed: real(counts.failed + missing),
+        missing: it.walk.missing.clone(),
+        not_understood: it.walk.odd,
+        plan: plan(c, it, &counts, bounds)?,
+        error: it.error.clone().map(TroubleView::from),
+        created_at: it.created_at,
+    })
 }
 
-fn plan(c: &mut Connection, it: &Listing, counts: &Progress, bounds: Bounds) -> Result<Value, StoreError> {
+fn plan(c: &mut Connection, it: &Listing, counts: &Progress, bounds: Bounds) -> Result<Plan, StoreError> {
     let (api_calls, seconds) = listing::cost(it.walk.pages, counts.new + counts.conflicts, it.walk.allowance);
-    let beyond = match bounds.total {
+    let bytes_beyond = match bounds.total {
         Some(most) => Some(kept_beside(c, &it.id)?.saturating_add(counts.bytes).saturating_sub(most)),
         None => None,
     };
-    Ok(json!({
-        "new": counts.new, "existing": counts.existing + counts.renamed, "renamed": counts.renamed,
-        "conflicts": counts.conflicts, "too_large": counts.too_large, "bytes": counts.bytes, "bytes_beyond": beyond,
-        "api_calls": api_calls, "seconds": seconds,
-    }))
+    Ok(Plan {
+        new: counts.new,
+        existing: counts.existing + counts.renamed,
+        renamed: counts.renamed,
+        conflicts: counts.conflicts,
+        too_large: counts.too_large,
+        bytes: counts.bytes,
+        bytes_beyond,
+        api_calls,
+        seconds,
+    })
 }
 
 fn amount(count: i64) -> u64 {

@@ -34,6 +34,7 @@ pub use self::change::{
 pub use self::find::{
     Filter, by_github_id, by_name, counts_by_status, due, find, former_names, kept_bytes, list, oldest_verification,
 };
+pub use self::json::{ProjectView, ProofView, TroubleView, View};
 pub use self::look::{doubt_description, holder, record_unchanged, record_verified, trust_description};
 pub use self::moves::{beside, moved, renounce_move};
 pub use self::row::{Failure, Mirror, Project, Proof, Upstream};

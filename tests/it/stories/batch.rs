@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use starkeep::domain::ids::GithubId;
 use starkeep::domain::job::{JobKind, JobState, Priority};
@@ -11,6 +12,7 @@ use starkeep::store::jobs::Job;
 use starkeep::store::mirrors;
 
 use super::commands::{json as parsed, run};
+use crate::api;
 use crate::world::{ADMIN, Backend, World, on_both};
 
 const SOMEBODY: &str = "somebody";
@@ -43,20 +45,20 @@ impl World {
 }
 
 async fn batch_at(server: &str, body: Value, key: Option<&str>) -> (u16, Value) {
-    let mut request = reqwest::Client::new().post(format!("{server}/api/v1/batches")).bearer_auth(ADMIN).json(&body);
+    let url = format!("{server}/api/v1/batches");
+    let mut request = api::request(Method::POST, &url).bearer_auth(ADMIN).json(&body);
     if let Some(key) = key {
         request = request.header("Idempotency-Key", key);
     }
-    let answer = request.send().await.unwrap();
-    (answer.status().as_u16(), answer.json().await.unwrap())
+    let answer = api::call(request).await;
+    (answer.status, answer.json())
 }
 
 async fn read_batch_at(server: &str, id: &Value) -> Value {
     let url = format!("{server}/api/v1/batches/{}", id.as_str().unwrap());
     let wait = async {
         loop {
-            let answer = reqwest::Client::new().get(&url).bearer_auth(ADMIN).send().await.unwrap();
-            let batch: Value = answer.json().await.unwrap();
+            let batch = api::call(api::request(Method::GET, &url).bearer_auth(ADMIN)).await.json();
             if batch["state"] != "reading" {
                 return batch;
             }

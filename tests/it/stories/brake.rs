@@ -9,6 +9,7 @@ use starkeep::domain::refs::RefMap;
 use starkeep::store::{Window, audit};
 
 use super::tools::{MAIN, assert_whole, name, world};
+use crate::api;
 use crate::process::starkeep;
 use crate::world::{ADMIN, World, on_both};
 
@@ -47,17 +48,9 @@ async fn holds(world: &World) -> Vec<audit::Entry> {
 
 async fn ask_for_a_sync(world: &World, id: GithubId, body: &Value) -> Value {
     let url = world.url(&format!("/api/v1/mirrors/{}/sync", world.mirror(id).await.id));
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let answer = client
-        .post(url)
-        .bearer_auth(ADMIN)
-        .header("Content-Type", "application/json")
-        .body(body.to_string())
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(answer.status(), 202);
-    serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap()
+    let answer = api::call(api::request(reqwest::Method::POST, &url).bearer_auth(ADMIN).json(body)).await;
+    assert_eq!(answer.status, 202);
+    answer.json()
 }
 
 on_both! {

@@ -14,6 +14,7 @@ use starkeep::domain::refs::Oid;
 use starkeep::simulator::{Fault, Hold, On, Trigger};
 
 use super::tools::{MAIN, assert_whole, world};
+use crate::api;
 use crate::world::{ADMIN, FAN, World, on_both};
 
 fn git(folder: &Path, arguments: &[&str]) -> String {
@@ -194,8 +195,8 @@ async fn forks_share_one_copy_and_a_mirror_that_is_forgotten_leaves_it() {
     let copy = cache.join(format!("{id}.git"));
     for (gone, left) in [(id, Some(fork)), (fork, None)] {
         let url = world.url(&format!("/api/v1/mirrors/{}", world.mirror(gone).await.id));
-        let answer = reqwest::Client::new().delete(url).bearer_auth(ADMIN).send().await.unwrap();
-        assert_eq!(answer.status().as_u16(), 204);
+        let answer = api::call(api::request(reqwest::Method::DELETE, &url).bearer_auth(ADMIN)).await;
+        assert_eq!(answer.status, 204);
         let is_left = || match left {
             Some(left) => {
                 let refs = git(&copy, &["for-each-ref", "--format=%(refname)"]);

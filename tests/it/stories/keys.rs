@@ -6,14 +6,15 @@ use starkeep::domain::mirror::Status;
 use starkeep::store::audit::chain;
 
 use super::commands::{json as parsed, run};
+use crate::api;
 use crate::world::{ADMIN, World, on_both};
 
 impl World {
     /// A call of the admin API: its status and answer.
     pub async fn ask(&self, key: &str, method: Method, path: &str, body: Value) -> (u16, Value) {
-        let request = reqwest::Client::new().request(method, self.url(&format!("/api/v1{path}"))).bearer_auth(key);
-        let answer = if body.is_null() { request } else { request.json(&body) }.send().await.unwrap();
-        (answer.status().as_u16(), serde_json::from_str(&answer.text().await.unwrap()).unwrap_or(Value::Null))
+        let request = api::request(method, &self.url(&format!("/api/v1{path}"))).bearer_auth(key);
+        let answer = api::call(if body.is_null() { request } else { request.json(&body) }).await;
+        (answer.status, answer.json())
     }
 
     /// The chain holds all that is in the log.

@@ -8,6 +8,7 @@ use starkeep::simulator::{Fault, Hold, On, Trigger};
 use starkeep::store::lfs;
 use starkeep::store::page::Window;
 
+use crate::api;
 use crate::world::{FAN, World, on_both};
 
 const BATCH: &str = "info/lfs/objects/batch";
@@ -125,15 +126,8 @@ async fn what_cannot_be_brought_is_named_and_the_refs_are_level(world: World) {
 
     let named = world.named(id).await;
     assert_eq!(named.len(), 7, "{named:#?}");
-    let listed: serde_json::Value = reqwest::Client::new()
-        .get(world.url(&format!("/api/v1/mirrors/{}/lfs", mirror.id)))
-        .bearer_auth(crate::world::ADMIN)
-        .send()
-        .await
-        .unwrap()
-        .json()
-        .await
-        .unwrap();
+    let url = world.url(&format!("/api/v1/mirrors/{}/lfs", mirror.id));
+    let listed = api::call(api::request(reqwest::Method::GET, &url).bearer_auth(crate::world::ADMIN)).await.json();
     let there = listed["items"].as_array().unwrap().iter().filter(|it| it["state"] == "there").count();
     assert_eq!((listed["items"].as_array().unwrap().len(), there), (7, 1), "{listed:#}");
     let reason = |name: String| named.iter().find(|it| it.0 == name).unwrap_or_else(|| panic!("{name}: {named:#?}")).1.clone();

@@ -13,6 +13,7 @@ use starkeep::store::page::Window;
 use starkeep::store::polls::{self, Poll};
 use starkeep::store::{audit, jobs, mirrors, stars};
 
+use crate::api;
 use crate::world::{ADMIN, Backend, FAN, World, on_both};
 
 /// Nothing is looked at by itself in the time of a story.
@@ -80,12 +81,12 @@ impl World {
     /// Asks the admin API about stars.
     async fn ask_admin(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
         let url = self.url(&format!("/api/v1/stars{path}"));
-        let mut request = reqwest::Client::new().request(method.parse().unwrap(), url).bearer_auth(ADMIN);
+        let mut request = api::request(method.parse().unwrap(), &url).bearer_auth(ADMIN);
         if let Some(body) = body {
             request = request.json(&body);
         }
-        let answer = request.send().await.unwrap();
-        (answer.status().as_u16(), answer.json().await.unwrap())
+        let answer = api::call(request).await;
+        (answer.status, answer.json())
     }
 
     fn looked_at(&self) -> Vec<String> {

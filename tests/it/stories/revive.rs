@@ -7,15 +7,16 @@ use starkeep::domain::mirror::Status;
 
 use super::commands::{json as parsed, run};
 use super::tools::{MAIN, mirrored, name};
+use crate::api;
 use crate::world::{ADMIN, World, on_both};
 
 impl World {
     /// Asks the API for a branch of a kept ref; gives status and answer.
     async fn ask_branch(&self, mirror: &str, kept: i64, branch: &str) -> (u16, Value) {
         let url = self.url(&format!("/api/v1/mirrors/{mirror}/kept/{kept}/branch"));
-        let answer = reqwest::Client::new().post(url).bearer_auth(ADMIN).json(&json!({ "branch": branch })).send();
-        let answer = answer.await.unwrap();
-        (answer.status().as_u16(), answer.json().await.unwrap())
+        let request = api::request(reqwest::Method::POST, &url).bearer_auth(ADMIN);
+        let answer = api::call(request.json(&json!({ "branch": branch }))).await;
+        (answer.status, answer.json())
     }
 }
 

@@ -3,6 +3,7 @@
 use secrecy::SecretString;
 use starkeep::simulator::SimulatorOptions;
 
+use crate::api;
 use crate::world::{ADMIN, Backend, FAN, World};
 
 #[actix::test]
@@ -23,7 +24,6 @@ async fn no_secret_is_ever_seen() {
     world.github().revoke_token(&options.github_token);
     world.queue(id, starkeep::domain::job::JobKind::Sync).await;
     world.drain().await;
-    let client = reqwest::Client::new();
     for path in [
         "/readyz",
         "/metrics",
@@ -33,8 +33,8 @@ async fn no_secret_is_ever_seen() {
         "/api/v1/audit",
         "/api/v1/none",
     ] {
-        let answer = client.get(format!("{}{path}", process.address)).bearer_auth(ADMIN).send().await.unwrap();
-        seen.push_str(&answer.text().await.unwrap());
+        let url = format!("{}{path}", process.address);
+        seen.push_str(&api::call(api::request(reqwest::Method::GET, &url).bearer_auth(ADMIN)).await.text);
     }
     let shown = crate::process::starkeep(&world.config, world.folder.path())
         .args(["config", "show", "--json"])

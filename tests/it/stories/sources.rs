@@ -12,6 +12,7 @@ use starkeep::simulator::{Hold, On, Trigger};
 use starkeep::store::listings::{self, Listing};
 use starkeep::store::mirrors;
 
+use crate::api;
 use crate::world::{ADMIN, FAN, World, on_both};
 
 fn source(of: Of) -> Declaration {
@@ -110,7 +111,7 @@ async fn users_organizations_installations_and_names_become_mirrors(world: World
     let [failing] = sources.iter().filter_map(|it| it.error.as_ref()).collect::<Vec<_>>().try_into().unwrap();
     assert!(failing.0 == "upstream_not_found" && failing.1.contains("octo/lost"), "{failing:?}");
     let url = world.url("/metrics");
-    let metrics = reqwest::Client::new().get(url).bearer_auth(ADMIN).send().await.unwrap().text().await.unwrap();
+    let metrics = api::call(api::request(reqwest::Method::GET, &url).bearer_auth(ADMIN)).await.text;
     for line in ["starkeep_sources{state=\"read\"} 3", "starkeep_sources{state=\"failing\"} 1"] {
         assert!(metrics.contains(line), "{line} is not in {metrics}");
     }

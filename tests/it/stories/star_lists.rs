@@ -12,6 +12,7 @@ use starkeep::simulator::{Fault, Hold, Oddity, On, Trigger};
 use starkeep::store::{polls, star_lists};
 
 use super::tools::assert_whole;
+use crate::api;
 use crate::world::{ADMIN, Backend, FAN, World, on_both};
 
 /// Nothing is read by itself in the time of a story.
@@ -93,8 +94,7 @@ impl World {
     }
 
     async fn get(&self, path: &str) -> Value {
-        let request = reqwest::Client::new().get(self.url(path)).bearer_auth(ADMIN);
-        request.send().await.unwrap().json().await.unwrap()
+        api::call(api::request(reqwest::Method::GET, &self.url(path)).bearer_auth(ADMIN)).await.json()
     }
 }
 

@@ -1,23 +1,24 @@
 //! Upstreams that vanish in such numbers that nobody believes it without an admin's word.
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use starkeep::domain::ids::GithubId;
 use starkeep::domain::mirror::Status;
 use starkeep::store::{Window, audit};
 
 use super::tools::world;
+use crate::api;
 use crate::world::{ADMIN, World, on_both};
 
 async fn call(world: &World, body: Option<&Value>) -> Value {
     let url = world.url("/api/v1/vanished");
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let request = match body {
-        None => client.get(url),
-        Some(body) => client.post(url).header("Content-Type", "application/json").body(body.to_string()),
+        None => api::request(Method::GET, &url),
+        Some(body) => api::request(Method::POST, &url).json(body),
     };
-    let answer = request.bearer_auth(ADMIN).send().await.unwrap();
-    assert!(answer.status().is_success(), "{}", answer.status());
-    serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap()
+    let answer = api::call(request.bearer_auth(ADMIN)).await;
+    assert!(answer.status < 300, "{answer:?}");
+    answer.json()
 }
 
 /// So many repositories of one owner, each with a mirror.

@@ -17,6 +17,7 @@ use starkeep::store::parts::{self, PartRecord};
 use starkeep::store::{Window, mirrors};
 
 use super::tools::{assert_whole, name};
+use crate::api;
 use crate::process::starkeep;
 use crate::world::{ADMIN, Backend, FAN, World, on_both};
 
@@ -103,14 +104,12 @@ impl World {
     }
 
     async fn admin(&self, method: Method, path: &str, body: Option<Value>) -> (u16, Value) {
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let mut request = client.request(method, self.url(&format!("/api/v1{path}"))).bearer_auth(ADMIN);
+        let mut request = api::request(method, &self.url(&format!("/api/v1{path}"))).bearer_auth(ADMIN);
         if let Some(body) = body {
-            request = request.header("Content-Type", "application/json").body(body.to_string());
+            request = request.json(&body);
         }
-        let answer = request.send().await.unwrap();
-        let status = answer.status().as_u16();
-        (status, serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap_or_default())
+        let answer = api::call(request).await;
+        (answer.status, answer.json())
     }
 }
 
