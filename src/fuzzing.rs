@@ -21,8 +21,11 @@ use crate::git::fuzzed;
 use crate::telemetry::metrics::Metrics;
 use crate::webhook::{payload, signature};
 
+/// What one kind does with what was sent.
+type Target = fn(&[u8]);
+
 /// Each kind by the name of its corpus.
-pub const TARGETS: [(&str, fn(&[u8])); 7] = [
+pub const TARGETS: [(&str, Target); 7] = [
     ("signature", signature_header),
     ("payload", webhook_payload),
     ("pkt_line", pkt_line),

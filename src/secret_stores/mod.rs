@@ -13,6 +13,7 @@ mod aws;
 mod transport;
 mod vault;
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use secrecy::SecretString;
@@ -59,10 +60,8 @@ impl SecretStores {
     pub async fn look_up(&self, references: &BTreeSet<Reference>) -> LookedUp {
         let mut read = BTreeMap::new();
         for reference in references {
-            let secret = secret_of(reference);
-            if !read.contains_key(&secret) {
-                let fields = self.fields(reference).await;
-                read.insert(secret, fields);
+            if let Entry::Vacant(place) = read.entry(secret_of(reference)) {
+                place.insert(self.fields(reference).await);
             }
         }
         let found = |it: &Reference| match read.get(&secret_of(it)) {

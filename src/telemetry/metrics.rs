@@ -80,11 +80,6 @@ impl Metrics {
         };
         let build = gauge("starkeep_build_info", "Always 1; the version is a label.", &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        let job_oldest = prometheus::GaugeVec::new(
-            Opts::new("starkeep_job_oldest_seconds", "Age of the oldest queued job that is due."),
-            &["kind"],
-        )?;
-        registry.register(Box::new(job_oldest.clone()))?;
         let plain = |name: &str, help: &str| -> Result<Gauge, prometheus::Error> {
             let it = Gauge::new(name, help)?;
             registry.register(Box::new(it.clone()))?;
@@ -102,7 +97,7 @@ impl Metrics {
             )?,
             webhook_duration: webhook_duration(&registry)?,
             jobs: gauge("starkeep_jobs", "Jobs by kind and state.", &["kind", "state"])?,
-            job_oldest,
+            job_oldest: job_oldest(&registry)?,
             syncs: counter("starkeep_syncs_total", "Syncs by outcome.", &["outcome", "engine"])?,
             sync_duration: sync_duration(&registry)?,
             transferred_bytes: counter(
@@ -152,6 +147,13 @@ impl Metrics {
             registry,
         })
     }
+}
+
+fn job_oldest(registry: &Registry) -> Result<prometheus::GaugeVec, prometheus::Error> {
+    let options = Opts::new("starkeep_job_oldest_seconds", "Age of the oldest queued job that is due.");
+    let it = prometheus::GaugeVec::new(options, &["kind"])?;
+    registry.register(Box::new(it.clone()))?;
+    Ok(it)
 }
 
 fn set_aside(registry: &Registry) -> Result<IntGauge, prometheus::Error> {

@@ -51,9 +51,7 @@ impl From<Delivery> for DeliveryView {
             event: it.name,
             action: it.action,
             sender: it.sender.map(|(id, login)| SenderView { id: id.0, login }),
-            repository: it
-                .repository
-                .map(|(id, name)| RepositoryView { github_id: id.0, repository: name.to_string() }),
+            repository: it.repository.map(|(id, name)| RepositoryView { github_id: id.0, repository: name }),
             outcome: it.outcome,
             state: it.state,
             received_at: it.received_at,
