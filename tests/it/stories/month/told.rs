@@ -46,7 +46,9 @@ pub async fn all(month: &Month) {
     let kinds: BTreeSet<&str> = told.values().flatten().map(|it| it.0.as_str()).collect();
     println!("{} messages told of {changes} changes: {kinds:?}", messages.len());
     if month.model.repos.len() >= COUNTED_FOR * 9 / 10 {
-        assert_eq!(kinds, BTreeSet::from(["failed", "gone", "mass_brake", "recovered"]));
+        // A failure that came and went before it was told is not told; whether one lasts depends on the machine.
+        assert!(kinds.is_subset(&BTreeSet::from(["failed", "gone", "mass_brake", "recovered"])));
+        assert!(kinds.is_superset(&BTreeSet::from(["gone", "mass_brake"])));
         assert!(messages.len() * 3 < changes, "{} messages tell of {changes} changes", messages.len());
     }
 }
