@@ -3,6 +3,7 @@
 //! A store that is broken at the start is a problem of the configuration. Later it is not: the last good values stay
 //! in use, and `/readyz`, a metric and the log say so.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
@@ -42,7 +43,7 @@ impl Secrets {
     }
 
     /// A client that fails may have a credential of yesterday: another one is made and asked.
-    async fn look_up(&mut self, settings: &Settings, references: &std::collections::BTreeSet<Reference>) -> LookedUp {
+    async fn look_up(&mut self, settings: &Settings, references: &BTreeSet<Reference>) -> LookedUp {
         if let Some(stores) = &self.stores {
             let found = stores.look_up(references).await;
             if found.values().all(Result::is_ok) {
@@ -68,13 +69,14 @@ const RENEWED: [Kept; 7] = [
 ];
 
 /// What is in use until the process ends.
-const FIXED: [Kept; 6] = [
+const FIXED: [Kept; 7] = [
     ("database.url", |it| vec![&it.database.url]),
     ("github.ssh_key", |it| it.github.ssh.key.iter().chain(&it.github.ssh.passphrase).collect()),
     ("onedev.ssh_key", |it| it.onedev.ssh.key.iter().chain(&it.onedev.ssh.passphrase).collect()),
     ("notify.webhook_secret", |it| it.notify.webhook_secret.iter().collect()),
     ("notify.ntfy_token", |it| it.notify.ntfy_token.iter().collect()),
     ("notify.smtp_password", |it| it.notify.smtp_password.iter().collect()),
+    ("traces.authorization", |it| it.traces.authorization.iter().collect()),
 ];
 
 /// The keys whose secrets differ.
@@ -166,5 +168,55 @@ impl Renewal {
             tracing::info!(keys = renewed.join(", "), "changed secrets are in use");
         }
         self.config = config;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The keys that the defaults call secret; a key and its passphrase are one.
+    fn secret_keys() -> BTreeSet<String> {
+        let (mut section, mut comment, mut found) = (String::new(), String::new(), BTreeSet::new());
+        for line in include_str!("../../config/default.toml").lines() {
+            if let Some(text) = line.strip_prefix("# ") {
+                comment.push_str(text);
+            } else if let Some(name) = line.strip_prefix('[') {
+                section = name.trim_end_matches(']').to_owned();
+            } else if let Some((key, _)) = line.split_once(" = ")
+                && comment.contains("(secret")
+            {
+                let key = key.trim_start_matches('#').trim_end_matches("_passphrase");
+                found.insert(format!("{section}.{key}"));
+            }
+            if !line.starts_with('#') {
+                comment.clear();
+            }
+        }
+        // What opens the stores is read with them.
+        found.retain(|it| !it.starts_with("secrets."));
+        found
+    }
+
+    #[test]
+    fn every_secret_is_taken_over_or_said_to_wait() {
+        let known: BTreeSet<&str> = RENEWED.iter().chain(&FIXED).map(|(key, _)| *key).collect();
+        let keys = secret_keys();
+        assert!(keys.len() > 8, "{keys:?}");
+        let missing: Vec<_> = keys.iter().filter(|it| !known.contains(it.as_str())).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+
+    #[test]
+    fn what_differs_is_found_under_its_key() {
+        let old = Config::default();
+        let mut new = Config::default();
+        new.onedev.token = Some("next".into());
+        new.github.tokens = vec!["one".into()];
+        new.database.url = "sqlite://other.db".into();
+        new.traces.authorization = Some("next".into());
+        assert_eq!(changed(&RENEWED, &old, &new), ["github.tokens", "onedev.token"]);
+        assert_eq!(changed(&FIXED, &old, &new), ["database.url", "traces.authorization"]);
+        assert!(changed(&RENEWED, &new, &new).is_empty());
     }
 }

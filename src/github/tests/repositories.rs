@@ -5,7 +5,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
-use super::{TOKEN, anonymous, client, name, repository, with_token};
+use super::{TOKEN, anonymous, client, name, repository, with_app, with_token};
 use crate::canned::{Canned, Reply};
 use crate::config::github::Github;
 use crate::domain::ids::GithubId;
@@ -239,4 +239,24 @@ async fn requests_and_what_is_left_of_the_limit_are_counted() {
     for code in ["200", "404"] {
         assert_eq!(metrics.upstream_requests.with_label_values(&["github", code]).get(), 1);
     }
+}
+
+#[tokio::test]
+async fn a_changed_token_is_sent_from_then_on_and_a_key_that_cannot_sign_is_not_taken() {
+    let server = Canned::start(|_| Reply::json(200, &repository(7, "octo/hello"))).await;
+    let config = with_token(&server);
+    let client = client(&config);
+    client.repository(GithubId(7)).await.unwrap();
+    client.renew(&Github { token: Some("ghp_next".into()), ..config.clone() }).unwrap();
+    client.repository(GithubId(7)).await.unwrap();
+    // No header can carry it: the one before is used on.
+    client.renew(&Github { token: Some("ghp\nno".into()), ..config }).unwrap();
+    client.repository(GithubId(7)).await.unwrap();
+    let sent: Vec<_> = server.seen().iter().map(|it| it.header("authorization").unwrap().to_owned()).collect();
+    assert_eq!(sent, [&format!("Bearer {TOKEN}"), "Bearer ghp_next", "Bearer ghp_next"]);
+
+    let config = with_app(&server);
+    let client = super::client(&config);
+    let refused = client.renew(&Github { app_private_key: Some("no key".into()), ..config }).unwrap_err();
+    assert!(refused.to_string().contains("github.app_private_key"), "{refused}");
 }
