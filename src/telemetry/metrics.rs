@@ -85,8 +85,6 @@ impl Metrics {
             registry.register(Box::new(it.clone()))?;
             Ok(it)
         };
-        let kept_refs = IntCounter::new("starkeep_kept_refs_total", "Kept refs made.")?;
-        registry.register(Box::new(kept_refs.clone()))?;
         #[cfg(target_os = "linux")]
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         Ok(Self {
@@ -111,7 +109,7 @@ impl Metrics {
                 "starkeep_oldest_verification_seconds",
                 "Age of the oldest proof of a mirror that should be level.",
             )?,
-            kept_refs,
+            kept_refs: kept_refs(&registry)?,
             drills: counter("starkeep_drills_total", "Restore drills.", &["outcome"])?,
             notices: counter("starkeep_notices_total", "Messages to people.", &["channel", "outcome"])?,
             github_rate_limit_remaining: gauge(
@@ -152,6 +150,12 @@ impl Metrics {
 fn job_oldest(registry: &Registry) -> Result<prometheus::GaugeVec, prometheus::Error> {
     let options = Opts::new("starkeep_job_oldest_seconds", "Age of the oldest queued job that is due.");
     let it = prometheus::GaugeVec::new(options, &["kind"])?;
+    registry.register(Box::new(it.clone()))?;
+    Ok(it)
+}
+
+fn kept_refs(registry: &Registry) -> Result<IntCounter, prometheus::Error> {
+    let it = IntCounter::new("starkeep_kept_refs_total", "Kept refs made.")?;
     registry.register(Box::new(it.clone()))?;
     Ok(it)
 }

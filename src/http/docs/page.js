@@ -79,7 +79,7 @@ function pretty(text) {
   }
 }
 
-// The answer is read as it comes, so that a stream of events is seen too.
+// The answer is shown as it comes, and no more of it than can be looked at.
 async function show(response, body) {
   const reader = response.body ? response.body.getReader() : undefined;
   const decoder = new TextDecoder();
