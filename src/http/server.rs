@@ -106,7 +106,7 @@ fn routes(config: &mut web::ServiceConfig) {
         .service(web::resource("/webhooks/github").route(web::post().to(webhook::receive)))
         .service(reading("/openapi.json", openapi::shown))
         .service(reading("/docs", docs::page))
-        .service(web::scope(scopes::ROOT).configure(api::routes))
+        .service(web::scope(scopes::ROOT).configure(api::routes).wrap(from_fn(api::once)))
         .configure(probes);
 }
 

@@ -24,6 +24,7 @@ pub mod history;
 pub mod installations;
 pub mod jobs;
 pub mod kept;
+pub mod keyed_calls;
 pub mod lfs;
 pub mod listings;
 mod lock;

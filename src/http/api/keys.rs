@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::http::header::LOCATION;
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -64,7 +65,7 @@ pub(super) async fn create(
     let Minted { full, hash } = mint().await?;
     let key = new_key(&admin, name, full.prefix(), hash, scopes, expires_at);
     let key = shared.store.write(move |c| record(c, &admin, &key, now)).await?;
-    Ok(HttpResponse::Created().json(shown_once(&key, full.expose(), now)))
+    Ok(made_at(&key).json(shown_once(&key, full.expose(), now)))
 }
 
 fn well_named(name: &str) -> Result<String, Problem> {
@@ -138,6 +139,12 @@ struct MadeView {
     status: Status,
     created_at: DateTime<Utc>,
     expires_at: Option<DateTime<Utc>>,
+}
+
+fn made_at(key: &Key) -> HttpResponseBuilder {
+    let mut answer = HttpResponse::Created();
+    answer.insert_header((LOCATION, format!("/api/v1/api-keys/{}", key.id)));
+    answer
 }
 
 fn shown_once(key: &Key, full: &str, now: DateTime<Utc>) -> MadeView {
@@ -242,7 +249,7 @@ pub(super) async fn rotate(
     let made = shared.store.write(move |c| replace(c, &admin, id, &key, overlap, now)).await?;
     let ended = || Problem::conflict("key_ended", "this key is revoked or expired; make a new one");
     let made = made.ok_or_else(ended)?;
-    Ok(HttpResponse::Created().json(shown_once(&made, full.expose(), now)))
+    Ok(made_at(&made).json(shown_once(&made, full.expose(), now)))
 }
 
 fn overlap_of(text: Option<&str>) -> Result<TimeDelta, Problem> {

@@ -19,6 +19,7 @@ mod jobs;
 mod kept;
 mod keys;
 mod mirrors;
+mod once;
 mod query;
 mod refs;
 mod replay;
@@ -33,6 +34,7 @@ use super::server::reading;
 use crate::store::Page;
 
 pub(super) use described::described;
+pub(super) use once::once;
 
 /// Below `/api/v1`.
 pub(super) fn routes(config: &mut web::ServiceConfig) {

@@ -13,6 +13,7 @@ mod keys;
 mod limits;
 mod log;
 mod mirrors;
+mod once;
 mod queries;
 mod refs;
 mod shape;

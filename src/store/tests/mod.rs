@@ -6,6 +6,7 @@ mod chain;
 mod deliveries;
 mod history;
 mod jobs;
+mod keyed_calls;
 mod keys;
 mod mirrors;
 mod parts;

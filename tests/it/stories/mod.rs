@@ -18,6 +18,7 @@ mod economy;
 mod faults;
 mod head;
 mod kept;
+mod keyed;
 mod keys;
 mod lfs;
 mod lfs_reach;
