@@ -12,6 +12,7 @@ mod catalog;
 mod change;
 mod deliveries;
 mod described;
+mod etag;
 mod forget;
 mod history;
 mod input;

@@ -6,6 +6,7 @@ mod bodies;
 #[path = "../../../tests/support/contract.rs"]
 mod contract;
 mod document;
+mod etag;
 mod health;
 mod house;
 mod jobs;
