@@ -13,6 +13,8 @@ mod api;
 mod auth;
 mod body;
 mod client_address;
+mod connections;
+mod cors;
 mod docs;
 mod health;
 mod limits;

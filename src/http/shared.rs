@@ -7,6 +7,7 @@ use tokio::sync::watch;
 
 use super::auth::Door;
 use super::body::Room;
+use super::connections::{Connections, Patience};
 use super::limits::{Failures, Gate, webhook_gate};
 use super::probes::Probes;
 use super::refusals::Refusals;
@@ -43,6 +44,14 @@ pub(super) struct Shared {
     pub(super) metadata: bool,
     /// What a batch must fit into.
     pub(super) bounds: Bounds,
+    /// How slow a client may be.
+    pub(super) patience: Patience,
+    /// Those that are open.
+    pub(super) connections: Connections,
+    /// `server.request_timeout`.
+    pub(super) request_timeout: Duration,
+    /// `server.cors_origins`.
+    pub(super) cors_origins: Vec<String>,
     /// `stars.users`: whose stars are looked at; nobody's where that is left to webhooks.
     pub(super) watched: Vec<String>,
 }
@@ -63,6 +72,10 @@ impl Shared {
             webhook_gate: webhook_gate(server.webhook_rate_per_minute),
             webhook_limit: WEBHOOK_LIMIT,
             room: Room::default(),
+            patience: Patience::default(),
+            connections: Connections::default(),
+            request_timeout: server.request_timeout,
+            cors_origins: server.cors_origins,
             max_webhook_bytes: server.max_webhook_bytes,
             trusted_proxies: server.trusted_proxies,
             store,

@@ -38,7 +38,8 @@ const REPLAYED: &str = "idempotency-replayed";
 const LONGEST_KEY: usize = 200;
 /// Longer answers are not kept. Bytes.
 const LONGEST_ANSWER: u64 = 256 * 1024;
-/// A call that was not settled after so long was cut off. Longer than any of them takes.
+/// A call that was not settled after so long was cut off. They take less; should a range of replays take longer, the
+/// same range may be replayed twice, which changes nothing.
 const PATIENCE: TimeDelta = TimeDelta::minutes(2);
 /// How long an answer is kept.
 const LIFETIME: TimeDelta = keyed_calls::LIFETIME;

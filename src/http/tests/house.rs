@@ -252,7 +252,7 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    async fn of(response: Response) -> Self {
+    pub(super) async fn of(response: Response) -> Self {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         Self { status, headers, text: response.text().await.unwrap() }
     }

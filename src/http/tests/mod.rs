@@ -5,6 +5,7 @@ mod bodies;
 #[expect(unreachable_pub, reason = "shared with other test binaries")]
 #[path = "../../../tests/support/contract.rs"]
 mod contract;
+mod cors;
 mod document;
 mod etag;
 mod health;
@@ -19,3 +20,4 @@ mod queries;
 mod refs;
 mod shape;
 mod webhooks;
+mod wire;
