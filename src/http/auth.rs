@@ -18,6 +18,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use secrecy::ExposeSecret as _;
 use sha2::Sha256;
 use tokio::sync::{Semaphore, watch};
+use uuid::Uuid;
 
 use super::Secrets;
 use super::client_address::ClientAddress;
@@ -29,9 +30,9 @@ use super::shared::Shared;
 use super::verified::{Counted, Verified};
 use crate::domain::api_key::{FullKey, Scopes};
 use crate::domain::ids::CorrelationId;
-use crate::store::Store;
 use crate::store::api_keys::{self, Key, Status};
 use crate::store::audit::NewEntry;
+use crate::store::{Store, StoreError};
 
 /// The name of whoever has the admin token, in the audit log.
 const ADMIN: &str = "admin";
@@ -48,6 +49,8 @@ pub(super) struct Admin {
     pub(super) scopes: Scopes,
     /// When the key that was used ends.
     pub(super) until: Option<DateTime<Utc>>,
+    /// The key that was used.
+    key: Option<Uuid>,
     pub(super) address: IpAddr,
     pub(super) correlation: CorrelationId,
 }
@@ -100,16 +103,16 @@ async fn examine(request: &HttpRequest) -> Result<Admin, Problem> {
     let ids = request.extensions().get::<RequestIds>().cloned().ok_or_else(missing)?;
     let ClientAddress(address) = request.extensions().get::<ClientAddress>().copied().ok_or_else(missing)?;
     let presented = request.headers().get(AUTHORIZATION).map(|it| it.as_bytes());
-    let (actor, scopes, until) = match shared.door.open(presented, address)? {
-        Opened::Admin => (ADMIN.to_owned(), Scopes::all(), None),
+    let (actor, scopes, until, key) = match shared.door.open(presented, address)? {
+        Opened::Admin => (ADMIN.to_owned(), Scopes::all(), None, None),
         Opened::Presented(full) => {
             request.extensions_mut().insert(Presented(full.prefix().to_owned()));
             let key = shared.door.verify(&shared.store, full, address).await?;
             note_use(shared, &key, address);
-            (key.prefix, key.scopes, key.expires_at)
+            (key.prefix, key.scopes, key.expires_at, Some(key.id))
         }
     };
-    let admin = Admin { actor, scopes, until, address, correlation: ids.correlation };
+    let admin = Admin { actor, scopes, until, key, address, correlation: ids.correlation };
     let demanded =
         scopes::demanded(request).ok_or_else(|| Problem::internal("nobody decided which scope this needs"))?;
     if admin.scopes.allow(demanded) {
@@ -117,6 +120,20 @@ async fn examine(request: &HttpRequest) -> Result<Admin, Problem> {
     }
     let detail = format!("this key lacks the scope `{}`, which this call needs", demanded.as_str());
     Err(Problem::forbidden("scope_missing", detail))
+}
+
+/// Whether somebody who was let in a while ago would be let in now, as far as keys go: they end, and are revoked.
+///
+/// # Errors
+/// Those of the database.
+pub(super) async fn may_still(store: &Store, admin: &Admin) -> Result<bool, StoreError> {
+    let now = Utc::now();
+    if admin.until.is_some_and(|it| it <= now) {
+        return Ok(false);
+    }
+    let Some(id) = admin.key else { return Ok(true) };
+    let key = store.read(move |c| api_keys::find(c, id)).await?;
+    Ok(key.is_some_and(|it| it.status(now) == Status::Active))
 }
 
 /// Written behind the answer's back: a use that cannot be recorded is no reason to refuse.

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use super::auth::Door;
 use super::body::Room;
 use super::connections::{Connections, Patience};
+use super::followers::Followers;
 use super::limits::{Failures, Gate, webhook_gate};
 use super::probes::Probes;
 use super::refusals::Refusals;
@@ -48,6 +49,8 @@ pub(super) struct Shared {
     pub(super) patience: Patience,
     /// Those that are open.
     pub(super) connections: Connections,
+    /// Those who follow the events.
+    pub(super) followers: Followers,
     /// `server.request_timeout`.
     pub(super) request_timeout: Duration,
     /// `server.cors_origins`.
@@ -58,7 +61,7 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(tools: Tools) -> Self {
-        let Tools { store, stages, config, secrets, metrics, components } = tools;
+        let Tools { store, stages, config, secrets, metrics, components, letting_go } = tools;
         let bounds = config.bounds();
         let Config { server, stars, sync, .. } = config;
         Self {
@@ -74,6 +77,7 @@ impl Shared {
             room: Room::default(),
             patience: Patience::default(),
             connections: Connections::default(),
+            followers: Followers::new(letting_go),
             request_timeout: server.request_timeout,
             cors_origins: server.cors_origins,
             max_webhook_bytes: server.max_webhook_bytes,

@@ -20,6 +20,7 @@ mod connection;
 pub mod deliveries;
 pub mod drills;
 mod error;
+pub mod events;
 pub mod history;
 pub mod installations;
 pub mod jobs;

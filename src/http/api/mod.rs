@@ -13,6 +13,7 @@ mod change;
 mod deliveries;
 mod described;
 mod etag;
+mod events;
 mod forget;
 mod history;
 mod input;
@@ -73,6 +74,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .service(web::resource("/deliveries/replay").route(web::post().to(replay::several)))
         .service(reading("/deliveries/{id}", deliveries::one))
         .service(web::resource("/deliveries/{id}/replay").route(web::post().to(replay::one)))
+        .service(reading("/events", events::follow))
         .service(reading("/audit", audit::list))
         .service(reading("/api-keys", keys::list).route(web::post().to(keys::create)))
         .service(reading("/api-keys/{id}", keys::one).route(web::delete().to(keys::revoke)))

@@ -8,6 +8,7 @@ mod contract;
 mod cors;
 mod document;
 mod etag;
+mod events;
 mod health;
 mod house;
 mod jobs;

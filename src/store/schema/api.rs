@@ -1,6 +1,16 @@
 //! The tables that only the API uses.
 
 diesel::table! {
+    events (id) {
+        id -> BigInt,
+        at -> Text,
+        mirror_id -> Text,
+        stage -> Text,
+        bytes -> BigInt,
+    }
+}
+
+diesel::table! {
     keyed_calls (id) {
         id -> Text,
         digest -> Text,

@@ -4,6 +4,7 @@
 mod bed;
 mod chain;
 mod deliveries;
+mod events;
 mod history;
 mod jobs;
 mod keyed_calls;
