@@ -18,6 +18,8 @@ mod cors;
 mod docs;
 mod followers;
 mod health;
+mod jwks;
+mod jwt;
 mod limits;
 mod openapi;
 mod polish;

@@ -9,6 +9,7 @@ use super::auth::Door;
 use super::body::Room;
 use super::connections::{Connections, Patience};
 use super::followers::Followers;
+use super::jwt::Issuer;
 use super::limits::{Failures, Gate, webhook_gate};
 use super::probes::Probes;
 use super::refusals::Refusals;
@@ -63,9 +64,11 @@ impl Shared {
     pub(super) fn new(tools: Tools) -> Self {
         let Tools { store, stages, config, secrets, metrics, components, letting_go } = tools;
         let bounds = config.bounds();
-        let Config { server, stars, sync, .. } = config;
+        let Config { server, stars, sync, admin, .. } = config;
+        let mut door = Door::new(secrets.clone(), Failures::new(Instant::now));
+        door.issuer = admin.jwt.map(Issuer::new);
         Self {
-            door: Door::new(secrets.clone(), Failures::new(Instant::now)),
+            door,
             refusals: Refusals::default(),
             probes: Probes::new(store.clone(), components),
             gauges: Gauges::default(),

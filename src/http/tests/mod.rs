@@ -12,6 +12,7 @@ mod events;
 mod health;
 mod house;
 mod jobs;
+mod jwt;
 mod keys;
 mod limits;
 mod log;
