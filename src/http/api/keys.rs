@@ -1,7 +1,5 @@
 //! Keys of this API: made, listed, rotated, revoked.
 
-use std::time::Duration;
-
 use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -13,7 +11,7 @@ use uuid::Uuid;
 use super::query::Query;
 use super::{List, Paging, input, page};
 use crate::config::duration;
-use crate::domain::api_key::{Scope, Scopes};
+use crate::domain::api_key::{LONGEST_OVERLAP, OVERLAP, Scope, Scopes};
 use crate::http::auth::Admin;
 use crate::http::problem::Problem;
 use crate::http::shared::Shared;
@@ -25,9 +23,6 @@ use crate::store::{Connection, StoreError, audit};
 const LONGEST_NAME: usize = 100;
 /// Days that a key may live.
 const LONGEST_LIFE: i64 = 3_650;
-/// How long both keys are valid after a rotation, if nothing else is said.
-const OVERLAP: Duration = Duration::from_secs(86_400);
-const LONGEST_OVERLAP: Duration = Duration::from_secs(30 * 86_400);
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -243,7 +238,7 @@ pub(super) async fn rotate(
     let old = shared.store.read(move |c| api_keys::find(c, id)).await?.ok_or_else(no_key)?;
     expect_covered(&admin, &old.scopes)?;
     let now = Utc::now();
-    let expires_at = capped(old.expires_at.map(|it| now + (it - old.created_at)), &admin);
+    let expires_at = capped(old.renewed_until(now), &admin);
     let Minted { full, hash } = mint().await?;
     let key = new_key(&admin, old.name, full.prefix(), hash, old.scopes, expires_at);
     let made = shared.store.write(move |c| replace(c, &admin, id, &key, overlap, now)).await?;
@@ -272,9 +267,7 @@ fn replace(
     overlap: TimeDelta,
     now: DateTime<Utc>,
 ) -> Result<Option<Key>, StoreError> {
-    let Some(old) = api_keys::find(c, old)?.filter(|it| it.status(now) == Status::Active) else { return Ok(None) };
-    let made = api_keys::insert(c, key, now)?;
-    api_keys::end_at(c, old.id, now + overlap)?;
+    let Some((old, made)) = api_keys::replace(c, old, key, overlap, now)? else { return Ok(None) };
     let detail = json!({ "name": old.name, "by": made.prefix, "old_ends_at": now + overlap });
     audit::append(c, &admin.did("key.rotate", &old.prefix, detail), now)?;
     Ok(Some(made))
