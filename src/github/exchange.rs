@@ -17,6 +17,7 @@ use super::client::Clock;
 use super::error::{GithubError, clip};
 use super::governors::Governors;
 use crate::domain::rate::{Resource, Urgency};
+use crate::outbound;
 use crate::telemetry::metrics::Metrics;
 
 /// A repository's answer has some 10 KiB, a page of a hundred installations some 300 KiB.
@@ -122,18 +123,7 @@ impl Exchange {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/vnd.github+json"));
         headers.insert("x-github-api-version", HeaderValue::from_static("2022-11-28"));
-        let mut http = reqwest::Client::builder()
-            .user_agent(concat!("starkeep/", env!("CARGO_PKG_VERSION")))
-            .default_headers(headers)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(TIMEOUT);
-        if api.scheme() == "http" {
-            // Plain http is for loopback; a proxy would see the token.
-            http = http.no_proxy();
-        }
+        let http = outbound::client().default_headers(headers).connect_timeout(CONNECT_TIMEOUT).timeout(TIMEOUT);
         let http = http.build().map_err(|error| GithubError::Config(format!("no HTTP client: {error}")))?;
         Ok(Self { http, api, metrics, clock, skew: AtomicI64::default(), governors })
     }
