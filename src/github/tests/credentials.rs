@@ -156,3 +156,25 @@ async fn hundreds_are_asked_for_at_once_and_a_limit_under_200_is_one() {
     assert!(bed.sent() <= sent, "each token waits by itself");
     bed.client.repository(asked[0].id).await.unwrap();
 }
+#[tokio::test]
+async fn one_that_spoils_a_hundred_is_found_and_the_others_are_told_of() {
+    let bed = bed();
+    let github = bed.simulator.github();
+    let asked: Vec<_> = (0..130).map(|n| bed.asked(bed.repository(&format!("r{n}")), &format!("octo/r{n}"))).collect();
+    github.spoil_answers_with(asked[40].id);
+    bed.sent();
+    let sights = bed.client.upstreams(&asked).await.unwrap();
+    let unanswered: Vec<_> = (0..130).filter(|n| sights[*n] == Sight::Unanswered).collect();
+    assert_eq!(unanswered, [40]);
+    let sent = bed.sent();
+    assert!(sent <= 16, "{sent} requests");
+    assert!(sights.iter().enumerate().all(|(n, it)| n == 40 || matches!(it, Sight::Seen(_))));
+
+    // Where each of them fails, it is GitHub that does.
+    asked.iter().for_each(|it| github.spoil_answers_with(it.id));
+    let error = bed.client.upstreams(&asked).await.unwrap_err();
+    assert_eq!(error.code(), "github_graphql");
+    let sent = bed.sent();
+    assert!(sent <= 30, "{sent} requests");
+}
+

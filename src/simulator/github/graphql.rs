@@ -19,6 +19,8 @@ use crate::simulator::streams::ByteStream;
 
 /// Longer questions are not read.
 const LONGEST: usize = 1 << 20;
+/// A repository that spoils the answer for all others.
+const SPOILS: &str = "spoils";
 /// Ids in one question.
 const MOST_IDS: usize = 100;
 
@@ -31,6 +33,11 @@ impl GithubSimulator {
     /// GraphQL answers for a repository with a null and an error of this type, or with a null alone.
     pub fn fail_node(&self, id: GithubId, kind: Option<&str>) {
         lock(&self.shared.state).failing_nodes.insert(id, kind.map(str::to_owned));
+    }
+
+    /// GraphQL gives no data at all for any question that this repository is in.
+    pub fn spoil_answers_with(&self, id: GithubId) {
+        self.fail_node(id, Some(SPOILS));
     }
 
     /// Takes that back for all repositories.
@@ -106,6 +113,10 @@ fn nodes(state: &State, token: &str, ids: &[&str]) -> Value {
         if let Some(kind) = kind {
             let message = format!("Could not resolve to a node with the global id of '{id}'");
             errors.push(json!({ "type": kind, "path": ["nodes", place], "message": message }));
+        }
+        if kind.as_deref() == Some(SPOILS) {
+            let message = "Something went wrong while executing your query. This may be the result of a timeout.";
+            return json!({ "data": null, "errors": [{ "message": message }] });
         }
     }
     let rate = state.points;
