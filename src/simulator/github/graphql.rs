@@ -81,6 +81,11 @@ pub(crate) async fn answer(shared: &Shared, request: &HttpRequest, mut body: Byt
     }
     state.points.remaining -= 1;
     let token = auth::presented(request).unwrap_or_default();
+    if !shared.options.api_prefix.is_empty()
+        && let Some(told) = star_lists::unknown(&question)
+    {
+        return counted(&state, told);
+    }
     if let Some(told) = star_lists::answer(&mut state, &token, &question) {
         return counted(&state, told);
     }
@@ -109,14 +114,14 @@ fn nodes(state: &State, token: &str, ids: &[&str]) -> Value {
             (_, Some(kind)) => kind.clone(),
             (None, None) => Some("NOT_FOUND".to_owned()),
         };
+        if kind.as_deref() == Some(SPOILS) {
+            let message = "Something went wrong while executing your query. This may be the result of a timeout.";
+            return json!({ "data": null, "errors": [{ "message": message }] });
+        }
         nodes.push(Value::Null);
         if let Some(kind) = kind {
             let message = format!("Could not resolve to a node with the global id of '{id}'");
             errors.push(json!({ "type": kind, "path": ["nodes", place], "message": message }));
-        }
-        if kind.as_deref() == Some(SPOILS) {
-            let message = "Something went wrong while executing your query. This may be the result of a timeout.";
-            return json!({ "data": null, "errors": [{ "message": message }] });
         }
     }
     let rate = state.points;

@@ -15,6 +15,7 @@ mod commands;
 mod crash;
 mod doctor;
 mod economy;
+mod enterprise;
 mod faults;
 mod head;
 mod kept;
