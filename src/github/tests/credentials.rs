@@ -90,6 +90,21 @@ async fn a_private_repository_is_read_with_the_token_that_sees_it() {
 }
 
 #[tokio::test]
+async fn an_owner_who_was_renamed_is_not_gone() {
+    let bed = bed();
+    let (id, github) = (bed.repository("inside"), bed.simulator.github());
+    bed.client.repository_of(id, Some("octo")).await.unwrap();
+    let owner = github.account("octo");
+    github.set_private(id, true).unwrap();
+    ["one", "two"].iter().for_each(|token| github.hide_from(token, id));
+    github.rename_account(owner, "octopus").unwrap();
+    assert_eq!(bed.client.repository_of(id, Some("octo")).await, Err(GithubError::NotFound));
+    github.delete_account(owner);
+    let gone = GithubError::OwnerGone("octo".to_owned());
+    assert_eq!(bed.client.repository_of(id, Some("octo")).await, Err(gone));
+}
+
+#[tokio::test]
 async fn what_a_refused_token_alone_may_see_is_not_gone() {
     let bed = bed();
     let id = bed.repository("inside");
@@ -142,21 +157,6 @@ async fn partial_data_under_errors_counts() {
 }
 
 #[tokio::test]
-async fn hundreds_are_asked_for_at_once_and_a_limit_under_200_is_one() {
-    let bed = bed();
-    let github = bed.simulator.github();
-    let asked: Vec<_> = (0..250).map(|n| bed.asked(bed.repository(&format!("r{n}")), &format!("octo/r{n}"))).collect();
-    bed.client.upstreams(&asked).await.unwrap();
-    assert_eq!(bed.sent(), 3);
-    github.set_graphql_limit(5_000, 0, bed.hands.now().timestamp() + 100);
-    let error = bed.client.upstreams(&asked).await.unwrap_err();
-    assert_eq!(error.code(), "github_rate_limited");
-    let sent = bed.sent();
-    bed.client.upstreams(&asked).await.unwrap_err();
-    assert!(bed.sent() <= sent, "each token waits by itself");
-    bed.client.repository(asked[0].id).await.unwrap();
-}
-#[tokio::test]
 async fn one_that_spoils_a_hundred_is_found_and_the_others_are_told_of() {
     let bed = bed();
     let github = bed.simulator.github();
@@ -178,3 +178,18 @@ async fn one_that_spoils_a_hundred_is_found_and_the_others_are_told_of() {
     assert!(sent <= 30, "{sent} requests");
 }
 
+#[tokio::test]
+async fn hundreds_are_asked_for_at_once_and_a_limit_under_200_is_one() {
+    let bed = bed();
+    let github = bed.simulator.github();
+    let asked: Vec<_> = (0..250).map(|n| bed.asked(bed.repository(&format!("r{n}")), &format!("octo/r{n}"))).collect();
+    bed.client.upstreams(&asked).await.unwrap();
+    assert_eq!(bed.sent(), 3);
+    github.set_graphql_limit(5_000, 0, bed.hands.now().timestamp() + 100);
+    let error = bed.client.upstreams(&asked).await.unwrap_err();
+    assert_eq!(error.code(), "github_rate_limited");
+    let sent = bed.sent();
+    bed.client.upstreams(&asked).await.unwrap_err();
+    assert!(bed.sent() <= sent, "each token waits by itself");
+    bed.client.repository(asked[0].id).await.unwrap();
+}
