@@ -14,8 +14,10 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::error::{Missing, OnedevError, clip};
+use crate::domain::outage::{Server, Sign};
 use crate::outbound;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::outages::Turn;
 
 /// Fifty thousand branch names of 20 bytes.
 const LARGEST_BODY: usize = 1 << 20;
@@ -135,10 +137,13 @@ impl Exchange {
 
     /// Sends and reads, whatever the status.
     pub(super) async fn ask(&self, call: Call) -> Result<Answer, OnedevError> {
+        let turn = self.metrics.outages.enter(Server::Onedev).map_err(OnedevError::Unreachable)?;
+        let path = call.url.path().strip_prefix(self.base.path().trim_end_matches('/')).unwrap_or_default();
+        let sign = Sign::unanswered(path, 3);
         let answer = self.transmit(call).await;
         let code = answer.as_ref().map_or_else(|_| "none".to_owned(), |it| it.status.to_string());
         self.metrics.upstream_requests.with_label_values(&["onedev", &code]).inc();
-        answer
+        weigh(turn, sign, answer)
     }
 
     async fn transmit(&self, call: Call) -> Result<Answer, OnedevError> {
@@ -170,6 +175,25 @@ impl Exchange {
         }
         Ok(Answer { status, headers, body: String::from_utf8_lossy(&body).into_owned() })
     }
+}
+
+/// Tells what came of a request. A failure that is OneDev's own absence is told as that, whatever it looked like.
+fn weigh(turn: Turn, sign: Sign, answer: Result<Answer, OnedevError>) -> Result<Answer, OnedevError> {
+    let is_booting = |it: &Answer| !(200..300).contains(&it.status) && matches!(refusal(it), OnedevError::Booting(_));
+    let (sign, text) = match &answer {
+        Err(OnedevError::Unreachable(text)) => (Sign::Unreached, text.clone()),
+        Err(OnedevError::Transport(text)) => (sign, text.clone()),
+        // It says itself that it is not there, and that is told with its own words.
+        Ok(it) if is_booting(it) => {
+            turn.failed(Sign::Unreached);
+            return answer;
+        }
+        Ok(_) | Err(_) => {
+            turn.answered();
+            return answer;
+        }
+    };
+    if turn.failed(sign) { Err(OnedevError::Unreachable(text)) } else { answer }
 }
 
 /// What an answer that is no success means.
