@@ -31,7 +31,7 @@ const MAY_IMPORT: [(&str, &[&str]); 17] = [
     ("notify", &["domain", "config", "telemetry", "outbound"]),
     ("stages", &["domain", "config", "telemetry", "webhook", "github", "onedev", "git", "store"]),
     ("orchestrator", &["domain", "telemetry", "stages", "store"]),
-    ("http", &["domain", "config", "telemetry", "webhook", "stages", "orchestrator", "store"]),
+    ("http", &["domain", "config", "telemetry", "outbound", "webhook", "stages", "orchestrator", "store"]),
     ("simulator", &["domain"]),
     (
         "app",

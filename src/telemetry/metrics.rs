@@ -113,10 +113,7 @@ impl Metrics {
             )?,
             mirrors: gauge("starkeep_mirrors", "Mirrors by status.", &["status"])?,
             sources: gauge("starkeep_sources", "Sources by state: new, read, failing.", &["state"])?,
-            oldest_verification: plain(
-                "starkeep_oldest_verification_seconds",
-                "Age of the oldest proof of a mirror that should be level.",
-            )?,
+            oldest_verification: oldest_verification(&registry)?,
             kept_refs: kept_refs(&registry)?,
             drills: counter("starkeep_drills_total", "Restore drills.", &["outcome"])?,
             notices: counter("starkeep_notices_total", "Messages to people.", &["channel", "outcome"])?,
@@ -155,6 +152,13 @@ impl Metrics {
             registry,
         })
     }
+}
+
+fn oldest_verification(registry: &Registry) -> Result<Gauge, prometheus::Error> {
+    let help = "Age of the oldest proof of a mirror that should be level.";
+    let it = Gauge::new("starkeep_oldest_verification_seconds", help)?;
+    registry.register(Box::new(it.clone()))?;
+    Ok(it)
 }
 
 fn job_oldest(registry: &Registry) -> Result<prometheus::GaugeVec, prometheus::Error> {
