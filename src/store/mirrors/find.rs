@@ -96,7 +96,14 @@ pub fn by_name(c: &mut Connection, name: &RepositoryName) -> Result<Option<Mirro
 /// # Errors
 /// [`StoreError::Cursor`]; those of the database.
 pub fn list(c: &mut Connection, filter: &Filter, window: &Window) -> Result<Page<Mirror>, StoreError> {
-    let mut query = select!().into_boxed();
+    let after = window.after::<Uuid>()?.map_or_else(String::new, |it| it.to_string());
+    // Said of both, or Postgres would go along the descriptions from the first one for each page.
+    let described = upstreams::mirror_id.eq(mirrors::id).and(upstreams::mirror_id.gt(after.clone()));
+    let mut query = mirrors::table
+        .left_join(upstreams::table.on(described))
+        .filter(mirrors::id.gt(after))
+        .select((MirrorRow::as_select(), Option::<UpstreamRow>::as_select()))
+        .into_boxed();
     if let Some(status) = filter.status {
         query = query.filter(mirrors::status.eq(status.as_str()));
     }
@@ -106,9 +113,6 @@ pub fn list(c: &mut Connection, filter: &Filter, window: &Window) -> Result<Page
     if let Some(text) = &filter.text {
         let pattern = like(&text.to_ascii_lowercase());
         query = query.filter(lower(mirrors::owner.concat("/").concat(mirrors::name)).like(pattern).escape('!'));
-    }
-    if let Some(after) = window.after::<Uuid>()? {
-        query = query.filter(mirrors::id.gt(after.to_string()));
     }
     let rows: Vec<Rows> = query.order(mirrors::id.asc()).limit(window.fetch()).load(&mut c.db)?;
     window.page(rows, |(row, _)| row.id.clone(), Mirror::try_from)
