@@ -114,8 +114,9 @@ impl App {
         let (keeping, letting_go) = (CancellationToken::new(), CancellationToken::new());
         let kept = actix::spawn(limits::keep(store.clone(), adapters.github.clone(), keeping.clone()));
         actix::spawn(installations::keep(store.clone(), adapters.github.clone(), keeping.clone()));
-        let told = if works { Some(notices::start(&config, &store, &metrics, &keeping)?) } else { None };
-        let (renewal, renewed) = secrets::renewal(&config, secrets, adapters.clients(), &metrics);
+        let (renewal, renewed) = secrets::renewal(&config, secrets, &store, adapters.clients(), &metrics);
+        let present = renewed.notify.clone();
+        let told = if works { Some(notices::start(&config, &store, &metrics, present, &keeping)?) } else { None };
         if let Some(renewal) = renewal {
             actix::spawn(renewal.keep(keeping.clone()));
         }

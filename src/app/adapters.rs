@@ -225,6 +225,7 @@ impl Adapters {
             worker,
             stop: CancellationToken::new(),
             call_off: CancellationToken::new(),
+            outages: self.metrics.outages.clone(),
             progress: self.progress.clone(),
             panics: self.panics.clone(),
         })

@@ -14,8 +14,8 @@ pub struct Policy {
     /// More than this share of a user's stars withdrawn within a day, or of an owner's or a user's mirrors vanished,
     /// in percent, and at least five: nothing is let go or settled as gone before an admin says so; `None` is off.
     pub mass_gone: Option<u8>,
-    /// Beyond so many bytes of all upstreams together, as GitHub computes them, no further one is taken in; `None` is
-    /// no bound.
+    /// Beyond so many bytes of all upstreams together, their git data as GitHub computes it and what is known of their
+    /// LFS objects and files, no further one is taken in; `None` is no bound.
     pub max_total_bytes: Option<u64>,
 }
 

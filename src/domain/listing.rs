@@ -56,6 +56,8 @@ pub struct Walk {
     pub rounds: u32,
     /// Names that GitHub does not know.
     pub missing: Vec<String>,
+    /// Names that GitHub would not tell of, for reasons of their own: asked for again, and they alone.
+    pub doubtful: Vec<String>,
     /// Requests an hour that GitHub allows all credentials together, as far as it has told.
     pub allowance: Option<u64>,
 }

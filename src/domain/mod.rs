@@ -23,6 +23,7 @@ pub mod marker;
 pub mod mirror;
 pub mod naming;
 pub mod notice;
+pub mod outage;
 pub mod outcome;
 pub mod part;
 pub mod plan;

@@ -16,6 +16,9 @@ use super::job::word;
 
 /// Requests of one credential at once; GitHub's own bound.
 pub const MOST_AT_ONCE: usize = 100;
+/// Transfers of one credential at once, which take places of those: the others are left to API calls, so that a transfer
+/// that asks the API something never waits for a place that transfers hold.
+pub const MOST_TRANSFERS_AT_ONCE: usize = MOST_AT_ONCE / 2;
 /// GitHub's advice for a limit that names no time.
 const LEAST_PAUSE: Duration = Duration::from_secs(60);
 /// Doubling stops here.

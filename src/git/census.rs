@@ -159,6 +159,8 @@ async fn answer(upstream: &Upstream, wants: &[Oid]) -> Result<Option<Contents>, 
 
 /// Whether it is worth ending the sync over this, since the same will happen to the transfer.
 fn may_pass(error: &WireError) -> bool {
-    matches!(error, WireError::Transport { .. } | WireError::NoAnswer { .. } | WireError::Stalled { .. })
-        || matches!(error.retry(), Retry::After(_))
+    matches!(
+        error,
+        WireError::Transport { .. } | WireError::Away { .. } | WireError::NoAnswer { .. } | WireError::Stalled { .. }
+    ) || matches!(error.retry(), Retry::After(_))
 }

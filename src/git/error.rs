@@ -29,6 +29,8 @@ impl std::fmt::Display for Side {
 
 /// How long a server that is starting is left alone.
 const BOOTING: Duration = Duration::from_secs(5);
+/// How long a server that is away is left alone, GitHub and OneDev, unless it answers somebody sooner.
+const AWAY: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(10));
 /// The pause after a 429 that names none, and the longest one that is obeyed.
 const RATE_LIMITED: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3600));
 
@@ -42,6 +44,14 @@ pub enum WireError {
         /// Which side.
         side: Side,
         /// The chain of causes, without the address.
+        detail: String,
+    },
+    /// The server as a whole is away; nothing was sent, or what was sent found nobody.
+    #[error("{side} is away: {detail}")]
+    Away {
+        /// Which side.
+        side: Side,
+        /// For how long, or what was seen.
         detail: String,
     },
     /// The answer did not begin in time.
@@ -268,6 +278,8 @@ impl WireError {
     pub fn retry(&self) -> Retry {
         match self {
             Self::Booting { .. } => Retry::After(BOOTING),
+            Self::Away { side: Side::Target, .. } => Retry::After(AWAY.1),
+            Self::Away { .. } => Retry::After(AWAY.0),
             Self::NotReady { after, .. } => Retry::After(bounded(*after, BOOTING)),
             Self::RateLimited { after, .. } => Retry::After(bounded(*after, RATE_LIMITED.0)),
             Self::Transport { .. }
@@ -300,6 +312,7 @@ impl WireError {
     pub fn side(&self) -> Option<Side> {
         match self {
             Self::Transport { side, .. }
+            | Self::Away { side, .. }
             | Self::NoAnswer { side, .. }
             | Self::Stalled { side, .. }
             | Self::RedirectedElsewhere { side, .. }
@@ -333,7 +346,7 @@ impl WireError {
     /// A short, stable word: `upstream_not_found`, `onedev_stalled`, `spool_failed`.
     pub fn code(&self) -> &'static str {
         let (upstream, target) = match self {
-            Self::Transport { .. } => ("upstream_unreachable", "onedev_unreachable"),
+            Self::Transport { .. } | Self::Away { .. } => ("upstream_unreachable", "onedev_unreachable"),
             Self::NoAnswer { .. } => ("upstream_no_answer", "onedev_no_answer"),
             Self::Stalled { .. } => ("upstream_stalled", "onedev_stalled"),
             Self::RedirectedElsewhere { .. } | Self::BadRedirect { .. } => ("upstream_redirected", "onedev_redirected"),

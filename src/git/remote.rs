@@ -17,7 +17,9 @@ use super::feed::Outgoing;
 use super::smart_http::{HttpRemote, http_client};
 use super::ssh::{SshRemote, SshServer};
 use crate::config::Config;
+use crate::domain::outage::{Server, Sign};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::outages::Turn;
 
 /// GitHub and others give git's answers only to clients whose name begins so.
 pub(crate) const CLIENT_NAME: &str = concat!("git/starkeep-", env!("CARGO_PKG_VERSION"));
@@ -111,6 +113,36 @@ impl Connections {
     pub fn with_ssh(mut self, server: SshServer) -> Self {
         self.ssh.push(Arc::new(server));
         self
+    }
+}
+
+/// Whether a side may be asked at present. A server of somebody's choice always may.
+pub(crate) fn enter(metrics: &Metrics, side: Side) -> Result<Option<Turn>, WireError> {
+    let server = match side {
+        Side::Upstream => Server::GithubGit,
+        Side::Target => Server::Onedev,
+        Side::Elsewhere => return Ok(None),
+    };
+    metrics.outages.enter(server).map(Some).map_err(|detail| WireError::Away { side, detail })
+}
+
+/// Tells what came of a request that failed. What is the server's own absence is told as that, so that it is no
+/// attempt of whoever asked.
+pub(crate) fn failed(turn: Option<Turn>, sign: Sign, error: WireError) -> WireError {
+    let away = turn.is_some_and(|it| it.failed(sign));
+    match error {
+        WireError::Transport { side, detail } if away => WireError::Away { side, detail },
+        WireError::NoAnswer { side, after } if away => {
+            WireError::Away { side, detail: format!("no answer within {after:?}") }
+        }
+        error => error,
+    }
+}
+
+/// Tells that a server answered.
+pub(crate) fn answered(turn: Option<Turn>) {
+    if let Some(turn) = turn {
+        turn.answered();
     }
 }
 

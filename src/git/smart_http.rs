@@ -7,18 +7,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use http::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION, USER_AGENT};
+use http::header::{
+    ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER, USER_AGENT,
+};
 use reqwest::{Client, RequestBuilder, Response};
 use secrecy::ExposeSecret as _;
 use url::Url;
 
-use super::body::{Body, causes};
+use super::body::Body;
 use super::clean::Redactor;
 use super::error::{Side, WireError};
 use super::feed::Outgoing;
-use super::remote::{Address, CLIENT_NAME, CONNECT, Patience, Service};
+use super::remote::{Address, CLIENT_NAME, CONNECT, Patience, Service, answered, enter, failed};
 use super::status::refusal;
+use crate::domain::outage::Sign;
+use crate::outbound;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::outages::Turn;
 
 const MAX_REDIRECTS: usize = 3;
 
@@ -29,11 +34,8 @@ const MAX_REDIRECTS: usize = 3;
 /// # Errors
 /// When TLS cannot be set up.
 pub fn http_client() -> Result<Client, reqwest::Error> {
-    Client::builder()
+    outbound::client()
         .http1_only()
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .referer(false)
         .connect_timeout(CONNECT)
         .tcp_keepalive(Duration::from_secs(60))
         // OneDev closes an idle connection after 30 s: never send on one that is about to go.
@@ -174,6 +176,7 @@ impl HttpRemote {
     /// A question's answer. A connection that was kept open may be closed by the server at the very
     /// moment in which it is used again; a question changes nothing, so it is then asked once more.
     async fn answered(&self, request: RequestBuilder) -> Result<Response, WireError> {
+        let turn = enter(&self.metrics, self.side)?;
         let after = self.patience.answer;
         let again = request.try_clone();
         let asked = async {
@@ -183,16 +186,43 @@ impl HttpRemote {
             }
         };
         match tokio::time::timeout(after, asked).await {
-            Ok(answer) => answer.map_err(|error| self.broken(error)),
+            Ok(Ok(response)) => Ok(self.weighed(turn, response)),
+            Ok(Err(error)) => {
+                let sign = if error.is_connect() { Sign::Unreached } else { self.sign() };
+                Err(failed(turn, sign, self.broken(error)))
+            }
             Err(_) => {
                 self.count("timeout");
-                Err(WireError::NoAnswer { side: self.side, after })
+                Err(failed(turn, self.sign(), WireError::NoAnswer { side: self.side, after }))
             }
         }
     }
 
+    /// A push: that it broke off says nothing of the server, which may have meant to.
     async fn counted(&self, request: RequestBuilder) -> Result<Response, WireError> {
-        self.sent(request).await.map_err(|error| self.broken(error))
+        let turn = enter(&self.metrics, self.side)?;
+        match self.sent(request).await {
+            Ok(response) => Ok(self.weighed(turn, response)),
+            Err(error) if error.is_connect() => Err(failed(turn, Sign::Unreached, self.broken(error))),
+            Err(error) => Err(self.broken(error)),
+        }
+    }
+
+    /// Tells what an answer says of the server. A gateway's word that names a pause is obeyed instead.
+    fn weighed(&self, turn: Option<Turn>, response: Response) -> Response {
+        let (status, asks) = (response.status().as_u16(), response.headers().contains_key(RETRY_AFTER));
+        match turn {
+            Some(turn) if matches!(status, 502..=504) && !asks => {
+                turn.failed(self.sign());
+            }
+            turn => answered(turn),
+        }
+        response
+    }
+
+    /// What it means when nobody answers for this repository.
+    fn sign(&self) -> Sign {
+        Sign::unanswered(self.url().path(), usize::MAX)
     }
 
     async fn sent(&self, request: RequestBuilder) -> Result<Response, reqwest::Error> {
@@ -209,7 +239,7 @@ impl HttpRemote {
     }
 
     fn broken(&self, error: reqwest::Error) -> WireError {
-        WireError::Transport { side: self.side, detail: causes(error) }
+        WireError::Transport { side: self.side, detail: outbound::causes(error) }
     }
 
     fn count(&self, code: &str) {

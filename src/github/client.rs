@@ -143,8 +143,8 @@ impl GithubClient {
     /// nobody sees it, whether somebody could who is suspended.
     ///
     /// # Errors
-    /// As [`Self::repository`], and [`GithubError::Suspended`]; [`GithubError::OwnerGone`] where nobody has the
-    /// owner's login any more either.
+    /// As [`Self::repository`], and [`GithubError::Suspended`]; [`GithubError::OwnerGone`] where the
+    /// owner's account is not there any more either.
     pub async fn repository_of(&self, id: GithubId, owner: Option<&str>) -> Result<Repository, GithubError> {
         let url = self.inner.exchange.url(&["repositories", &id.to_string()]);
         let found = match (self.read(url, Hint::Id(id, owner)).await, owner) {
@@ -157,9 +157,15 @@ impl GithubClient {
         Ok(found)
     }
 
-    /// Why a repository is not to be found. What cannot be told now is left at that.
+    /// Why a repository is not to be found. What cannot be told now is left at that. An account is asked for by its
+    /// number, as far as this process has heard of it: by its login one that was renamed would look like one that is
+    /// gone.
     async fn without_owner(&self, owner: &str) -> GithubError {
-        match self.account_named(owner).await {
+        let asked = match self.inner.credentials.owner(owner) {
+            Some(known) => self.account_of(&known).await,
+            None => self.account_named(owner).await,
+        };
+        match asked {
             Err(GithubError::NoUser(_)) => GithubError::OwnerGone(owner.to_owned()),
             Ok(_) | Err(_) => GithubError::NotFound,
         }
@@ -244,7 +250,11 @@ impl GithubClient {
             }
             (sought, _) => sought?,
         };
-        let found: Repository = answer.json::<RepositoryBody>()?.try_into()?;
+        let body: RepositoryBody = answer.json()?;
+        if let Some(owner) = body.owner() {
+            self.inner.credentials.know_owner(owner);
+        }
+        let found: Repository = body.try_into()?;
         self.inner.credentials.remember(found.id, &found.name, reader, found.private || !first);
         Ok((found, answer))
     }

@@ -14,6 +14,7 @@ use super::app::App;
 use super::error::GithubError;
 use super::exchange::{Pass, Principal};
 use crate::config::github::Github;
+use crate::domain::event::Account;
 use crate::domain::ids::{AccountId, GithubId};
 use crate::domain::repository::RepositoryName;
 use crate::telemetry::metrics::Metrics;
@@ -62,6 +63,8 @@ struct Memory {
     by_name: HashMap<String, Principal>,
     /// Who last read it by git.
     by_git: HashMap<String, Principal>,
+    /// Accounts that have repositories, by login.
+    owners: HashMap<String, Account>,
 }
 
 impl Credentials {
@@ -174,6 +177,20 @@ impl Credentials {
     /// Who last read a repository by git.
     pub(super) fn git_reader(&self, name: &RepositoryName) -> Option<Principal> {
         self.memory().by_git.get(&key(name)).copied()
+    }
+
+    /// Remembers who has a login.
+    pub(super) fn know_owner(&self, owner: Account) {
+        let mut memory = self.memory();
+        if memory.owners.len() >= MAX_REMEMBERED {
+            memory.owners.clear();
+        }
+        memory.owners.insert(owner.login.to_ascii_lowercase(), owner);
+    }
+
+    /// Who had a login when a repository of his was last seen.
+    pub(super) fn owner(&self, login: &str) -> Option<Account> {
+        self.memory().owners.get(&login.to_ascii_lowercase()).cloned()
     }
 
     fn memory(&self) -> std::sync::MutexGuard<'_, Memory> {

@@ -80,6 +80,9 @@ pub enum GithubError {
     /// GraphQL gave errors and no data.
     #[error("GitHub's GraphQL gives no data: {0}")]
     Graphql(String),
+    /// This GitHub, an Enterprise Server most likely, does not have what was asked for.
+    #[error("this GitHub does not know what is asked for: {0}")]
+    Unsupported(String),
     /// The App's installation on the owner's account was suspended or removed: whether the repository is there
     /// cannot be told.
     #[error("GitHub does not show the repository, and cannot tell why: {0}")]
@@ -109,6 +112,7 @@ impl GithubError {
             | Self::Unauthorized(_)
             | Self::Forbidden(_)
             | Self::Suspended(_)
+            | Self::Unsupported(_)
             | Self::Rejected { .. }
             | Self::RedirectElsewhere(_) => Retry::Never,
         }
@@ -133,6 +137,7 @@ impl GithubError {
             Self::RedirectElsewhere(_) => "github_redirect",
             Self::App(_) => "github_app",
             Self::Graphql(_) => "github_graphql",
+            Self::Unsupported(_) => "github_unsupported",
             Self::Suspended(_) => "installation_suspended",
             Self::Malformed(_) => "github_malformed",
         }

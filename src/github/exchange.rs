@@ -16,8 +16,11 @@ use url::Url;
 use super::client::Clock;
 use super::error::{GithubError, clip};
 use super::governors::Governors;
+use crate::domain::outage::{Server, Sign};
 use crate::domain::rate::{Resource, Urgency};
+use crate::outbound;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::outages::Turn;
 
 /// A repository's answer has some 10 KiB, a page of a hundred installations some 300 KiB.
 const LARGEST_BODY: usize = 1 << 20;
@@ -122,18 +125,7 @@ impl Exchange {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/vnd.github+json"));
         headers.insert("x-github-api-version", HeaderValue::from_static("2022-11-28"));
-        let mut http = reqwest::Client::builder()
-            .user_agent(concat!("starkeep/", env!("CARGO_PKG_VERSION")))
-            .default_headers(headers)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(TIMEOUT);
-        if api.scheme() == "http" {
-            // Plain http is for loopback; a proxy would see the token.
-            http = http.no_proxy();
-        }
+        let http = outbound::client().default_headers(headers).connect_timeout(CONNECT_TIMEOUT).timeout(TIMEOUT);
         let http = http.build().map_err(|error| GithubError::Config(format!("no HTTP client: {error}")))?;
         Ok(Self { http, api, metrics, clock, skew: AtomicI64::default(), governors })
     }
@@ -234,11 +226,12 @@ impl Exchange {
         terms: Terms<'_>,
     ) -> Result<Answer, GithubError> {
         let resource = terms.resource;
+        let (turn, sign) = (self.enter()?, self.sign(&url));
         let place = self.governors.admit(pass.principal, resource, pass.urgency, || self.now()).await?;
         let answer = self.send(method, url, pass, terms).await;
         let code = answer.as_ref().map_or_else(|_| "none".to_owned(), |it| it.status.to_string());
         self.count(&code);
-        let answer = answer?;
+        let answer = weigh(turn, sign, answer)?;
         self.read_clock(&answer);
         self.governors.read(pass.principal, &answer, self.now());
         drop(place);
@@ -247,6 +240,18 @@ impl Exchange {
             return Ok(answer);
         }
         Err(self.governors.refused(pass.principal, resource, &answer, self.now()))
+    }
+
+    /// Whether GitHub may be asked at present.
+    pub(super) fn enter(&self) -> Result<Turn, GithubError> {
+        self.metrics.outages.enter(Server::GithubApi).map_err(GithubError::Unreachable)
+    }
+
+    /// What it would mean if a request to this address found nobody.
+    pub(super) fn sign(&self, url: &Url) -> Sign {
+        let base = self.api.path().trim_end_matches('/');
+        let path = url.path().strip_prefix(base).unwrap_or(url.path());
+        Sign::unanswered(path, if path.starts_with("/repos/") { 3 } else { 2 })
     }
 
     /// What a refusal means; a limit makes everybody wait who has this credential.
@@ -306,4 +311,19 @@ impl Exchange {
         }
         Ok(Answer { status, headers, body })
     }
+}
+
+/// Tells what came of a request. A failure that is GitHub's own absence is told as that, whatever it looked like.
+fn weigh(turn: Turn, sign: Sign, answer: Result<Answer, GithubError>) -> Result<Answer, GithubError> {
+    let gateway = |it: &Answer| matches!(it.status, 502..=504) && it.header("retry-after").is_none();
+    let (sign, text) = match &answer {
+        Err(GithubError::Unreachable(text)) => (Sign::Unreached, text.clone()),
+        Err(GithubError::Transport(text)) => (sign, text.clone()),
+        Ok(it) if gateway(it) => (sign, format!("it answers {}", it.status)),
+        Ok(_) | Err(_) => {
+            turn.answered();
+            return answer;
+        }
+    };
+    if turn.failed(sign) { Err(GithubError::Unreachable(text)) } else { answer }
 }

@@ -14,6 +14,7 @@ use super::error::{GithubError, clip};
 use super::exchange::{Exchange, Pass};
 use crate::domain::catalog::asset;
 use crate::domain::ids::GithubId;
+use crate::domain::outage::Sign;
 use crate::domain::rate::Resource;
 
 /// From the API to the store, and within the store.
@@ -78,13 +79,25 @@ impl Exchange {
     /// One request; anything but 200 and a redirect is an error. Limits are the API's own: what a store
     /// says is no limit of the API.
     async fn bytes(&self, method: Method, url: Url, pass: &Pass, home: bool) -> Result<Response, GithubError> {
+        let turn = if home { Some(self.enter()?) } else { None };
+        let sign = self.sign(&url);
         let place = match home {
             true => Some(self.governors().admit(pass.principal, Resource::Core, pass.urgency, || self.now()).await?),
             false => None,
         };
         let request = self.signed(method, url, pass).timeout(LONGEST);
         let request = request.header(ACCEPT, HeaderValue::from_static("application/octet-stream"));
-        let response = request.send().await.inspect_err(|_| self.count("none"))?;
+        let response = match request.send().await {
+            Ok(response) => response,
+            Err(error) => {
+                self.count("none");
+                turn.map(|it| it.failed(if error.is_connect() { Sign::Unreached } else { sign }));
+                return Err(error.into());
+            }
+        };
+        if let Some(turn) = turn {
+            turn.answered();
+        }
         let status = response.status().as_u16();
         self.count(&status.to_string());
         drop(place);

@@ -10,6 +10,7 @@ use url::Url;
 use super::client::GithubClient;
 use super::error::GithubError;
 use super::exchange::Principal;
+use super::governors::GitPlace;
 use super::readers::Hint;
 use crate::domain::rate::{Limit, Resource};
 use crate::domain::repository::RepositoryName;
@@ -49,6 +50,15 @@ impl GithubClient {
         let exchange = &self.inner.exchange;
         exchange.governors().pause_left(self.reader_of(name).await?, Resource::Git, exchange.now())?;
         if self.inner.git.scheme() == "ssh" { Ok(None) } else { self.lfs_authorization(name).await }
+    }
+
+    /// Waits for the right to read `name` by git, one of the hundred that GitHub lets a credential have at once. To be
+    /// held while it is read; who holds it may ask the API, which has places of its own.
+    ///
+    /// # Errors
+    /// [`GithubError`] when the App's installations cannot be read.
+    pub async fn git_place(&self, name: &RepositoryName) -> Result<GitPlace, GithubError> {
+        Ok(self.exchange().governors().seat(self.reader_of(name).await?).await)
     }
 
     /// To be told when git was refused for its pace: nothing more is read by git with this credential before

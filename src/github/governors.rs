@@ -14,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use super::error::GithubError;
 use super::exchange::{Answer, Principal};
 use super::limits::{self, Refusal};
-use crate::domain::rate::{Governor, Limit, MOST_AT_ONCE, Resource, Standing, Urgency};
+use crate::domain::rate::{Governor, Limit, MOST_AT_ONCE, MOST_TRANSFERS_AT_ONCE, Resource, Standing, Urgency};
 use crate::telemetry::metrics::Metrics;
 
 /// Every governor of one client.
@@ -32,7 +32,13 @@ pub(super) struct Governors {
 struct Desk {
     governor: Governor,
     places: Arc<Semaphore>,
+    /// Of those, what transfers may take.
+    transfers: Arc<Semaphore>,
 }
+
+/// The right to read one repository by git, among all requests of a credential; given back when it is dropped.
+#[derive(Debug)]
+pub struct GitPlace(#[expect(dead_code, reason = "held, and given back")] [Option<OwnedSemaphorePermit>; 2]);
 
 /// The right to send one request; given back when it is dropped, however the request ended.
 pub(super) struct Place<'a> {
@@ -73,6 +79,15 @@ impl Governors {
                 Err(GithubError::RateLimited { after: held.after })
             }
         }
+    }
+
+    /// Waits for one of the places that transfers may take, and holds it: API calls have the others.
+    pub(super) async fn seat(&self, principal: Principal) -> GitPlace {
+        let (transfers, places) = self.desk(principal, |it| (Arc::clone(&it.transfers), Arc::clone(&it.places)));
+        // Never closed. Whoever waits for the second holds the first, and the second is held by API calls, which
+        // end, or by transfers that have both.
+        let first = transfers.acquire_owned().await.ok();
+        GitPlace([first, places.acquire_owned().await.ok()])
     }
 
     /// What is left of a pause, of git for instance.
@@ -186,7 +201,8 @@ impl Governors {
             let mut governor = Governor::default();
             let (word, known) = (self.word(principal), self.remembered.lock().unwrap_or_else(PoisonError::into_inner));
             known.0.iter().filter(|it| it.credential == word).for_each(|it| governor.recall(it, known.1));
-            Desk { governor, places: Arc::new(Semaphore::new(MOST_AT_ONCE)) }
+            let transfers = Arc::new(Semaphore::new(MOST_TRANSFERS_AT_ONCE));
+            Desk { governor, places: Arc::new(Semaphore::new(MOST_AT_ONCE)), transfers }
         });
         act(desk)
     }

@@ -31,9 +31,17 @@ pub(super) struct Fault {
     kind: Option<String>,
     #[serde(default)]
     message: String,
+    #[serde(default)]
+    extensions: Extensions,
     /// Names and places that lead to the null.
     #[serde(default)]
     path: Vec<Value>,
+}
+
+/// What GraphQL's server adds to an error that is about the question itself.
+#[derive(Debug, Clone, Default, Deserialize)]
+struct Extensions {
+    code: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -54,6 +62,11 @@ impl Fault {
         self.kind.as_deref() == Some(kind)
     }
 
+    /// The question names what this GitHub does not have.
+    fn is_of_an_unknown_field(&self) -> bool {
+        self.extensions.code.as_deref() == Some("undefinedField")
+    }
+
     /// The place in a list of the data that it is about.
     pub(super) fn place_in(&self, list: &str) -> Option<usize> {
         let [name, place, ..] = self.path.as_slice() else { return None };
@@ -68,8 +81,9 @@ impl GithubClient {
     /// Asks one query with one credential.
     ///
     /// # Errors
-    /// [`GithubError`]; `RateLimited` also where GitHub says so under HTTP 200, and `Graphql` where there is
-    /// no data at all. Errors beside data are no error of this call.
+    /// [`GithubError`]; `RateLimited` also where GitHub says so under HTTP 200, `Graphql` where there is
+    /// no data at all, and `Unsupported` where that is since it does not know what is asked for. Errors beside data
+    /// are no error of this call.
     pub(super) async fn graphql(&self, pass: &Pass, query: &str, variables: Value) -> Result<Graph, GithubError> {
         let exchange = self.exchange();
         let body = json!({ "query": query, "variables": variables }).to_string();
@@ -84,6 +98,7 @@ impl GithubClient {
         }
         match (data.is_object(), errors.first()) {
             (true, _) => Ok(Graph { data, errors }),
+            (false, Some(fault)) if fault.is_of_an_unknown_field() => Err(GithubError::Unsupported(fault.text())),
             (false, Some(fault)) => Err(GithubError::Graphql(clip(&fault.message))),
             (false, None) => Err(GithubError::Malformed("neither data nor errors".to_owned())),
         }

@@ -38,6 +38,7 @@ pub use checkup::{Allowance, AppSeen, Credential, Seen};
 pub use client::{Clock, GithubClient, Reachability};
 pub use deliveries::{Delivered, DeliveryPage};
 pub use error::GithubError;
+pub use governors::GitPlace;
 pub use listing::ListPage;
 pub use owned::{OwnedList, OwnedPage};
 pub use star_lists::ListsSeen;

@@ -50,6 +50,15 @@ struct NetworkBody {
 #[derive(Debug, Deserialize)]
 pub(super) struct AccountBody {
     pub(super) login: String,
+    id: Option<i64>,
+}
+
+impl RepositoryBody {
+    /// The account that has it, which survives another login.
+    pub(super) fn owner(&self) -> Option<Account> {
+        let AccountBody { login, id } = &self.owner;
+        Some(Account { id: AccountId((*id)?), login: login.clone() })
+    }
 }
 
 impl TryFrom<RepositoryBody> for Repository {

@@ -230,6 +230,23 @@ impl GithubClient {
     }
 }
 
+impl GithubClient {
+    /// Whether a failure to tell of one repository says nothing of the others, whose turn may come at once.
+    pub fn is_about_one(&self, error: &GithubError) -> bool {
+        match error {
+            GithubError::Forbidden(_)
+            | GithubError::Suspended(_)
+            | GithubError::Rejected { .. }
+            | GithubError::RedirectElsewhere(_)
+            | GithubError::Malformed(_)
+            | GithubError::Server { after: None, .. } => true,
+            // Another one is not shown it, and the one that may be is refused.
+            GithubError::Unauthorized(_) => self.inner.credentials.any_live(self.now()),
+            _ => error.is_gone(),
+        }
+    }
+}
+
 /// Whether another credential may still tell.
 fn leaves_open(reader: Principal, error: &GithubError) -> bool {
     match error {

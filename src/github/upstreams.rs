@@ -14,6 +14,8 @@ use crate::domain::sweep::{Outline, Sight};
 
 /// GitHub takes no more ids in one query, which costs one point.
 const AT_ONCE: usize = 100;
+/// A hundred of which GitHub tells nothing is halved so often; seven times finds one among them.
+const MOST_SPLITS: u32 = 12;
 
 const QUERY: &str = "query($ids:[ID!]!){rateLimit{cost remaining resetAt} nodes(ids:$ids){... on Repository{\
     id databaseId nameWithOwner pushedAt isArchived isDisabled visibility defaultBranchRef{name}}}}";
@@ -69,13 +71,23 @@ impl GithubClient {
 
     async fn ask_all(&self, asked: &[Asked]) -> Result<Vec<Sight>, (Principal, GithubError)> {
         let nobody = |error| (Principal::Anonymous, error);
-        let mut sights = vec![Sight::Unanswered; asked.len()];
+        let (mut sights, mut splits) = (vec![Sight::Unanswered; asked.len()], 0);
         for (reader, places) in self.by_reader(asked).await.map_err(nobody)? {
             let pass = self.pass_of(reader).await.map_err(nobody)?;
-            for places in places.chunks(AT_ONCE) {
+            let mut waiting: Vec<&[usize]> = places.chunks(AT_ONCE).rev().collect();
+            while let Some(places) = waiting.pop() {
                 let these: Vec<&Asked> = places.iter().filter_map(|it| asked.get(*it)).collect();
                 let told = self.hundred(&pass, &these).await;
                 self.note(reader, told.as_ref().err());
+                if matches!(told, Err(GithubError::Graphql(_))) && splits < MOST_SPLITS {
+                    // One of them may spoil it for all: it is found by halves, and alone it is not answered for.
+                    if let [_, _, ..] = places {
+                        let (some, others) = places.split_at(places.len() / 2);
+                        waiting.extend([others, some]);
+                        splits += 1;
+                    }
+                    continue;
+                }
                 for (place, sight) in places.iter().zip(told.map_err(|error| (reader, error))?) {
                     if let Some(slot) = sights.get_mut(*place) {
                         *slot = sight;

@@ -13,6 +13,7 @@ use serde_json::Value;
 use url::Url;
 
 use crate::config::jwt::Jwt;
+use crate::outbound;
 
 /// One request.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -78,21 +79,10 @@ struct State {
 impl Jwks {
     pub(super) fn new(config: &Jwt) -> Self {
         let place = config.jwks_url.clone();
-        let first = place.as_ref().map_or(config.issuer.as_str(), Url::as_str);
-        let mut client = reqwest::Client::builder()
-            .user_agent(concat!("starkeep/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .timeout(TIMEOUT);
-        if first.starts_with("http://") {
-            // Plain http is for loopback, which no proxy is the way to.
-            client = client.no_proxy();
-        }
         Self {
             issuer: config.issuer.clone(),
             place,
-            client: client.build().map_err(|it| it.to_string()),
+            client: outbound::client().timeout(TIMEOUT).build().map_err(|it| it.to_string()),
             state: Mutex::default(),
             fetching: tokio::sync::Mutex::default(),
             pause: PAUSE,
@@ -190,14 +180,13 @@ impl Jwks {
 
     async fn get(&self, place: Url) -> Result<Value, String> {
         let client = self.client.as_ref().map_err(Clone::clone)?;
-        let unreachable = |error: reqwest::Error| error.without_url().to_string();
-        let answer = client.get(place).send().await.map_err(unreachable)?;
+        let answer = client.get(place).send().await.map_err(outbound::causes)?;
         if answer.status() != reqwest::StatusCode::OK {
             return Err(format!("it answered {}", answer.status().as_u16()));
         }
         let (mut body, mut parts) = (Vec::new(), answer.bytes_stream());
         while let Some(part) = parts.next().await {
-            body.extend_from_slice(&part.map_err(unreachable)?);
+            body.extend_from_slice(&part.map_err(outbound::causes)?);
             if body.len() > LARGEST {
                 return Err(format!("it answered more than {LARGEST} bytes"));
             }

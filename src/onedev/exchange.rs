@@ -14,7 +14,10 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::error::{Missing, OnedevError, clip};
+use crate::domain::outage::{Server, Sign};
+use crate::outbound;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::outages::Turn;
 
 /// Fifty thousand branch names of 20 bytes.
 const LARGEST_BODY: usize = 1 << 20;
@@ -97,18 +100,8 @@ pub(super) struct Exchange {
 
 impl Exchange {
     pub(super) fn new(base: Url, authorization: HeaderValue, metrics: Metrics) -> Result<Self, OnedevError> {
-        let mut http = reqwest::Client::builder()
-            .user_agent(concat!("starkeep/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(TIMEOUT);
-        if base.scheme() == "http" {
-            // Plain http is for loopback; a proxy would see the token.
-            http = http.no_proxy();
-        }
-        let http = http.build().map_err(|error| OnedevError::Config(format!("no HTTP client: {error}")))?;
+        let http = outbound::client().connect_timeout(CONNECT_TIMEOUT).timeout(TIMEOUT).build();
+        let http = http.map_err(|error| OnedevError::Config(format!("no HTTP client: {error}")))?;
         Ok(Self { http, base, authorization: RwLock::new(authorization), metrics })
     }
 
@@ -144,10 +137,13 @@ impl Exchange {
 
     /// Sends and reads, whatever the status.
     pub(super) async fn ask(&self, call: Call) -> Result<Answer, OnedevError> {
+        let turn = self.metrics.outages.enter(Server::Onedev).map_err(OnedevError::Unreachable)?;
+        let path = call.url.path().strip_prefix(self.base.path().trim_end_matches('/')).unwrap_or_default();
+        let sign = Sign::unanswered(path, 3);
         let answer = self.transmit(call).await;
         let code = answer.as_ref().map_or_else(|_| "none".to_owned(), |it| it.status.to_string());
         self.metrics.upstream_requests.with_label_values(&["onedev", &code]).inc();
-        answer
+        weigh(turn, sign, answer)
     }
 
     async fn transmit(&self, call: Call) -> Result<Answer, OnedevError> {
@@ -179,6 +175,25 @@ impl Exchange {
         }
         Ok(Answer { status, headers, body: String::from_utf8_lossy(&body).into_owned() })
     }
+}
+
+/// Tells what came of a request. A failure that is OneDev's own absence is told as that, whatever it looked like.
+fn weigh(turn: Turn, sign: Sign, answer: Result<Answer, OnedevError>) -> Result<Answer, OnedevError> {
+    let is_booting = |it: &Answer| !(200..300).contains(&it.status) && matches!(refusal(it), OnedevError::Booting(_));
+    let (sign, text) = match &answer {
+        Err(OnedevError::Unreachable(text)) => (Sign::Unreached, text.clone()),
+        Err(OnedevError::Transport(text)) => (sign, text.clone()),
+        // It says itself that it is not there, and that is told with its own words.
+        Ok(it) if is_booting(it) => {
+            turn.failed(Sign::Unreached);
+            return answer;
+        }
+        Ok(_) | Err(_) => {
+            turn.answered();
+            return answer;
+        }
+    };
+    if turn.failed(sign) { Err(OnedevError::Unreachable(text)) } else { answer }
 }
 
 /// What an answer that is no success means.

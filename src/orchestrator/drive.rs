@@ -9,7 +9,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use super::{Tools, gone, lease, routes, wiki};
+use super::{Tools, gone, lease, outages, routes, wiki};
 use crate::domain::ids::MirrorId;
 use crate::domain::job::{JobKind, Priority};
 use crate::domain::part::PartId;
@@ -61,6 +61,10 @@ async fn drive_claimed(tools: &Tools, job: Job) {
         outcome = work_or_undo(tools, &job, &ticket) => outcome,
     };
     report(&job, &outcome);
+    // Before it is over, so that nobody sees a moment in which there is nothing to do.
+    if let Err(failure) = outages::bring_back(tools).await {
+        tracing::warn!(code = failure.code, "jobs that waited for a server come back later: {}", failure.message);
+    }
     tools.progress.tell(mirror, "record", 0);
     let record = || Record {
         ticket: ticket.clone(),

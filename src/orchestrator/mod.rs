@@ -7,6 +7,7 @@ mod drive;
 mod gone;
 mod lease;
 mod listings;
+mod outages;
 mod reconcile;
 mod recover;
 mod routes;
@@ -18,7 +19,6 @@ mod wiki;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use actix::{Actor, Context, Handler, Message, ResponseActFuture, WrapFuture as _};
-use chrono::Utc;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -38,7 +38,8 @@ use crate::stages::restore;
 use crate::stages::stars::StarsActor;
 use crate::stages::sweep::SweepActor;
 use crate::stages::transfer::TransferActor;
-use crate::store::{Store, jobs};
+use crate::store::Store;
+use crate::telemetry::outages::Outages;
 use crate::telemetry::progress::Progress;
 
 pub use listings::AT_ONCE as BATCHES_AT_ONCE;
@@ -151,6 +152,8 @@ pub struct Tools {
     pub stop: CancellationToken,
     /// Cancelled to call off what is under way.
     pub call_off: CancellationToken,
+    /// Which servers are away.
+    pub outages: Outages,
     /// Told what is being done.
     pub progress: Progress,
     /// Planned panics; none in production.
@@ -245,10 +248,7 @@ async fn claim(tools: &Arc<Tools>) -> Result<usize, Failure> {
     if permits.is_empty() || tools.stop.is_cancelled() {
         return Ok(0);
     }
-    let lease = chrono::TimeDelta::from_std(tools.lease).unwrap_or(chrono::TimeDelta::MAX);
-    let (worker, most, only) = (tools.worker.clone(), permits.len(), tools.only.as_ref().map(Only::all));
-    let claimed =
-        tools.store.write(move |c| jobs::claim_many(c, &worker, Utc::now(), lease, most, only.as_deref())).await?;
+    let claimed = outages::claim(tools, permits.len()).await?;
     let started = claimed.len();
     for (job, permit) in claimed.into_iter().zip(permits) {
         actix::spawn(drive::drive(Arc::clone(tools), job, permit));

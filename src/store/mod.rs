@@ -113,6 +113,12 @@ impl Store {
         blocking(move || Self::connect(address)).await
     }
 
+    /// Connects with the user and password of this `database.url` from now on; connections that are open stay. `false`
+    /// if nothing was changed: it is another database, reached in another way, or unusable.
+    pub fn renew(&self, database: &Database) -> bool {
+        Address::parse(&database.url).is_ok_and(|it| self.inner.address.renew(&it))
+    }
+
     fn connect(address: Address) -> Result<Self, StoreError> {
         let commits = Arc::default();
         let wakeups = Wakeups::new(&address);

@@ -6,6 +6,8 @@ use prometheus::{
     Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
+use super::outages::Outages;
+
 /// Everything that is counted. Cloning shares the numbers.
 #[derive(Debug, Clone)]
 pub struct Metrics {
@@ -55,6 +57,10 @@ pub struct Metrics {
     pub star_poll_age: Gauge,
     /// Requests that starkeep made, by service (`github`, `onedev`) and status code.
     pub upstream_requests: IntCounterVec,
+    /// Servers that do not answer at present, 0 or 1 for each.
+    pub server_away: IntGaugeVec,
+    /// Who may ask which server at present; `server_away` shows it.
+    pub outages: Outages,
     /// Restarts of actors by actor.
     pub actor_restarts: IntCounterVec,
     /// Messages that wait for an actor.
@@ -85,6 +91,8 @@ impl Metrics {
             registry.register(Box::new(it.clone()))?;
             Ok(it)
         };
+        let server_away =
+            gauge("starkeep_server_away", "1 while a server is away: github_api, github_git, onedev.", &["server"])?;
         #[cfg(target_os = "linux")]
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         Ok(Self {
@@ -105,10 +113,7 @@ impl Metrics {
             )?,
             mirrors: gauge("starkeep_mirrors", "Mirrors by status.", &["status"])?,
             sources: gauge("starkeep_sources", "Sources by state: new, read, failing.", &["state"])?,
-            oldest_verification: plain(
-                "starkeep_oldest_verification_seconds",
-                "Age of the oldest proof of a mirror that should be level.",
-            )?,
+            oldest_verification: oldest_verification(&registry)?,
             kept_refs: kept_refs(&registry)?,
             drills: counter("starkeep_drills_total", "Restore drills.", &["outcome"])?,
             notices: counter("starkeep_notices_total", "Messages to people.", &["channel", "outcome"])?,
@@ -140,11 +145,20 @@ impl Metrics {
                 "Age of the oldest good look at a watched user's stars.",
             )?,
             upstream_requests: counter("starkeep_upstream_requests_total", "Requests made.", &["service", "code"])?,
+            outages: Outages::new(server_away.clone()),
+            server_away,
             actor_restarts: counter("starkeep_actor_restarts_total", "Actors replaced after a panic.", &["actor"])?,
             mailbox_depth: gauge("starkeep_mailbox_depth", "Messages that wait for an actor.", &["actor"])?,
             registry,
         })
     }
+}
+
+fn oldest_verification(registry: &Registry) -> Result<Gauge, prometheus::Error> {
+    let help = "Age of the oldest proof of a mirror that should be level.";
+    let it = Gauge::new("starkeep_oldest_verification_seconds", help)?;
+    registry.register(Box::new(it.clone()))?;
+    Ok(it)
 }
 
 fn job_oldest(registry: &Registry) -> Result<prometheus::GaugeVec, prometheus::Error> {

@@ -28,7 +28,8 @@ use super::clean::Redactor;
 use super::error::{Side, WireError};
 use super::feed::Outgoing;
 use super::pktline::{Packet, line};
-use super::remote::{Address, Patience, Service};
+use super::remote::{Address, Patience, Service, answered, enter, failed};
+use crate::domain::outage::Sign;
 use crate::telemetry::metrics::Metrics;
 
 /// The most bytes of a greeting: OneDev's list of two million refs.
@@ -154,9 +155,19 @@ impl SshRemote {
         if let Some(it) = connection.as_ref().filter(|it| !it.is_closed()) {
             return Ok(Arc::clone(it));
         }
+        let turn = enter(&self.metrics, self.side)?;
         let after = self.patience.answer;
         let made = tokio::time::timeout(after, self.server.connect(&self.url, self.side)).await;
-        let made = Arc::new(made.map_err(|_| WireError::NoAnswer { side: self.side, after })??);
+        let made = match made.unwrap_or(Err(WireError::NoAnswer { side: self.side, after })) {
+            Err(error @ (WireError::Transport { .. } | WireError::NoAnswer { .. })) => {
+                return Err(failed(turn, Sign::Unreached, error));
+            }
+            // Whoever refuses our key is there.
+            made => {
+                answered(turn);
+                Arc::new(made?)
+            }
+        };
         *connection = Some(Arc::clone(&made));
         Ok(made)
     }

@@ -308,7 +308,7 @@ async fn a_private_repository_is_not_gone_because_its_installation_is_suspended_
                 let id = target.split('/').nth(3).unwrap();
                 Reply::json(201, &json!({"token": format!("t{id}-1"), "expires_at": "2099-01-01T00:00:00Z"}))
             }
-            ("GET", "/users/octo") => Reply::json(200, &json!({"id": 5, "login": "octo"})),
+            ("GET", "/users/octo" | "/user/1") => Reply::json(200, &json!({"id": 5, "login": "octo"})),
             ("GET", target) => repositories(target, request.header("authorization").unwrap_or_default()),
             _ => Reply::plain(500, ""),
         }

@@ -90,6 +90,21 @@ async fn a_private_repository_is_read_with_the_token_that_sees_it() {
 }
 
 #[tokio::test]
+async fn an_owner_who_was_renamed_is_not_gone() {
+    let bed = bed();
+    let (id, github) = (bed.repository("inside"), bed.simulator.github());
+    bed.client.repository_of(id, Some("octo")).await.unwrap();
+    let owner = github.account("octo");
+    github.set_private(id, true).unwrap();
+    ["one", "two"].iter().for_each(|token| github.hide_from(token, id));
+    github.rename_account(owner, "octopus").unwrap();
+    assert_eq!(bed.client.repository_of(id, Some("octo")).await, Err(GithubError::NotFound));
+    github.delete_account(owner);
+    let gone = GithubError::OwnerGone("octo".to_owned());
+    assert_eq!(bed.client.repository_of(id, Some("octo")).await, Err(gone));
+}
+
+#[tokio::test]
 async fn what_a_refused_token_alone_may_see_is_not_gone() {
     let bed = bed();
     let id = bed.repository("inside");
@@ -139,6 +154,28 @@ async fn partial_data_under_errors_counts() {
     let sights = bed.client.upstreams(&asked).await.unwrap();
     assert!(matches!(&sights[0], Sight::Seen(it) if it.name.to_string() == "octo/r0"));
     assert_eq!(sights[1..], [Sight::Missing, Sight::Unanswered, Sight::Missing]);
+}
+
+#[tokio::test]
+async fn one_that_spoils_a_hundred_is_found_and_the_others_are_told_of() {
+    let bed = bed();
+    let github = bed.simulator.github();
+    let asked: Vec<_> = (0..130).map(|n| bed.asked(bed.repository(&format!("r{n}")), &format!("octo/r{n}"))).collect();
+    github.spoil_answers_with(asked[40].id);
+    bed.sent();
+    let sights = bed.client.upstreams(&asked).await.unwrap();
+    let unanswered: Vec<_> = (0..130).filter(|n| sights[*n] == Sight::Unanswered).collect();
+    assert_eq!(unanswered, [40]);
+    let sent = bed.sent();
+    assert!(sent <= 16, "{sent} requests");
+    assert!(sights.iter().enumerate().all(|(n, it)| n == 40 || matches!(it, Sight::Seen(_))));
+
+    // Where each of them fails, it is GitHub that does.
+    asked.iter().for_each(|it| github.spoil_answers_with(it.id));
+    let error = bed.client.upstreams(&asked).await.unwrap_err();
+    assert_eq!(error.code(), "github_graphql");
+    let sent = bed.sent();
+    assert!(sent <= 30, "{sent} requests");
 }
 
 #[tokio::test]

@@ -1,14 +1,20 @@
 //! The governor at work: what is sent, what waits, and for whom.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use serde_json::json;
 
-use super::{Hands, client_at, repository, with_app, with_token};
+use super::{Hands, anonymous, client_at, repository, with_app, with_token};
 use crate::canned::{Canned, Reply, Seen};
 use crate::domain::ids::GithubId;
-use crate::domain::rate::{Resource, Urgency};
+use crate::domain::rate::{MOST_AT_ONCE, MOST_TRANSFERS_AT_ONCE, Resource, Urgency};
+use crate::github::exchange::Principal;
+use crate::github::governors::Governors;
 use crate::github::{GithubClient, GithubError};
+use crate::telemetry::metrics::Metrics;
 
 /// A GitHub with an hour's allowance, counted down, which resets in a thousand seconds.
 async fn counting(limit: u32, remaining: u32, hands: &Hands) -> Canned {
@@ -121,6 +127,33 @@ async fn each_installation_has_an_allowance_of_its_own() {
 }
 
 #[tokio::test]
+async fn two_tokens_share_the_work_and_each_counts_for_itself() {
+    let hands = Hands::new();
+    let reset = hands.now().timestamp() + 1000;
+    let left = Arc::new(Mutex::new([1000_u32, 1000]));
+    let told = Arc::clone(&left);
+    let answer = move |request: &Seen| {
+        let place = usize::from(request.header("authorization") == Some("Bearer ghp_two"));
+        let mut left = told.lock().unwrap();
+        left[place] -= 100;
+        Reply::json(200, &repository(7, "octo/hello"))
+            .header("X-RateLimit-Limit", 1000)
+            .header("X-RateLimit-Remaining", left[place])
+            .header("X-RateLimit-Reset", reset)
+    };
+    let server = Canned::start(answer).await;
+    let mut config = with_token(&server);
+    config.tokens = vec![secrecy::SecretString::from("ghp_two")];
+    let client = client_at(&config, &hands);
+    for _ in 0..12 {
+        client.repository(GithubId(7)).await.unwrap();
+    }
+    assert_eq!(*left.lock().unwrap(), [400, 400]);
+    let known: Vec<_> = client.standings().into_iter().filter_map(|it| it.window.map(|it| it.remaining)).collect();
+    assert_eq!(known, [400, 400]);
+}
+
+#[tokio::test]
 async fn a_clock_that_is_wrong_does_not_make_the_hour_longer() {
     let hands = Hands::new();
     // GitHub's clock is three hours ahead of ours.
@@ -131,4 +164,44 @@ async fn a_clock_that_is_wrong_does_not_make_the_hour_longer() {
         .header("Date", theirs.format("%a, %d %b %Y %H:%M:%S GMT"));
     let server = Canned::start(move |_| reply.clone()).await;
     assert_eq!(pause(&client_at(&with_token(&server), &hands)).await, Some(61));
+}
+
+#[tokio::test]
+async fn transfers_take_half_of_the_places_and_leave_the_others_to_the_api() {
+    let hands = Hands::new();
+    let server = Canned::start(|_| Reply::json(200, &repository(7, "octo/hello"))).await;
+    let client = client_at(&with_token(&server), &hands);
+    let name = super::name("octo/hello");
+    let mut held = Vec::new();
+    for _ in 0..MOST_TRANSFERS_AT_ONCE {
+        held.push(client.git_place(&name).await.unwrap());
+    }
+    let mut next = std::pin::pin!(client.git_place(&name));
+    assert!(next.as_mut().now_or_never().is_none(), "half of them are transfers");
+    assert_eq!(pause(&client).await, None, "what a transfer asks the API goes on");
+    held.pop();
+    next.await.unwrap();
+    // Another credential has places of its own.
+    let other = client_at(&anonymous(&server), &hands);
+    other.git_place(&name).await.unwrap();
+}
+
+#[tokio::test]
+async fn git_counts_among_the_hundred_at_once() {
+    let hands = Hands::new();
+    let (seen, gate) = (Arc::new(AtomicUsize::new(0)), Arc::new(tokio::sync::Semaphore::new(0)));
+    let governors = Governors::new(std::iter::empty(), Metrics::new().unwrap());
+    let reader = Principal::Anonymous;
+    let _transfers = futures_util::future::join_all((0..10).map(|_| governors.seat(reader))).await;
+    let call = async || {
+        let _place = governors.admit(reader, Resource::Core, Urgency::Routine, || hands.now()).await.unwrap();
+        seen.fetch_add(1, Ordering::SeqCst);
+        drop(gate.acquire().await);
+    };
+    let mut calls = std::pin::pin!(futures_util::future::join_all((0..100).map(|_| call())));
+    assert!(calls.as_mut().now_or_never().is_none());
+    assert_eq!(seen.load(Ordering::SeqCst), MOST_AT_ONCE - 10);
+    gate.add_permits(100);
+    calls.await;
+    assert_eq!(seen.load(Ordering::SeqCst), 100);
 }

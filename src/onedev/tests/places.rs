@@ -18,6 +18,7 @@ const HELLO: &str = "github/octo/hello";
 
 struct Story {
     simulator: Simulator,
+    token: String,
     client: OnedevClient,
 }
 
@@ -28,7 +29,12 @@ impl Story {
         simulator.onedev().create_project("github").unwrap();
         let token = simulator.onedev().scoped_token("github").unwrap();
         let client = connect(&simulator, &token, "github");
-        Self { simulator, client }
+        Self { simulator, token, client }
+    }
+
+    /// Another process, which has not heard that OneDev is away.
+    fn start_again(&mut self) {
+        self.client = connect(&self.simulator, &self.token, "github");
     }
 
     fn onedev(&self) -> &OneDevSimulator {
@@ -224,20 +230,23 @@ async fn a_project_that_was_moved_by_hand_is_not_followed() {
 
 #[tokio::test]
 async fn a_booting_server_has_no_say_in_where_a_mirror_goes() {
-    let story = Story::new();
+    let mut story = Story::new();
     let created = create(&story.client, &path(HELLO), None).await.unwrap().project;
     let known = remembered(created.id.0, HELLO);
     story.onedev().set_phase(Phase::Booting);
     for known in [&known, &Known::default(), &intended(HELLO)] {
+        story.start_again();
         let error = story.locate(OnConflict::Suffix, known).await.unwrap_err();
         assert_eq!(error.code(), "onedev_booting");
     }
     assert_eq!(create(&story.client, &path(HELLO), None).await.unwrap_err().code(), "onedev_booting");
     assert_eq!(story.client.ready().await.unwrap_err().code(), "onedev_booting");
+    story.start_again();
     story.onedev().go_down();
     assert_eq!(story.locate(OnConflict::Suffix, &known).await.unwrap_err().code(), "onedev_unreachable");
     story.onedev().come_back().unwrap();
     story.onedev().set_phase(Phase::Ready);
+    story.start_again();
     assert!(matches!(story.locate(OnConflict::Suffix, &known).await, Ok(Placement::Ours(_))));
 }
 

@@ -45,14 +45,15 @@ async fn a_booting_server_never_says_that_something_is_missing() {
     let gateway = Reply::new(502, "text/html", "<html>Bad Gateway</html>").header("Server", "nginx");
     for reply in [boot_404(), page, Reply::plain(503, "Server not ready"), gateway] {
         let server = Canned::start(move |_| reply.clone()).await;
-        let client = client(&server.url);
+        // A client of its own for each: after three of them nothing would be asked any more.
+        let client = || client(&server.url);
         let errors = [
-            client.project_id(&path("github/x")).await.unwrap_err(),
-            client.project(P).await.unwrap_err(),
-            client.commit_exists(P, oid('a')).await.unwrap_err(),
-            client.branch(P, "main").await.unwrap_err(),
-            client.ancestry(P, oid('a'), oid('b')).await.unwrap_err(),
-            client.check().await.unwrap_err(),
+            client().project_id(&path("github/x")).await.unwrap_err(),
+            client().project(P).await.unwrap_err(),
+            client().commit_exists(P, oid('a')).await.unwrap_err(),
+            client().branch(P, "main").await.unwrap_err(),
+            client().ancestry(P, oid('a'), oid('b')).await.unwrap_err(),
+            client().check().await.unwrap_err(),
         ];
         for error in errors {
             assert_eq!(error.code(), "onedev_booting", "{error}");

@@ -117,6 +117,16 @@ impl GithubSimulator {
 }
 
 /// Whether a question is about lists, and the answer.
+/// What an Enterprise Server says, which has no lists; `None` where it is asked for something else.
+pub(super) fn unknown(question: &Value) -> Option<Value> {
+    let query = question.get("query")?.as_str()?;
+    query.contains("lists(").then(|| {
+        let extensions = json!({ "code": "undefinedField", "typeName": "User", "fieldName": "lists" });
+        let message = "Field 'lists' doesn't exist on type 'User'";
+        json!({ "errors": [{ "path": ["query", "user", "lists"], "extensions": extensions, "message": message }] })
+    })
+}
+
 pub(super) fn answer(state: &mut State, token: &str, question: &Value) -> Option<Value> {
     let query = question.get("query")?.as_str()?;
     let text = |name: &str| question.pointer(&format!("/variables/{name}")).and_then(Value::as_str);

@@ -25,7 +25,8 @@ impl Walker<'_> {
         let list = match &it.of {
             Of::Names(names) => {
                 self.names(names, &it.filter).await?;
-                return self.told_of_missing();
+                let doubtful = self.names_again(&it.filter).await?;
+                return self.told_of_missing().and(doubtful.map_or(Ok(()), Err));
             }
             Of::User(login) => OwnedList::User(self.whose(login).await?),
             Of::Organization(login) => OwnedList::Organization(login.clone()),

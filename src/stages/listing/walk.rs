@@ -19,6 +19,8 @@ const PAGE_TRIES: u32 = 3;
 pub(super) const MOST_PAGES: u64 = 5_000;
 /// Names that make a page.
 const NAMES: usize = 20;
+/// Names in one message.
+const MOST_NAMED: usize = 20;
 /// A list of stars that changes while it is read is read so often.
 const MOST_ROUNDS: u32 = 3;
 
@@ -32,7 +34,12 @@ pub(super) struct Walker<'a> {
 pub(super) async fn walk(tools: &Tools, listing: Listing, worker: String) -> Result<(), Failure> {
     let mut walker = Walker { tools, listing, worker };
     match walker.listing.wanted.clone() {
-        What::Names { names } => walker.names(&names, &Filter::default()).await?,
+        What::Names { names } => {
+            walker.names(&names, &Filter::default()).await?;
+            if let Some(failure) = walker.names_again(&Filter::default()).await? {
+                return Err(failure);
+            }
+        }
         What::Declared { declaration } => {
             walker.declared(&declaration).await?;
             return walker.begin_anew().await;
@@ -95,7 +102,8 @@ impl Walker<'_> {
         }
     }
 
-    /// Asks for each name that is left by itself. One that nobody has is remembered and stops nothing.
+    /// Asks for each name that is left by itself. One that nobody has, or that GitHub does not tell of for a reason
+    /// of its own, is remembered and stops nothing.
     pub(super) async fn names(&mut self, names: &[RepositoryName], filter: &Filter) -> Result<(), Failure> {
         loop {
             let mut walk = self.listing.walk.clone();
@@ -106,28 +114,73 @@ impl Walker<'_> {
             }
             walk.total = u64::try_from(names.len()).ok();
             walk.pages += 1;
-            let found = self.described(some, filter, &mut walk).await?;
+            let (found, _) = self.described(some, filter, &mut walk).await?;
             walk.allowance = listing::allowance(&self.tools.github.standings());
             self.take(found, walk).await?;
         }
     }
 
+    /// Asks once more for the names that GitHub would not tell of, and for none else. Gives the failure of those that
+    /// it does not tell of now either, which are asked for when the walk goes on.
+    pub(super) async fn names_again(&mut self, filter: &Filter) -> Result<Option<Failure>, Failure> {
+        let mut waiting: Vec<RepositoryName> =
+            self.listing.walk.doubtful.iter().filter_map(|it| it.parse().ok()).collect();
+        let (mut still, mut why): (Vec<String>, Option<GithubError>) = (Vec::new(), None);
+        while !waiting.is_empty() {
+            let rest = waiting.split_off(waiting.len().min(NAMES));
+            let mut walk = Walk { doubtful: Vec::new(), ..self.listing.walk.clone() };
+            let (found, error) = self.described(waiting.iter().collect(), filter, &mut walk).await?;
+            still.append(&mut walk.doubtful);
+            why = why.or(error);
+            walk.doubtful = still.iter().cloned().chain(rest.iter().map(ToString::to_string)).collect();
+            // Where nothing came of it nothing is new, so that failures in a row stay in a row.
+            if !found.is_empty() || walk != self.listing.walk {
+                self.take(found, walk).await?;
+            }
+            waiting = rest;
+        }
+        Ok(why.map(|error| {
+            let named = still.iter().take(MOST_NAMED).cloned().collect::<Vec<_>>().join(", ");
+            let more = if still.len() > MOST_NAMED { " and others" } else { "" };
+            Failure::new(error.code(), format!("{named}{more}: {error}; all other names are taken"), error.retry())
+        }))
+    }
+
+    /// What these names stand for, and the first failure that is one name's own.
     async fn described(
         &self,
         names: Vec<&RepositoryName>,
         filter: &Filter,
         walk: &mut Walk,
-    ) -> Result<Vec<Repository>, Failure> {
-        let mut found = Vec::with_capacity(names.len());
+    ) -> Result<(Vec<Repository>, Option<GithubError>), Failure> {
+        let (mut found, mut first, mut told) = (Vec::with_capacity(names.len()), None, false);
         for name in names {
-            match self.github().listed_named(name).await {
-                Ok(it) if filter.passes(&it) => found.push(it.repository),
-                Ok(_) => {}
-                Err(error) if error.is_gone() => walk.missing.push(name.to_string()),
-                Err(error) => return Err(error.into()),
+            let error = match self.github().listed_named(name).await {
+                Ok(it) if filter.passes(&it) => {
+                    found.push(it.repository);
+                    told = true;
+                    continue;
+                }
+                Ok(_) => {
+                    told = true;
+                    continue;
+                }
+                Err(error) => error,
+            };
+            if error.is_gone() {
+                walk.missing.push(name.to_string());
+            } else if self.tools.github.is_about_one(&error) {
+                walk.doubtful.push(name.to_string());
+                first = first.or(Some(error));
+            } else {
+                return Err(error.into());
             }
         }
-        Ok(found)
+        match first {
+            // Nobody was told of: then it is GitHub that fails, not a name.
+            Some(error @ GithubError::Server { .. }) if !told && walk.doubtful.len() > 1 => Err(error.into()),
+            first => Ok((found, first)),
+        }
     }
 
     /// Whose the list is, and what stands at its top: asked once a walk.

@@ -10,7 +10,7 @@ use crate::domain::ids::{CorrelationId, GithubId};
 use crate::domain::job::{JobKind, Priority};
 use crate::domain::rate::Urgency;
 use crate::domain::retry::Retry;
-use crate::github::ListsSeen;
+use crate::github::{GithubError, ListsSeen};
 use crate::stages::failure::Failure;
 use crate::store::audit::NewEntry;
 use crate::store::jobs::NewJob;
@@ -50,10 +50,22 @@ impl Look<'_> {
         if is_due && (when == When::Behind || known.is_none()) {
             match self.github(Urgency::Routine).star_lists(&self.who).await {
                 Ok(seen) => self.take_lists(seen, rule).await?,
+                Err(GithubError::Unsupported(why)) if !self.has_lists().await? => {
+                    if known.is_none() {
+                        tracing::info!(user = self.who.login, "there are no star lists here: {why}");
+                    }
+                    self.take_lists(ListsSeen { lists: Vec::new(), as_owner: false }, rule).await?;
+                }
                 Err(error) => self.note_failure(error.into(), known.as_ref(), rule).await?,
             }
         }
         self.tell(rule).await
+    }
+
+    /// Whether lists of this user are known. Who has none loses nothing where GitHub has none.
+    async fn has_lists(&self) -> Result<bool, Failure> {
+        let account = self.who.id;
+        Ok(!self.tools.store.read(move |c| star_lists::of_account(c, account)).await?.is_empty())
     }
 
     async fn take_lists(&self, seen: ListsSeen, rule: ListRule) -> Result<(), Failure> {

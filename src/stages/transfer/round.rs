@@ -19,7 +19,7 @@ use crate::domain::plan::{self, Plan, Rules, Sides};
 use crate::domain::refs::{self, Oid, RefMap, RefName};
 use crate::domain::retry::Retry;
 use crate::git::{self, Address, Advertisement, Patience, ReceiveAdvertisement, Spool, Target, Upstream};
-use crate::github::GithubClient;
+use crate::github::{GitPlace, GithubClient};
 use crate::onedev::OnedevClient;
 use crate::stages::failure::Failure;
 use crate::stages::messages::{BothSides, Depth, Ticket, TwoSides};
@@ -73,6 +73,8 @@ pub(super) struct Run<'a> {
     pub(super) upstream: Upstream,
     /// Upstream is read without a credential.
     anonymous: bool,
+    /// The right to read it.
+    _place: GitPlace,
     pub(super) target: Target,
     /// The copy on disk, with the cached engine.
     pub(super) cache: Option<git::Cache>,
@@ -158,7 +160,7 @@ pub(super) fn path_of(sides: &TwoSides) -> Result<ProjectPath, Failure> {
 
 impl<'a> Run<'a> {
     pub(super) async fn open(tools: &'a Tools, ticket: &'a Ticket, sides: &'a TwoSides) -> Result<Self, Failure> {
-        let (upstream, anonymous) = wiki::upstream(tools, &sides.repository, sides.part).await?;
+        let wiki::Source { upstream, anonymous, place } = wiki::upstream(tools, &sides.repository, sides.part).await?;
         let path = path_of(sides)?;
         let refused = sides.not_level.iter().filter(|it| it.alias.is_some());
         let refused = refused.filter_map(|it| Some((it.name.reference()?, it.reason.clone())));
@@ -168,6 +170,7 @@ impl<'a> Run<'a> {
             sides,
             upstream,
             anonymous,
+            _place: place,
             target: target(tools, &path)?,
             // A wiki is small: it is relayed in any case.
             cache: tools

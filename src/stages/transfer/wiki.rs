@@ -5,21 +5,30 @@ use crate::domain::part::Part;
 use crate::domain::repository::RepositoryName;
 use crate::domain::retry::Retry;
 use crate::git::{Address, Upstream, WireError};
+use crate::github::GitPlace;
 use crate::stages::failure::Failure;
 
 /// The code of the failure that says that upstream has no such wiki.
 pub const ABSENT: &str = "wiki_absent";
 
-/// The upstream side of a transfer, and whether it is read without a credential.
-pub(super) async fn upstream(
-    tools: &Tools,
-    repository: &RepositoryName,
-    part: Part,
-) -> Result<(Upstream, bool), Failure> {
+/// The upstream side of a transfer.
+pub(super) struct Source {
+    /// Where it is read.
+    pub(super) upstream: Upstream,
+    /// It is read without a credential.
+    pub(super) anonymous: bool,
+    /// The right to read it now.
+    pub(super) place: GitPlace,
+}
+
+/// Waits until a repository may be read.
+pub(super) async fn upstream(tools: &Tools, repository: &RepositoryName, part: Part) -> Result<Source, Failure> {
+    let place = tools.github.git_place(repository).await?;
     let authorization = tools.github.git_authorization(repository).await?;
     let anonymous = authorization.is_none();
     let address = Address { url: address(tools, repository, part), authorization, service: "github" };
-    Ok((Upstream::new(tools.connections.clone(), address, tools.metrics.clone(), tools.wire)?, anonymous))
+    let upstream = Upstream::new(tools.connections.clone(), address, tools.metrics.clone(), tools.wire)?;
+    Ok(Source { upstream, anonymous, place })
 }
 
 /// Where a part of a repository is read.
@@ -32,7 +41,7 @@ pub(super) fn address(tools: &Tools, repository: &RepositoryName, part: Part) ->
 
 /// Whether upstream's wiki is there and holds anything: GitHub says `has_wiki` of repositories without one.
 pub(super) async fn is_there(tools: &Tools, repository: &RepositoryName) -> Result<bool, Failure> {
-    let (upstream, anonymous) = upstream(tools, repository, Part::Wiki).await?;
+    let Source { upstream, anonymous, place: _place } = upstream(tools, repository, Part::Wiki).await?;
     match upstream.ls_refs(&["refs/"]).await {
         Ok(list) => Ok(!list.refs.is_empty()),
         Err(error) => match told(error, Part::Wiki, anonymous) {

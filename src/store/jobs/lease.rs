@@ -40,6 +40,36 @@ pub struct Claim<'a> {
     pub kinds: &'a [JobKind],
     /// Jobs of these mirrors; `None` is all.
     pub only: Option<&'a [MirrorId]>,
+    /// What their last failure says of them.
+    pub waits: Waits<'a>,
+}
+
+/// Jobs told apart by the code of their last failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waits<'a> {
+    /// Whatever it is.
+    Any,
+    /// None of these codes.
+    ForNoneOf(&'a [&'a str]),
+    /// One of these codes, whether it is due or not.
+    ForOneOf(&'a [&'a str]),
+}
+
+impl Waits<'_> {
+    /// The condition in SQL, of `due`, with the time as `$3`. Codes are words of our own: nothing in them could end
+    /// the quotes.
+    fn condition(self) -> String {
+        let quoted = |codes: &[&str]| codes.iter().map(|it| format!("'{it}'")).collect::<Vec<_>>().join(", ");
+        match self {
+            Self::Any | Self::ForNoneOf([]) => "due.run_after <= $3".to_owned(),
+            Self::ForNoneOf(codes) => {
+                let codes = quoted(codes);
+                format!("due.run_after <= $3 AND (due.error_code IS NULL OR due.error_code NOT IN ({codes}))")
+            }
+            Self::ForOneOf([]) => "FALSE".to_owned(),
+            Self::ForOneOf(codes) => format!("due.error_code IN ({})", quoted(codes)),
+        }
+    }
 }
 
 /// Takes the most urgent job that is due and whose mirror has none running, and leases it. `None`:
@@ -54,7 +84,7 @@ pub fn claim(
     lease: TimeDelta,
     kinds: &[JobKind],
 ) -> Result<Option<Job>, StoreError> {
-    claim_one(c, &Claim { worker, now, lease, kinds, only: None })
+    claim_one(c, &Claim { worker, now, lease, kinds, only: None, waits: Waits::Any })
 }
 
 /// As [`claim`], of certain mirrors only.
@@ -92,11 +122,12 @@ fn try_claim(c: &mut Connection, claim: &Claim<'_>) -> Result<Option<JobRow>, St
     let sql = format!(
         "UPDATE jobs SET state = 'running', leased_by = $1, lease_until = $2, updated_at = $3 WHERE id = ( \
              SELECT due.id FROM jobs AS due {along} \
-             WHERE due.state = 'queued' AND due.run_after <= $3 AND due.kind IN ({}) {only} \
+             WHERE due.state = 'queued' AND {} AND due.kind IN ({}) {only} \
                AND NOT EXISTS (SELECT 1 FROM jobs AS other \
                                WHERE other.mirror_id = due.mirror_id AND other.state = 'running') \
              ORDER BY due.priority DESC, due.run_after, due.id LIMIT 1 {skip} \
          ) RETURNING *",
+        claim.waits.condition(),
         kinds.join(", ")
     );
     let row = diesel::sql_query(sql)

@@ -13,8 +13,10 @@ mod several;
 
 pub use self::end::{bury, finish, postpone};
 pub use self::find::{Filter, counts, find, list, next_run_after, oldest_due, prune};
-pub use self::lease::{CRASH_LIMIT, Claim, claim, claim_one, free_expired, free_held_by, renew};
+pub use self::lease::{CRASH_LIMIT, Claim, Waits, claim, claim_one, free_expired, free_held_by, renew};
 pub use self::queue::{Enqueued, NewJob, cancel, enqueue, retry};
 pub use self::row::Job;
 pub(in crate::store) use self::row::correlation;
-pub use self::several::{cancel_queued, claim_many, is_busy, is_first_try_open};
+pub use self::several::{
+    cancel_queued, claim_many, claim_some, is_busy, is_first_try_open, put_off, reschedule, waiting_for,
+};

@@ -64,7 +64,7 @@ pub struct Enqueued {
 const TRIES: u32 = 5;
 
 /// Queues a job, or leaves it to an equal one (same mirror, same kind) that waits already: that one
-/// gets the higher priority and the earlier time of the two. Wakes the workers after the commit.
+/// gets the higher priority and the earlier time of the two, and forgets what it waits for when a person asks. Wakes the workers after the commit.
 ///
 /// # Errors
 /// Those of the database.
@@ -118,17 +118,19 @@ fn join(c: &mut Connection, job: &NewJob, now: DateTime<Utc>) -> Result<Option<J
     let Some(mut other) = waiting_equal(c, job.mirror, job.kind)? else { return Ok(None) };
     let run_after = job.run_after.unwrap_or(now);
     let told_more = merge(&mut other.payload, &job.payload);
-    if other.priority >= job.priority && other.run_after <= run_after && !told_more {
+    let forgets = job.priority >= Priority::ASKED && other.error.is_some();
+    if other.priority >= job.priority && other.run_after <= run_after && !told_more && !forgets {
         return Ok(Some(other.id));
     }
     let sql = "UPDATE jobs SET priority = CASE WHEN priority < $1 THEN $1 ELSE priority END, \
-               run_after = CASE WHEN run_after > $2 THEN $2 ELSE run_after END, updated_at = $3, payload = $4 \
-               WHERE id = $5 AND state = 'queued'";
+               run_after = CASE WHEN run_after > $2 THEN $2 ELSE run_after END, updated_at = $3, payload = $4, \
+               error_code = CASE WHEN $1 >= $5 THEN NULL ELSE error_code END WHERE id = $6 AND state = 'queued'";
     let raised = diesel::sql_query(sql)
         .bind::<SmallInt, _>(job.priority.0)
         .bind::<Text, _>(time::text(run_after))
         .bind::<Text, _>(time::text(now))
         .bind::<Text, _>(other.payload.to_string())
+        .bind::<SmallInt, _>(Priority::ASKED.0)
         .bind::<BigInt, _>(other.id.0)
         .prepared()
         .execute(&mut c.db)?;
@@ -245,6 +247,7 @@ pub fn retry(c: &mut Connection, id: JobId, now: DateTime<Utc>) -> Result<Option
                 .set((
                     jobs::priority.eq(other.priority.max(Priority::ASKED).0),
                     jobs::run_after.eq(time::text(other.run_after.min(now))),
+                    jobs::error_code.eq(None::<String>),
                     jobs::updated_at.eq(time::text(now)),
                 ))
                 .execute(&mut c.db)?;

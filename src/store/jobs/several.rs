@@ -4,14 +4,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{Bool, Text};
 
-use crate::domain::ids::MirrorId;
+use crate::domain::ids::{JobId, MirrorId};
 use crate::domain::job::{JobKind, JobState};
 use crate::store::connection::Connection;
 use crate::store::error::StoreError;
 use crate::store::schema::jobs;
 use crate::store::time;
 
-use super::lease::{Claim, claim_one};
+use super::lease::{Claim, Waits, claim_one};
 use super::queue::cancel;
 use super::row::Job;
 
@@ -27,15 +27,75 @@ pub fn claim_many(
     most: usize,
     only: Option<&[MirrorId]>,
 ) -> Result<Vec<Job>, StoreError> {
-    let wanted = Claim { worker, now, lease, kinds: &JobKind::ALL, only };
+    claim_some(c, &Claim { worker, now, lease, kinds: &JobKind::ALL, only, waits: Waits::Any }, most)
+}
+
+/// The same of what a claim says.
+///
+/// # Errors
+/// Those of the database.
+pub fn claim_some(c: &mut Connection, wanted: &Claim<'_>, most: usize) -> Result<Vec<Job>, StoreError> {
     let mut claimed = Vec::new();
     while claimed.len() < most {
-        match claim_one(c, &wanted)? {
+        match claim_one(c, wanted)? {
             Some(job) => claimed.push(job),
             None => break,
         }
     }
     Ok(claimed)
+}
+
+/// Queued jobs whose last failure has one of these codes, in the order in which they would be claimed; with `late`
+/// those alone whose failure was written down at or after its first time, and that are not due before its second.
+///
+/// # Errors
+/// Those of the database.
+pub fn waiting_for(
+    c: &mut Connection,
+    codes: &[&str],
+    late: Option<(DateTime<Utc>, DateTime<Utc>)>,
+) -> Result<Vec<JobId>, StoreError> {
+    let (since, from) = late.unwrap_or((DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH));
+    let ids: Vec<i64> = jobs::table
+        .filter(jobs::state.eq(JobState::Queued.as_str()))
+        .filter(jobs::updated_at.ge(time::text(since)))
+        .filter(jobs::run_after.ge(time::text(from)))
+        .filter(jobs::error_code.eq_any(codes.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>()))
+        .order((jobs::priority.desc(), jobs::run_after, jobs::id))
+        .select(jobs::id)
+        .load(&mut c.db)?;
+    Ok(ids.into_iter().map(JobId).collect())
+}
+
+/// Puts off jobs whose time has come and whose last failure has one of these codes; says how many.
+///
+/// # Errors
+/// Those of the database.
+pub fn put_off(
+    c: &mut Connection,
+    codes: &[&str],
+    until: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<usize, StoreError> {
+    let due = jobs::table
+        .filter(jobs::state.eq(JobState::Queued.as_str()))
+        .filter(jobs::run_after.le(time::text(now)))
+        .filter(jobs::error_code.eq_any(codes.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>()));
+    Ok(diesel::update(due).set(jobs::run_after.eq(time::text(until))).execute(&mut c.db)?)
+}
+
+/// Sets when jobs are due that still wait. When their failure was written down stays as it is.
+///
+/// # Errors
+/// Those of the database.
+pub fn reschedule(c: &mut Connection, all: &[(JobId, DateTime<Utc>)]) -> Result<(), StoreError> {
+    c.wake();
+    for (id, run_after) in all {
+        diesel::update(jobs::table.find(id.0).filter(jobs::state.eq(JobState::Queued.as_str())))
+            .set(jobs::run_after.eq(time::text(*run_after)))
+            .execute(&mut c.db)?;
+    }
+    Ok(())
 }
 
 /// Calls off the waiting jobs of one kind of a mirror; says how many.
@@ -55,7 +115,7 @@ pub fn cancel_queued(
         .select(jobs::id)
         .load(&mut c.db)?;
     for id in &ids {
-        cancel(c, crate::domain::ids::JobId(*id), now)?;
+        cancel(c, JobId(*id), now)?;
     }
     Ok(ids.len())
 }

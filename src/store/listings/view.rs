@@ -11,7 +11,7 @@ use crate::domain::bounds::Bounds;
 use crate::domain::listing::{self, Finding, What};
 use crate::store::connection::Connection;
 use crate::store::error::StoreError;
-use crate::store::mirrors::TroubleView;
+use crate::store::mirrors::{TroubleView, bytes_of_all};
 
 /// What a batch found and what became of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -99,11 +99,14 @@ struct Sum {
 
 /// What is kept of everything that the batch did not bring, in bytes; as [`crate::store::mirrors::kept_bytes`].
 fn kept_beside(c: &mut Connection, id: &str) -> Result<u64, StoreError> {
-    let sql = "SELECT CAST(SUM(u.size_kib) AS BIGINT) AS sum FROM upstreams AS u JOIN mirrors AS m \
-               ON m.id = u.mirror_id WHERE m.intended_path IS NOT NULL AND NOT EXISTS (SELECT 1 FROM listed AS l WHERE l.listing = $1 \
-                   AND l.github_id = m.github_id AND l.finding IN ('new', 'conflict'))";
+    let sql = format!(
+        "SELECT {} AS sum FROM mirrors AS m WHERE m.intended_path IS NOT NULL AND NOT EXISTS ( \
+           SELECT 1 FROM listed AS l WHERE l.listing = $1 AND l.github_id = m.github_id \
+             AND l.finding IN ('new', 'conflict'))",
+        bytes_of_all("m")
+    );
     let Sum { sum } = diesel::sql_query(sql).bind::<Text, _>(id.to_owned()).get_result(&mut c.db)?;
-    Ok(amount(sum.unwrap_or_default()).saturating_mul(1024))
+    Ok(amount(sum.unwrap_or_default()))
 }
 
 /// How far a batch is.

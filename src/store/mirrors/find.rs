@@ -96,7 +96,14 @@ pub fn by_name(c: &mut Connection, name: &RepositoryName) -> Result<Option<Mirro
 /// # Errors
 /// [`StoreError::Cursor`]; those of the database.
 pub fn list(c: &mut Connection, filter: &Filter, window: &Window) -> Result<Page<Mirror>, StoreError> {
-    let mut query = select!().into_boxed();
+    let after = window.after::<Uuid>()?.map_or_else(String::new, |it| it.to_string());
+    // Said of both, or Postgres would go along the descriptions from the first one for each page.
+    let described = upstreams::mirror_id.eq(mirrors::id).and(upstreams::mirror_id.gt(after.clone()));
+    let mut query = mirrors::table
+        .left_join(upstreams::table.on(described))
+        .filter(mirrors::id.gt(after))
+        .select((MirrorRow::as_select(), Option::<UpstreamRow>::as_select()))
+        .into_boxed();
     if let Some(status) = filter.status {
         query = query.filter(mirrors::status.eq(status.as_str()));
     }
@@ -106,9 +113,6 @@ pub fn list(c: &mut Connection, filter: &Filter, window: &Window) -> Result<Page
     if let Some(text) = &filter.text {
         let pattern = like(&text.to_ascii_lowercase());
         query = query.filter(lower(mirrors::owner.concat("/").concat(mirrors::name)).like(pattern).escape('!'));
-    }
-    if let Some(after) = window.after::<Uuid>()? {
-        query = query.filter(mirrors::id.gt(after.to_string()));
     }
     let rows: Vec<Rows> = query.order(mirrors::id.asc()).limit(window.fetch()).load(&mut c.db)?;
     window.page(rows, |(row, _)| row.id.clone(), Mirror::try_from)
@@ -167,19 +171,34 @@ pub fn counts_by_status(c: &mut Connection) -> Result<BTreeMap<Status, u64>, Sto
 #[derive(QueryableByName)]
 struct Sum {
     #[diesel(sql_type = Nullable<BigInt>)]
-    kib: Option<i64>,
+    bytes: Option<i64>,
 }
 
-/// How large the upstreams of all mirrors that have, or are about to get, their place in OneDev are together, in
-/// bytes, as GitHub computes it.
+/// How large all mirrors that have, or are about to get, their place in OneDev are together, in bytes: their git data
+/// as GitHub computes it, and what is known of their LFS objects and of the files of their releases.
 ///
 /// # Errors
 /// Those of the database.
 pub fn kept_bytes(c: &mut Connection) -> Result<u64, StoreError> {
-    let sql = "SELECT CAST(SUM(u.size_kib) AS BIGINT) AS kib FROM upstreams AS u JOIN mirrors AS m \
-               ON m.id = u.mirror_id WHERE m.intended_path IS NOT NULL";
-    let Sum { kib } = diesel::sql_query(sql).get_result(&mut c.db)?;
-    Ok(u64::try_from(kib.unwrap_or_default()).unwrap_or_default().saturating_mul(1024))
+    let sql = format!("SELECT {} AS bytes FROM mirrors AS m WHERE m.intended_path IS NOT NULL", bytes_of_all("m"));
+    let Sum { bytes } = diesel::sql_query(sql).get_result(&mut c.db)?;
+    Ok(u64::try_from(bytes.unwrap_or_default()).unwrap_or_default())
+}
+
+/// In SQL, the bytes of all mirrors that a query over `mirrors` under the name `m` meets. An LFS object counts that is
+/// in OneDev, or that a ref of upstream needs; one that is both an object and a file of a release counts once.
+pub(in crate::store) fn bytes_of_all(m: &str) -> String {
+    format!(
+        "CAST(SUM( \
+           COALESCE((SELECT u.size_kib * 1024 FROM upstreams AS u WHERE u.mirror_id = {m}.id), 0) \
+           + COALESCE((SELECT SUM(o.size) FROM lfs_objects AS o WHERE o.mirror_id = {m}.id \
+                       AND (o.state = 'there' OR o.reachable)), 0) \
+           + COALESCE((SELECT SUM(a.size) FROM (SELECT DISTINCT k.digest, k.size FROM catalog_assets AS k \
+                       WHERE k.mirror_id = {m}.id AND k.is_there AND k.size IS NOT NULL AND NOT EXISTS ( \
+                         SELECT 1 FROM lfs_objects AS o WHERE o.mirror_id = {m}.id AND o.oid = k.digest \
+                         AND o.size = k.size AND (o.state = 'there' OR o.reachable))) AS a), 0) \
+         ) AS BIGINT)"
+    )
 }
 
 /// The time of the oldest proof among mirrors that should be level.

@@ -2,7 +2,7 @@
 
 use crate::domain::ids::{JobId, MirrorId};
 use crate::domain::job::{JobKind, JobState, Priority};
-use crate::store::jobs::{self, CRASH_LIMIT, Enqueued, Filter, Job, NewJob};
+use crate::store::jobs::{self, CRASH_LIMIT, Claim, Enqueued, Filter, Job, NewJob, Waits};
 use crate::store::{Connection, StoreError, Window, mirrors};
 
 use super::{Bed, LEASE, at, correlation, on_both};
@@ -21,6 +21,8 @@ on_both!(
     a_process_that_is_known_to_be_gone_loses_its_leases_at_once,
     a_postponed_job_comes_back_with_its_attempts,
     a_postponed_job_hands_its_pause_to_the_one_queued_meanwhile,
+    jobs_that_wait_for_a_server_are_left_alone_but_for_one_that_tries,
+    a_person_who_asks_makes_a_job_forget_what_it_waits_for,
     a_dead_job_waits_for_somebody_to_retry_it,
     a_retry_joins_an_equal_job_that_waits,
     only_a_waiting_job_is_called_off,
@@ -232,6 +234,68 @@ async fn a_postponed_job_comes_back_with_its_attempts(bed: Bed) {
     claimed(&bed, "w", 30).await.unwrap();
     bed.write(move |c| jobs::postpone(c, id, "w", at(40), false, None, at(31))).await;
     assert_eq!(found(&bed, id).await.attempts, 1, "waiting that was asked for is no attempt");
+}
+
+/// Claims all there is of jobs that wait in some way.
+async fn claimed_of(bed: &Bed, waits: Waits<'static>, seconds: i64) -> Vec<JobId> {
+    let claim = move |c: &mut Connection| {
+        let wanted = Claim { worker: "w", now: at(seconds), lease: LEASE, kinds: &JobKind::ALL, only: None, waits };
+        jobs::claim_some(c, &wanted, 9)
+    };
+    bed.write(claim).await.into_iter().map(|it| it.id).collect()
+}
+
+async fn waiting(bed: &Bed, mirror: i64, code: &'static str, run_after: i64) -> JobId {
+    let mirror = bed.mirror(mirror).await;
+    let id = bed.job(JobKind::Sync, mirror, 0).await.id;
+    assert_eq!(claimed(bed, "w", 0).await.unwrap().id, id);
+    bed.write(move |c| jobs::postpone(c, id, "w", at(run_after), false, Some((code, "text")), at(0))).await;
+    id
+}
+
+async fn jobs_that_wait_for_a_server_are_left_alone_but_for_one_that_tries(bed: Bed) {
+    let one = waiting(&bed, 1, "onedev_unreachable", 60).await;
+    let two = waiting(&bed, 2, "onedev_unreachable", 50).await;
+    let other = waiting(&bed, 3, "boom", 10).await;
+    let mirror = bed.mirror(4).await;
+    let fresh = bed.job(JobKind::Sync, mirror, 0).await.id;
+    let codes: &[&str] = &["onedev_unreachable", "onedev_booting"];
+    assert_eq!(claimed_of(&bed, Waits::ForNoneOf(codes), 90).await, [fresh, other], "due as they are");
+    let one_of = move |c: &mut Connection| {
+        let waits = Waits::ForOneOf(codes);
+        jobs::claim_one(c, &Claim { worker: "w", now: at(1), lease: LEASE, kinds: &JobKind::ALL, only: None, waits })
+    };
+    assert_eq!(bed.write(one_of).await.unwrap().id, two, "though it is not due");
+    assert_eq!(claimed_of(&bed, Waits::ForOneOf(&[]), 90).await, []);
+
+    let waiting = async |late| bed.read(move |c| jobs::waiting_for(c, codes, late)).await;
+    assert_eq!(waiting(None).await, [one], "the other one is on its way");
+    assert_eq!(waiting(Some((at(0), at(60)))).await, [one]);
+    assert_eq!(waiting(Some((at(1), at(60)))).await, [], "none since then");
+    assert_eq!(waiting(Some((at(0), at(61)))).await, [], "none so late");
+    assert_eq!(bed.write(move |c| jobs::put_off(c, codes, at(200), at(60))).await, 1);
+    assert_eq!(found(&bed, one).await.run_after, at(200));
+    assert_eq!(bed.write(move |c| jobs::put_off(c, codes, at(300), at(60))).await, 0, "it is not due now");
+    bed.write(move |c| jobs::reschedule(c, &[(one, at(3)), (two, at(4))])).await;
+    assert_eq!((found(&bed, one).await.run_after, found(&bed, two).await.run_after), (at(3), at(50)));
+    assert_eq!(claimed_of(&bed, Waits::ForNoneOf(&[]), 3).await, [one]);
+}
+
+async fn a_person_who_asks_makes_a_job_forget_what_it_waits_for(bed: Bed) {
+    let id = waiting(&bed, 1, "onedev_unreachable", 60).await;
+    let mirror = found(&bed, id).await.mirror.unwrap();
+    let codes: &[&str] = &["onedev_unreachable"];
+    bed.job(JobKind::Sync, mirror, 0).await;
+    assert_eq!(claimed_of(&bed, Waits::ForNoneOf(codes), 90).await, [], "an event is no reason to try");
+    for _ in 0..2 {
+        let asked = NewJob::of(JobKind::Sync, mirror, Priority::ASKED, correlation(1));
+        bed.write(move |c| jobs::enqueue(c, &asked, at(1))).await;
+        assert_eq!(claimed_of(&bed, Waits::ForNoneOf(codes), 90).await, [id]);
+        assert_eq!(found(&bed, id).await.error, None);
+        let error = Some(("onedev_unreachable", "text"));
+        bed.write(move |c| jobs::postpone(c, id, "w", at(0), false, error, at(2))).await;
+        assert_eq!(claimed_of(&bed, Waits::ForNoneOf(codes), 90).await, [], "it was tried once");
+    }
 }
 
 async fn a_postponed_job_hands_its_pause_to_the_one_queued_meanwhile(bed: Bed) {

@@ -251,6 +251,28 @@ async fn one_key_at_once_is_one_batch(world: World) {
 }
 
 on_both! {
+async fn a_name_that_fails_is_asked_for_again_and_it_alone(world: World) {
+    let mut world = world;
+    let names: Vec<_> = (0..25).map(|n| format!("r-{n}-")).collect();
+    let ids: Vec<_> = names.iter().map(|name| world.repository("octo", name)).collect();
+    world.github().fail(Trigger::next(On::Rest).path("/repos/octo/r-4-").times(3), Fault::answer(500, "oops"));
+    world.start().await;
+    let all: Vec<String> = names.iter().map(|name| format!("octo/{name}")).collect();
+    let (_, asked) = world.batch(json!({ "repositories": all }), None).await;
+    let batch = world.read_batch(&asked["id"]).await;
+    assert_eq!((&batch["listed"], &batch["error"]), (&json!(25), &Value::Null), "{batch}");
+    world.drain().await;
+    for (name, id) in names.iter().zip(ids) {
+        world.assert_healthy(id).await;
+        let path = format!("/repos/octo/{name}");
+        let asked = world.github().requests().iter().filter(|it| it.path.ends_with(&path)).count();
+        assert_eq!(asked, if name == "r-4-" { 4 } else { 1 }, "{name}");
+    }
+    world.end().await;
+}
+}
+
+on_both! {
 async fn names_become_mirrors_and_a_stranger_is_told(world: World) {
     let mut world = world;
     let id = world.repository("octo", "hello");

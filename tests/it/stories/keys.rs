@@ -161,3 +161,34 @@ on_both! {
         world.end().await;
     }
 }
+
+on_both! {
+    async fn a_long_range_is_replayed_in_pages(world: World) {
+        let mut world = world;
+        let id = world.repository("octo", "hello");
+        world.start().await;
+        let mut sent = Vec::new();
+        for _ in 0..105 {
+            let star = world.github().star("somebody-else", id).unwrap();
+            assert_eq!(world.send(&star).await.0, 202);
+            sent.push(star.guid);
+        }
+        let (mut seen, mut cursor, mut pages) = (Vec::new(), Value::Null, Vec::new());
+        loop {
+            let body = json!({
+                "from": "2000-01-01T00:00:00Z", "to": "2999-01-01T00:00:00Z", "dry_run": false, "cursor": cursor,
+            });
+            let (status, page) = world.ask(ADMIN, Method::POST, "/deliveries/replay", body).await;
+            assert_eq!(status, 202, "{page}");
+            let items = page["items"].as_array().unwrap();
+            pages.push(items.len());
+            seen.extend(items.iter().map(|it| it["delivery"].as_str().unwrap().to_owned()));
+            cursor = page["next_cursor"].clone();
+            if cursor.is_null() {
+                break;
+            }
+        }
+        assert_eq!((pages, seen), (vec![100, 5], sent), "the oldest first, each once");
+        world.end().await;
+    }
+}

@@ -366,3 +366,26 @@ async fn a_kill_in_the_middle_of_an_upload_ends_in_the_right_bytes(world: World)
     process.kill();
 }
 }
+
+on_both! {
+async fn lfs_objects_count_towards_what_is_kept_in_all(world: World) {
+    let mut world = world;
+    world.config.policy.max_total_bytes = Some(2 << 20);
+    let large = world.repository("octo", "large");
+    world.github().set_size(large, 100).unwrap();
+    world.github().commit_lfs(large, "main", "a.bin", &noise(1, 1_500_000)).unwrap();
+    world.star(large).await;
+    world.assert_healthy(large).await;
+    // By git alone there would be room for both of these.
+    let (small, next) = (world.repository("octo", "small"), world.repository("octo", "next"));
+    world.github().set_size(small, 300).unwrap();
+    world.github().set_size(next, 300).unwrap();
+    world.star(small).await;
+    world.assert_healthy(small).await;
+    let mirror = world.star(next).await;
+    let error = mirror.error.unwrap();
+    assert_eq!((mirror.status, error.code.as_str()), (Status::Paused, "total_too_large"), "{}", error.message);
+    assert!(error.message.contains(&(1_500_000 + 400 * 1024).to_string()), "{}", error.message);
+    world.end().await;
+}
+}

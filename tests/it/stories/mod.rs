@@ -15,6 +15,7 @@ mod commands;
 mod crash;
 mod doctor;
 mod economy;
+mod enterprise;
 mod events;
 mod faults;
 mod head;

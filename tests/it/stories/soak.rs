@@ -205,7 +205,7 @@ impl Soak {
     /// Waits until all that was told of is done.
     async fn settle(&self) {
         let starred: Vec<_> = self.upstreams.starred().collect();
-        for _ in 0..100 {
+        for _ in 0..200 {
             self.world.drain().await;
             let mut wrong = 0;
             for id in &starred {

@@ -8,7 +8,7 @@ use starkeep::domain::ids::GithubId;
 use starkeep::domain::job::{JobKind, Priority};
 use starkeep::domain::mirror::{Source, Status};
 use starkeep::domain::sources::{Declaration, Filter, Of, Visibility};
-use starkeep::simulator::{Hold, On, Trigger};
+use starkeep::simulator::{Fault, Hold, On, Trigger};
 use starkeep::store::listings::{self, Listing};
 use starkeep::store::mirrors;
 
@@ -307,6 +307,40 @@ async fn a_new_repository_is_found_at_the_next_walk_and_none_is_let_go(world: Wo
         world.assert_healthy(*id).await;
     }
     assert_eq!((world.kept_mirrors().await, world.sync_jobs().await), (4, 4), "what is kept already is not queued anew");
+    world.end().await;
+}
+}
+
+on_both! {
+async fn a_name_that_github_does_not_tell_of_keeps_no_other_waiting(world: World) {
+    let mut world = world;
+    world.config.sources.interval = Duration::from_secs(1);
+    let mut names: Vec<_> = (0..23).map(|n| format!("open-{n}")).collect();
+    names.insert(3, "closed".to_owned());
+    names.insert(22, "shut".to_owned());
+    let ids: Vec<_> = names.iter().map(|name| world.repository("guild", name)).collect();
+    for name in ["closed", "shut"] {
+        let refusal = r#"{"message": "Resource protected by organization SAML enforcement."}"#;
+        world.github().fail(Trigger::next(On::Rest).path(&format!("/guild/{name}")).always(), Fault::answer(403, refusal));
+    }
+    let all = names.iter().map(|name| format!("guild/{name}").parse().unwrap()).collect();
+    world.config.sources.all = vec![source(Of::Names(all))];
+    world.start().await;
+    world.sees("two are refused", |all| all.iter().any(|it| it.error.is_some())).await;
+    world.drain().await;
+    let error = world.sources().await.remove(0).error.unwrap();
+    assert_eq!(error.0, "github_forbidden", "{}", error.1);
+    assert!(error.1.starts_with("guild/closed, guild/shut: ") && error.1.contains("SAML"), "{}", error.1);
+    for (place, id) in ids.iter().enumerate().filter(|(place, _)| ![3, 22].contains(place)) {
+        assert!(world.has_mirror(*id).await, "{}", names[place]);
+        world.assert_healthy(*id).await;
+    }
+    world.github().clear_faults();
+    world.sees("they are told now", |all| all.iter().all(|it| it.error.is_none())).await;
+    world.drain().await;
+    for id in ids {
+        world.assert_healthy(id).await;
+    }
     world.end().await;
 }
 }

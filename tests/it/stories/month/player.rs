@@ -138,6 +138,8 @@ impl Month {
             Weather::LostToken => github.give_token(github.token(), FAN),
             _ => {}
         }
+        // A month is an hour here: nobody waits a minute to see whether GitHub is back.
+        self.world.app().metrics.outages.hurry();
     }
 
     /// Sends the webhooks of a day, as far as they arrive; the service may die in the middle of what follows.
