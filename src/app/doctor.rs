@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::config::github::Github;
 use crate::git;
 use crate::github::{AppSeen, Credential, GithubClient, Seen};
+use crate::http;
 use crate::onedev::OnedevClient;
 use crate::outbound;
 use crate::store::{Store, StoreError};
@@ -76,10 +77,11 @@ pub async fn examine(config: &Config) -> Vec<Finding> {
         within("github", github(config)),
         within("onedev", onedev(config)),
         within("webhooks", webhooks(config)),
+        within("admin", issuer(config)),
         within("disk", disk(config)),
     );
     let mut all = vec![Finding::ok("configuration", "it is whole, and every value is possible")];
-    all.extend([parts.0, parts.1, parts.2, parts.3, parts.4].into_iter().flatten());
+    all.extend([parts.0, parts.1, parts.2, parts.3, parts.4, parts.5].into_iter().flatten());
     all
 }
 
@@ -292,6 +294,19 @@ async fn webhooks(config: &Config) -> Vec<Finding> {
         Err(error) => Finding::warning("webhooks", format!("{address} is not reached from here: {error}"), PROXY),
     });
     all
+}
+
+/// Whose tokens open the admin API: serving goes on without them.
+async fn issuer(config: &Config) -> Vec<Finding> {
+    let Some(jwt) = &config.admin.jwt else { return Vec::new() };
+    vec![match http::issuer_keys(jwt).await {
+        Ok(keys) => Finding::ok("admin", format!("{} shows {keys} keys for its tokens", jwt.issuer)),
+        Err(why) => {
+            let text = format!("the keys of {} cannot be fetched: {why}", jwt.issuer);
+            let mend = "see that admin.jwt.issuer is as its discovery document says, or set admin.jwt.jwks_url";
+            Finding::warning("admin", text, mend)
+        }
+    }]
 }
 
 const PROXY: &str = "is `serve` running, and does the reverse proxy lead to it? GitHub must reach it from outside";

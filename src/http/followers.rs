@@ -35,8 +35,6 @@ const PAGE: i64 = 100;
 const WAITING: usize = 4;
 /// Steps are written for so long after the last look of a process with followers.
 const FOLLOWED_FOR: TimeDelta = TimeDelta::seconds(60);
-/// It says so as often.
-const RENEWED: Duration = Duration::from_secs(20);
 
 /// Some events were missed.
 const GAP: &str = "event: gap\ndata: {}\n\n";
@@ -46,6 +44,8 @@ const GAP: &str = "event: gap\ndata: {}\n\n";
 pub(super) struct Pace {
     /// New events are looked for.
     pub(super) look: Duration,
+    /// It is said that somebody follows.
+    pub(super) renew: Duration,
     /// A line that only keeps the connection, and whether the follower may still follow.
     pub(super) alive: Duration,
     /// A connection that takes nothing for so long is cut off.
@@ -54,7 +54,12 @@ pub(super) struct Pace {
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { look: Duration::from_millis(500), alive: Duration::from_secs(15), slow: Duration::from_secs(10) }
+        Self {
+            look: Duration::from_millis(500),
+            renew: Duration::from_secs(20),
+            alive: Duration::from_secs(15),
+            slow: Duration::from_secs(10),
+        }
     }
 }
 
@@ -145,7 +150,7 @@ async fn look(shared: Weak<Shared>) {
                 return;
             }
         }
-        let renew = said.elapsed() >= RENEWED;
+        let renew = said.elapsed() >= shared.followers.pace.renew;
         match newest(&shared.store, renew).await {
             Ok((last, lapsed)) => {
                 shared.followers.found.send_if_modified(|it| {

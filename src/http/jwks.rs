@@ -195,6 +195,14 @@ impl Jwks {
     }
 }
 
+/// Asks an issuer for its keys; says how many can be used.
+///
+/// # Errors
+/// Why not.
+pub async fn issuer_keys(config: &Jwt) -> Result<usize, String> {
+    Jwks::new(config).fetch().await.map(|it| it.len())
+}
+
 /// A key that may sign; what is not understood is left out, as the others are still good.
 fn key(value: &Value) -> Option<Key> {
     let jwk: Jwk = serde_json::from_value(value.clone()).ok()?;

@@ -52,6 +52,7 @@ use crate::orchestrator::Stages;
 use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
 
+pub use jwks::issuer_keys;
 pub use openapi::document;
 pub use server::{HttpError, start, start_probes};
 

@@ -13,6 +13,7 @@ use super::house::{House, Plan, TOKEN, star};
 use crate::domain::ids::MirrorId;
 use crate::http::followers::Pace;
 use crate::store::events::{self, NewEvent};
+use crate::store::settings;
 
 const FOREVER: Duration = Duration::from_secs(60);
 
@@ -97,7 +98,7 @@ async fn quick() -> House {
     let mut plan = Plan::new();
     plan.change = Box::new(|shared| {
         let (look, alive) = (Duration::from_millis(5), Duration::from_millis(20));
-        shared.followers.pace = Pace { look, alive, slow: Duration::from_millis(200) };
+        shared.followers.pace = Pace { look, renew: look, alive, slow: Duration::from_millis(200) };
     });
     plan.build().await
 }
@@ -162,6 +163,19 @@ async fn nothing_is_held_for_who_comes_after_nobody_followed() {
     assert_eq!(following.told().await.as_deref(), Some("event: gap\ndata: {}"));
     house.tell(mirror, &["describe"]).await;
     assert_eq!(following.step().await.1["stage"], "describe");
+}
+
+#[actix::test]
+async fn who_follows_is_told_of_a_time_in_which_nothing_was_written() {
+    let house = quick().await;
+    let mut following = house.following("", None).await;
+    house.tell(MirrorId(Uuid::nil()), &["describe"]).await;
+    assert_eq!(following.step().await.1["stage"], "describe");
+    // As if this process had not reached the database for a minute.
+    house.write(|c| settings::set(c, "events.followed_until", "2025-01-01T00:00:00.000000Z")).await;
+    assert_eq!(following.told().await.as_deref(), Some("event: gap\ndata: {}"));
+    house.tell(MirrorId(Uuid::nil()), &["done"]).await;
+    assert_eq!(following.step().await.1["stage"], "done");
 }
 
 #[actix::test]

@@ -162,6 +162,7 @@ async fn a_token_does_what_its_scopes_say_and_the_log_names_who_it_was() {
         house.reading(&key.sign(&issuer.claims(READ))).await.expect(200);
     }
     assert_eq!(issuer.fetches(), 1, "the keys are kept");
+    assert_eq!(crate::http::issuer_keys(&issuer.config()).await, Ok(2));
     let word = || Some(json!({ "confirm": false }));
     let reader = rsa.sign(&issuer.claims(READ));
     house.bearing(&reader, Method::POST, "/vanished", word()).await.problem(403, "scope_missing");

@@ -124,3 +124,17 @@ async fn a_user_who_does_not_exist_and_webhooks_that_go_elsewhere_are_found() {
     let found = told("http://127.0.0.1:9");
     assert!(about(&found, "github").iter().all(|it| it.0 == "ok"), "{found}");
 }
+
+#[actix::test]
+async fn an_issuer_whose_keys_cannot_be_fetched_is_named() {
+    let mut world = World::new(Backend::Sqlite).unwrap();
+    with_token(&mut world);
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut command = starkeep(&world.config, world.folder.path());
+    command.env("STARKEEP__ADMIN__JWT__ISSUER", format!("http://{nobody}"));
+    command.env("STARKEEP__ADMIN__JWT__AUDIENCE", "starkeep");
+    let out = command.args(["doctor", "--json"]).output().unwrap();
+    let found = json(&String::from_utf8(out.stdout).unwrap());
+    let told = about(&found, "admin");
+    assert!(told.len() == 1 && told[0].0 == "warning" && told[0].1.contains("cannot be fetched"), "{found}");
+}
