@@ -20,6 +20,7 @@ mod level;
 mod catalog;
 mod first_mirror;
 mod lfs;
+mod load;
 mod many_refs;
 mod one_commit;
 mod start;
@@ -31,13 +32,14 @@ mod webhooks;
 
 type Bench = fn() -> anyhow::Result<()>;
 
-const BENCHES: [(&str, Bench); 10] = [
+const BENCHES: [(&str, Bench); 11] = [
     ("start", start::run),
     ("webhooks", webhooks::run),
     ("one_commit", one_commit::run),
     ("unchanged", unchanged::run),
     ("sweep", sweep::run),
     ("tables", tables::run),
+    ("load", load::run),
     ("catalog", catalog::run),
     ("many_refs", many_refs::run),
     ("first_mirror", first_mirror::run),

@@ -1,20 +1,15 @@
 //! Large tables: whether a claim takes longer with many jobs queued, a page with many before it, an entry of the audit
 //! log with many there. Of each a small and a large table in the same run, on both databases.
 
-use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Context as _;
 use chrono::{TimeDelta, Utc};
-use diesel::connection::SimpleConnection as _;
-use diesel::{Connection as _, PgConnection, SqliteConnection};
-use secrecy::SecretString;
-use starkeep::config::database::Database;
 use starkeep::store::audit::{self, NewEntry};
 use starkeep::store::page::Window;
-use starkeep::store::{Store, jobs, mirrors};
+use starkeep::store::{Store, jobs, mirrors, notices};
 
-use crate::postgres;
+use crate::support::bed::{self, Bed};
 use crate::support::child;
 use crate::support::number;
 use crate::support::report::{Samples, at_most, line, seconds, times};
@@ -28,93 +23,19 @@ pub(crate) fn run() -> anyhow::Result<()> {
     line("mirrors with a job each, entries of the audit log", &format!("{many}, {entries}"));
     actix::System::new().block_on(async {
         let folder = child::scratch()?;
-        measure("SQLite", many, entries, || Some(sqlite(folder.path()))).await?;
-        measure("Postgres", many, entries, || postgres::fresh().map(on_postgres)).await
+        measure("SQLite", many, entries, || Some(bed::sqlite(folder.path()))).await?;
+        measure("Postgres", many, entries, bed::postgres).await
     })
 }
 
-type Run = dyn Fn(&str) -> anyhow::Result<()>;
-
-/// A database, and how rows come into it without the service.
-struct Bed {
-    url: String,
-    run: Box<Run>,
-    /// Numbers from 1 to `$N` as `n`, and one of them as twelve digits.
-    numbers: &'static str,
-    digits: &'static str,
-}
-
-fn sqlite(folder: &Path) -> Bed {
-    let path = folder.join(format!("{}.db", uuid::Uuid::new_v4()));
-    let url = format!("sqlite://{}", path.display());
-    let run = move |sql: &str| {
-        let mut c = SqliteConnection::establish(&path.to_string_lossy())?;
-        Ok(c.batch_execute(&format!("PRAGMA busy_timeout = 60000; {sql}"))?)
-    };
-    Bed {
-        url,
-        run: Box::new(run),
-        numbers: "(WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < $N) SELECT n FROM s) AS s",
-        digits: "printf('%012d', n)",
-    }
-}
-
-fn on_postgres(fresh: postgres::Fresh) -> Bed {
-    let url = fresh.url.clone();
-    let run = move |sql: &str| Ok(PgConnection::establish(&fresh.url)?.batch_execute(sql)?);
-    Bed { url, run: Box::new(run), numbers: "generate_series(1, $N) AS s(n)", digits: "lpad(n::text, 12, '0')" }
-}
-
-impl Bed {
-    async fn store(&self) -> anyhow::Result<Store> {
-        let store = Store::open(&Database { url: SecretString::from(self.url.clone()), migrate: true }).await?;
-        store.migrate().await?;
-        Ok(store)
-    }
-
-    /// Fills a table with so many rows: `INSERT INTO table columns SELECT values`.
-    fn fill(&self, into: &str, values: &str, count: usize) -> anyhow::Result<()> {
-        let numbers = self.numbers.replace("$N", &count.to_string());
-        let values = values.replace("$ID", &format!("'00000000-0000-7000-8000-' || {}", self.digits));
-        let at = "'2026-01-01T00:00:00.000000Z'";
-        (self.run)(&format!("INSERT INTO {into} SELECT {} FROM {numbers}", values.replace("$AT", at)))
-    }
-
-    /// Mirrors, each with a job that is due.
-    fn mirrors(&self, count: usize) -> anyhow::Result<()> {
-        self.fill(
-            "mirrors (id, github_id, owner, name, named_at, source, status, created_at, updated_at)",
-            "$ID, n, 'octo', 'repository-' || n, $AT, 'star', 'pending', $AT, $AT",
-            count,
-        )?;
-        self.fill(
-            "upstreams (mirror_id, private, archived, disabled, fork, size_kib, described_at)",
-            "$ID, FALSE, FALSE, FALSE, FALSE, 1, $AT",
-            count,
-        )?;
-        self.fill(
-            "jobs (kind, mirror_id, state, priority, run_after, payload, correlation_id, created_at, updated_at)",
-            "'sync', $ID, 'queued', 10, $AT, '{}', $ID, $AT, $AT",
-            count,
-        )
-    }
-
-    /// Entries of the audit log, chained as far as their form goes.
-    fn entries(&self, count: usize) -> anyhow::Result<()> {
-        let columns = "audit (at, actor, action, subject, outcome, seq, hash)";
-        self.fill(columns, "$AT, 'admin', 'mirror.sync', $ID, 'ok', n, $ID", count)?;
-        (self.run)(&format!("UPDATE audit_ends SET seq = {count} WHERE name = 'head'"))
-    }
-}
-
-async fn measure(name: &str, many: usize, entries: usize, bed: impl Fn() -> Option<Bed>) -> anyhow::Result<()> {
-    let (Some(small), Some(large)) = (bed(), bed()) else {
+async fn measure(name: &str, many: usize, entries: usize, make: impl Fn() -> Option<Bed>) -> anyhow::Result<()> {
+    let (Some(small), Some(large)) = (make(), make()) else {
         line(name, "not measured: there is none");
         return Ok(());
     };
     let (few, mine) = (small.store().await?, large.store().await?);
-    small.mirrors(TIMES)?;
-    large.mirrors(many)?;
+    small.mirrors(TIMES, true)?;
+    large.mirrors(many, true)?;
     let (before, after) = (claims(&few).await?, claims(&mine).await?);
     let of = |what: &str| format!("{name}: {what}");
     at_most(&of("claim with all of them queued"), after.median(), 0.005, seconds);
@@ -124,6 +45,8 @@ async fn measure(name: &str, many: usize, entries: usize, bed: impl Fn() -> Opti
     at_most(&of("page of 200 mirrors, the last ones"), last.median(), 0.020, seconds);
     line(&of("the first pages, the ratio"), &both(&first, &last));
     at_most(&of("of all pages, p99"), all.quantile(0.99), 0.020, seconds);
+
+    line(&of("a look for what people are to be told"), &looks(&mine).await?.seconds());
 
     small.entries(1_000)?;
     large.entries(entries)?;
@@ -174,6 +97,16 @@ async fn pages(store: &Store) -> anyhow::Result<(Samples, Samples, Samples)> {
     };
     let (first, last) = first.zip(last).context("there is no page")?;
     Ok((samples(first), samples(last), samples(&measured)))
+}
+
+async fn looks(store: &Store) -> anyhow::Result<Samples> {
+    let mut samples = Samples::default();
+    for _ in 0..10 {
+        let began = Instant::now();
+        store.read(|c| notices::is_needed(c, Utc::now())).await?;
+        samples.add_time(began.elapsed());
+    }
+    Ok(samples)
 }
 
 async fn appends(store: &Store) -> anyhow::Result<Samples> {

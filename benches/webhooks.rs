@@ -1,17 +1,13 @@
 //! Webhooks from many connections at once until each is on disk and answered.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
-use starkeep::simulator::Delivery;
-
 use crate::postgres;
 use crate::support::child::{self, Service};
 use crate::support::machine::{format_fsync, fsync_times};
+use crate::support::peer::{Peer, delivery};
 use crate::support::report::{Samples, at_most, line, seconds};
 use crate::support::stage::{self, FAN, OWNER, Stage};
 use crate::support::{number, rounds};
@@ -26,8 +22,8 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let mut others = Vec::new();
     for number in 0..count {
         let id = github.create_repository(OWNER, &format!("starred{number}"))?;
-        stars.push(request(&github.star(FAN, id)?));
-        others.push(request(&github.star("somebody-else", id)?));
+        stars.push(delivery(&github.star(FAN, id)?));
+        others.push(delivery(&github.star("somebody-else", id)?));
     }
     line("deliveries", &format!("{count}, {AT_ONCE} at once"));
     measure("SQLite, stars, their mirrors being made", &stars, &stage, sqlite)?;
@@ -72,17 +68,6 @@ fn measure(name: &str, requests: &[Vec<u8>], stage: &Stage, database: fn(&Path) 
     Ok(())
 }
 
-/// A delivery as bytes, save the host.
-fn request(delivery: &Delivery) -> Vec<u8> {
-    let mut bytes = b"POST /webhooks/github HTTP/1.1\r\nHost: starkeep\r\n".to_vec();
-    for (name, value) in delivery.headers() {
-        bytes.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
-    }
-    bytes.extend_from_slice(format!("Content-Length: {}\r\n\r\n", delivery.body.len()).as_bytes());
-    bytes.extend_from_slice(&delivery.body);
-    bytes
-}
-
 fn deliver(service: &Service, requests: &[Vec<u8>]) -> anyhow::Result<Samples> {
     let next = AtomicUsize::new(0);
     let times = std::thread::scope(|scope| {
@@ -98,36 +83,13 @@ fn deliver(service: &Service, requests: &[Vec<u8>]) -> anyhow::Result<Samples> {
 
 /// One connection's deliveries, one after the other.
 fn sender(service: &Service, requests: &[Vec<u8>], next: &AtomicUsize) -> anyhow::Result<Vec<Duration>> {
-    let mut stream = TcpStream::connect(service.address.trim_start_matches("http://"))?;
-    stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    let mut answers = BufReader::new(stream.try_clone()?);
+    let mut peer = Peer::meet(&service.address)?;
     let mut times = Vec::new();
     while let Some(request) = requests.get(next.fetch_add(1, Ordering::Relaxed)) {
         let began = Instant::now();
-        stream.write_all(request)?;
-        let status = answer(&mut answers)?;
+        let status = peer.ask(request)?.0;
         times.push(began.elapsed());
         anyhow::ensure!(status == 202, "a delivery was answered {status}");
     }
     Ok(times)
-}
-
-/// Reads one answer, whose status it gives.
-fn answer(answers: &mut BufReader<TcpStream>) -> anyhow::Result<u16> {
-    let (mut status, mut length) = (None, 0);
-    loop {
-        let mut head = String::new();
-        answers.read_line(&mut head)?;
-        let head = head.trim_end().to_ascii_lowercase();
-        if head.is_empty() {
-            break;
-        }
-        if let Some(value) = head.strip_prefix("content-length: ") {
-            length = value.parse()?;
-        }
-        status = status.or_else(|| head.split(' ').nth(1)?.parse().ok());
-    }
-    answers.read_exact(&mut vec![0; length])?;
-    status.context("the connection was closed")
 }

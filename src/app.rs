@@ -3,6 +3,7 @@
 mod adapters;
 pub mod archive;
 pub mod doctor;
+mod events;
 mod installations;
 mod kept;
 mod limits;
@@ -80,7 +81,9 @@ pub struct App {
     server: Option<(actix_web::dev::ServerHandle, SocketAddr)>,
     patience: Duration,
     transfers: Arbiter,
-    limits: (CancellationToken, JoinHandle<()>, Option<JoinHandle<()>>),
+    /// Cancelled before the server ends: whoever follows is let go.
+    letting_go: CancellationToken,
+    upkeep: (CancellationToken, [Option<JoinHandle<()>>; 3]),
     _lock: Option<ServeLock>,
 }
 
@@ -108,15 +111,23 @@ impl App {
         limits::recall(&store, &adapters.github).await?;
         let (gave_up, transfers) = (CancellationToken::new(), Arbiter::new());
         let stages = adapters.stages(&config, &gave_up, &transfers.handle());
-        let keeping = CancellationToken::new();
+        let (keeping, letting_go) = (CancellationToken::new(), CancellationToken::new());
         let kept = actix::spawn(limits::keep(store.clone(), adapters.github.clone(), keeping.clone()));
         actix::spawn(installations::keep(store.clone(), adapters.github.clone(), keeping.clone()));
-        let told = if works { Some(notices::start(&config, &store, &metrics, &keeping)?) } else { None };
-        let (renewal, renewed) = secrets::renewal(&config, secrets, adapters.clients(), &metrics);
+        let (renewal, renewed) = secrets::renewal(&config, secrets, &store, adapters.clients(), &metrics);
+        let present = renewed.notify.clone();
+        let told = if works { Some(notices::start(&config, &store, &metrics, present, &keeping)?) } else { None };
         if let Some(renewal) = renewal {
             actix::spawn(renewal.keep(keeping.clone()));
         }
-        let server = if serve { Some(adapters.serve(&config, &stages, role, renewed)?) } else { None };
+        let server =
+            if serve { Some(adapters.serve(&config, &stages, role, (renewed, letting_go.clone()))?) } else { None };
+        let following = if role.works() {
+            let steps = adapters.progress.listen();
+            Some(actix::spawn(events::keep(store.clone(), steps, keeping.clone())))
+        } else {
+            None
+        };
         let orchestration = if role.works() {
             let tools = adapters.orchestration(&config, &stages, only.clone(), worker_name(serve))?;
             Some(Orchestration::start(tools, adapters.pool("orchestrator", 1, &gave_up, &Arbiter::current())))
@@ -142,7 +153,8 @@ impl App {
             server,
             patience: config.server.shutdown_timeout,
             transfers,
-            limits: (keeping, kept, told),
+            letting_go,
+            upkeep: (keeping, [Some(kept), told, following]),
             _lock: lock,
         })
     }
@@ -233,6 +245,7 @@ impl App {
 
     /// Takes no more requests, claims no more jobs, waits for what is under way, calls off the rest.
     pub async fn shut_down(self) {
+        self.letting_go.cancel();
         if let Some((server, _)) = &self.server {
             server.stop(true).await;
         }
@@ -242,11 +255,10 @@ impl App {
         // Before their thread ends, or their parent would start others on it for ever.
         self.stages.close();
         self.transfers.stop();
-        let (keeping, kept, told) = self.limits;
+        let (keeping, kept) = self.upkeep;
         keeping.cancel();
-        let _ = kept.await;
-        if let Some(told) = told {
-            let _ = told.await;
+        for task in kept.into_iter().flatten() {
+            let _ = task.await;
         }
     }
 }

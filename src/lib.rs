@@ -23,6 +23,7 @@ pub mod http;
 pub mod notify;
 pub mod onedev;
 pub mod orchestrator;
+mod outbound;
 pub mod secret_stores;
 pub mod simulator;
 pub mod stages;

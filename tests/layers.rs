@@ -17,17 +17,18 @@ use layers::imports::{Path as ModulePath, imports, module_of};
 use layers::text::{declared_tests, production};
 
 /// Each top-level module and what it may import, from the lowest layer to the highest.
-const MAY_IMPORT: [(&str, &[&str]); 16] = [
+const MAY_IMPORT: [(&str, &[&str]); 17] = [
     ("domain", &[]),
+    ("outbound", &[]),
     ("config", &["domain"]),
     ("telemetry", &["domain", "config"]),
     ("webhook", &["domain"]),
-    ("github", &["domain", "config", "telemetry"]),
-    ("onedev", &["domain", "config", "telemetry"]),
-    ("git", &["domain", "config", "telemetry"]),
+    ("github", &["domain", "config", "telemetry", "outbound"]),
+    ("onedev", &["domain", "config", "telemetry", "outbound"]),
+    ("git", &["domain", "config", "telemetry", "outbound"]),
     ("store", &["domain", "config", "telemetry"]),
-    ("secret_stores", &["config"]),
-    ("notify", &["domain", "config", "telemetry"]),
+    ("secret_stores", &["config", "outbound"]),
+    ("notify", &["domain", "config", "telemetry", "outbound"]),
     ("stages", &["domain", "config", "telemetry", "webhook", "github", "onedev", "git", "store"]),
     ("orchestrator", &["domain", "telemetry", "stages", "store"]),
     ("http", &["domain", "config", "telemetry", "webhook", "stages", "orchestrator", "store"]),
@@ -38,6 +39,7 @@ const MAY_IMPORT: [(&str, &[&str]); 16] = [
             "domain",
             "config",
             "telemetry",
+            "outbound",
             "webhook",
             "github",
             "onedev",

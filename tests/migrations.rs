@@ -156,6 +156,11 @@ mod tests {
             "INSERT INTO notified (subject, condition) VALUES ('m', 'failed');
              INSERT INTO notices (id, channel, body, created_at, next_at) VALUES ('n', 'webhook', '{}', 't', 't');",
         ),
+        (
+            "0022_idempotency",
+            "INSERT INTO keyed_calls (id, digest, holder, held_until, created_at) VALUES ('i', 'd', 'h', 't', 't');",
+        ),
+        ("0023_events", "INSERT INTO events (at, mirror_id, stage, bytes) VALUES ('t', 'm', 'transfer', 5);"),
     ];
 
     const SQLITE_COLUMNS: &str = "SELECT t.name || '.' || c.name || CASE c.\"notnull\" WHEN 1 THEN '' ELSE '?' END AS text \

@@ -1,9 +1,11 @@
 //! What all benchmarks share.
 
+pub(crate) mod bed;
 pub(crate) mod child;
 pub(crate) mod data;
 pub(crate) mod git;
 pub(crate) mod machine;
+pub(crate) mod peer;
 pub(crate) mod raw;
 pub(crate) mod report;
 pub(crate) mod stage;

@@ -310,7 +310,7 @@ impl Adapters {
         config: &Config,
         stages: &Stages,
         role: Role,
-        secrets: Renewed,
+        (secrets, letting_go): (Renewed, CancellationToken),
     ) -> anyhow::Result<(actix_web::dev::ServerHandle, SocketAddr)> {
         self.say_if_lists_are_missed(config);
         let tools = http::Tools {
@@ -320,6 +320,7 @@ impl Adapters {
             secrets: secrets.requests,
             metrics: self.metrics.clone(),
             components: self.components().into_iter().chain(secrets.component).collect(),
+            letting_go,
         };
         let start = if role == Role::Worker { http::start_probes } else { http::start };
         let (server, address) = start(tools, config.server.bind)?;

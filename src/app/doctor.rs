@@ -13,6 +13,7 @@ use crate::config::github::Github;
 use crate::git;
 use crate::github::{AppSeen, Credential, GithubClient, Seen};
 use crate::onedev::OnedevClient;
+use crate::outbound;
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::Metrics;
 
@@ -276,13 +277,14 @@ async fn webhooks(config: &Config) -> Vec<Finding> {
     };
     let address = format!("{}/healthz", public.as_str().trim_end_matches('/'));
     let asked = async {
-        git::http_client()
+        outbound::client()
+            .build()
             .map_err(|it| it.to_string())?
             .get(&address)
             .timeout(PATIENCE / 2)
             .send()
             .await
-            .map_err(git::causes)
+            .map_err(outbound::causes)
     };
     all.push(match asked.await {
         Ok(answer) if answer.status().is_success() => Finding::ok("webhooks", format!("{address} answers")),

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +31,8 @@ struct Telling {
     store: Store,
     notifier: Notifier,
     config: Notify,
+    /// The configuration with the secrets of the present.
+    present: watch::Receiver<Notify>,
     /// When a message that could not be sent is tried again.
     rule: BackoffRule,
     metrics: Metrics,
@@ -40,12 +43,14 @@ pub(super) fn start(
     config: &Config,
     store: &Store,
     metrics: &Metrics,
+    present: watch::Receiver<Notify>,
     stop: &CancellationToken,
 ) -> anyhow::Result<JoinHandle<()>> {
     let telling = Telling {
         store: store.clone(),
         notifier: Notifier::new(&config.notify)?,
         config: config.notify.clone(),
+        present,
         rule: BackoffRule { max_attempts: TRIES, ..config.retry.rule() },
         metrics: metrics.clone(),
     };
@@ -53,7 +58,7 @@ pub(super) fn start(
 }
 
 /// Tells until it is stopped; ends at once where nobody is to be told.
-async fn keep(telling: Telling, stop: CancellationToken) {
+async fn keep(mut telling: Telling, stop: CancellationToken) {
     if telling.notifier.channels().is_empty() {
         return;
     }
@@ -64,9 +69,22 @@ async fn keep(telling: Telling, stop: CancellationToken) {
             () = stop.cancelled() => return,
             _ = tick.tick() => {}
         }
+        renew(&mut telling);
         // Not broken off: what was received would be sent again.
         if let Err(error) = round(&telling, &stop).await {
             tracing::warn!(code = error.code(), "nobody could be told what became of mirrors: {error}");
+        }
+    }
+}
+
+/// Takes over changed secrets; those that cannot be used are left.
+fn renew(telling: &mut Telling) {
+    if telling.present.has_changed().unwrap_or(false) {
+        match Notifier::new(&telling.present.borrow_and_update()) {
+            Ok(notifier) => telling.notifier = notifier,
+            Err(error) => {
+                tracing::warn!(code = error.code(), "a changed secret cannot be used, the one before is: {error}");
+            }
         }
     }
 }

@@ -10,12 +10,14 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::config::notify::Notify;
 use crate::config::secret_stores::SecretStores as Settings;
 use crate::config::{Config, LoadOptions, Loaded, LookedUp, Problems, Reference};
 use crate::github::GithubClient;
 use crate::http::{self, Component, ComponentState};
 use crate::onedev::OnedevClient;
 use crate::secret_stores::SecretStores;
+use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
 
 /// Reads a configuration with the secrets that it refers to, as often as is wanted.
@@ -58,7 +60,7 @@ impl Secrets {
 type Kept = (&'static str, fn(&Config) -> Vec<&SecretString>);
 
 /// What is taken over while the service runs.
-const RENEWED: [Kept; 7] = [
+const RENEWED: [Kept; 10] = [
     ("github.token", |it| it.github.token.iter().collect()),
     ("github.tokens", |it| it.github.tokens.iter().collect()),
     ("github.app_private_key", |it| it.github.app_private_key.iter().collect()),
@@ -66,16 +68,18 @@ const RENEWED: [Kept; 7] = [
     ("github.webhook_secret_old", |it| it.github.webhook_secret_old.iter().collect()),
     ("onedev.token", |it| it.onedev.token.iter().collect()),
     ("admin.token", |it| it.admin.token.iter().collect()),
-];
-
-/// What is in use until the process ends.
-const FIXED: [Kept; 7] = [
-    ("database.url", |it| vec![&it.database.url]),
-    ("github.ssh_key", |it| it.github.ssh.key.iter().chain(&it.github.ssh.passphrase).collect()),
-    ("onedev.ssh_key", |it| it.onedev.ssh.key.iter().chain(&it.onedev.ssh.passphrase).collect()),
     ("notify.webhook_secret", |it| it.notify.webhook_secret.iter().collect()),
     ("notify.ntfy_token", |it| it.notify.ntfy_token.iter().collect()),
     ("notify.smtp_password", |it| it.notify.smtp_password.iter().collect()),
+];
+
+/// Taken over as long as nothing but the login in it changes.
+const DATABASE: Kept = ("database.url", |it| vec![&it.database.url]);
+
+/// What is in use until the process ends.
+const FIXED: [Kept; 3] = [
+    ("github.ssh_key", |it| it.github.ssh.key.iter().chain(&it.github.ssh.passphrase).collect()),
+    ("onedev.ssh_key", |it| it.onedev.ssh.key.iter().chain(&it.onedev.ssh.passphrase).collect()),
     ("traces.authorization", |it| it.traces.authorization.iter().collect()),
 ];
 
@@ -92,6 +96,8 @@ pub(super) struct Renewal {
     every: Duration,
     github: GithubClient,
     onedev: OnedevClient,
+    store: Store,
+    notify: watch::Sender<Notify>,
     requests: watch::Sender<http::Secrets>,
     state: watch::Sender<ComponentState>,
     metrics: Metrics,
@@ -101,6 +107,8 @@ pub(super) struct Renewal {
 pub(super) struct Renewed {
     /// What requests must know.
     pub(super) requests: watch::Receiver<http::Secrets>,
+    /// What those who tell people must know.
+    pub(super) notify: watch::Receiver<Notify>,
     /// Whether all secrets could be read when that was last tried; `None` where nothing is read again.
     pub(super) component: Option<Component>,
 }
@@ -109,12 +117,14 @@ pub(super) struct Renewed {
 pub(super) fn renewal(
     config: &Config,
     secrets: Option<Secrets>,
+    store: &Store,
     clients: (GithubClient, OnedevClient),
     metrics: &Metrics,
 ) -> (Option<Renewal>, Renewed) {
     let (requests, seen) = watch::channel(http::Secrets::of(config));
+    let (notify, present) = watch::channel(config.notify.clone());
     let Some((secrets, every)) = secrets.zip(config.secrets.refresh) else {
-        return (None, Renewed { requests: seen, component: None });
+        return (None, Renewed { requests: seen, notify: present, component: None });
     };
     let (state, told) = watch::channel(ComponentState::Ok);
     let component = Component::new("secrets", move || {
@@ -122,8 +132,9 @@ pub(super) fn renewal(
         Box::pin(async move { told })
     });
     let ((github, onedev), config, metrics) = (clients, config.clone(), metrics.clone());
-    let renewal = Renewal { secrets, config, every, github, onedev, requests, state, metrics };
-    (Some(renewal), Renewed { requests: seen, component: Some(component) })
+    let store = store.clone();
+    let renewal = Renewal { secrets, config, every, github, onedev, store, notify, requests, state, metrics };
+    (Some(renewal), Renewed { requests: seen, notify: present, component: Some(component) })
 }
 
 impl Renewal {
@@ -154,16 +165,21 @@ impl Renewal {
         if was_degraded {
             tracing::info!("the secrets can be read again");
         }
-        for key in changed(&FIXED, &self.config, &config) {
+        let another = changed(&[DATABASE], &self.config, &config);
+        let is_in_use = !another.is_empty() && self.store.renew(&config.database);
+        let waits = another.iter().filter(|_| !is_in_use).copied();
+        for key in waits.chain(changed(&FIXED, &self.config, &config)) {
             tracing::warn!(key, "this secret was changed where it is kept; it is taken over at the next start");
         }
-        let renewed = changed(&RENEWED, &self.config, &config);
+        let mut renewed = changed(&RENEWED, &self.config, &config);
+        renewed.extend(another.iter().filter(|_| is_in_use));
         if !renewed.is_empty() {
             let github = self.github.renew(&config.github).map_err(|it| it.to_string());
             let onedev = self.onedev.renew(&config.onedev).map_err(|it| it.to_string());
             for error in [github, onedev].into_iter().filter_map(Result::err) {
                 tracing::warn!("a changed secret cannot be used, the one before is: {error}");
             }
+            self.notify.send_replace(config.notify.clone());
             self.requests.send_replace(http::Secrets::of(&config));
             tracing::info!(keys = renewed.join(", "), "changed secrets are in use");
         }
@@ -200,7 +216,7 @@ mod tests {
 
     #[test]
     fn every_secret_is_taken_over_or_said_to_wait() {
-        let known: BTreeSet<&str> = RENEWED.iter().chain(&FIXED).map(|(key, _)| *key).collect();
+        let known: BTreeSet<&str> = RENEWED.iter().chain(&FIXED).chain([&DATABASE]).map(|(key, _)| *key).collect();
         let keys = secret_keys();
         assert!(keys.len() > 8, "{keys:?}");
         let missing: Vec<_> = keys.iter().filter(|it| !known.contains(it.as_str())).collect();
@@ -216,7 +232,7 @@ mod tests {
         new.database.url = "sqlite://other.db".into();
         new.traces.authorization = Some("next".into());
         assert_eq!(changed(&RENEWED, &old, &new), ["github.tokens", "onedev.token"]);
-        assert_eq!(changed(&FIXED, &old, &new), ["database.url", "traces.authorization"]);
+        assert_eq!(changed(&FIXED, &old, &new), ["traces.authorization"]);
         assert!(changed(&RENEWED, &new, &new).is_empty());
     }
 }

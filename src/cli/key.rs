@@ -1,13 +1,14 @@
-//! `starkeep key`: keys of the admin API, made, listed and revoked without a server.
+//! `starkeep key`: keys of the admin API, made, listed, rotated and revoked without a server.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use clap::Subcommand;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{Given, output};
 use crate::app;
-use crate::domain::api_key::{Scope, Scopes};
+use crate::config::duration;
+use crate::domain::api_key::{FullKey, LONGEST_OVERLAP, Scope, Scopes};
 use crate::store::api_keys::{self, Key, NewKey};
 use crate::store::audit::{self, NewEntry};
 use crate::store::minting::{Minted, mint};
@@ -36,6 +37,15 @@ pub(super) enum Action {
         #[arg(long)]
         include_revoked: bool,
     },
+    /// Make a key in place of one, which ends after a while; the new one is shown this once
+    Rotate {
+        /// Its id, or its prefix, sk_ and eight characters
+        #[arg(value_name = "KEY")]
+        key: String,
+        /// How long both are valid, up to 30d
+        #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = overlap)]
+        overlap: TimeDelta,
+    },
     /// End a key at once, in every process
     Revoke {
         /// Its id, or its prefix, sk_ and eight characters
@@ -50,6 +60,7 @@ pub(super) async fn run(given: &Given, action: Action) -> anyhow::Result<u8> {
     match action {
         Action::Create { name, scopes, expires_in_days } => create(given, &store, name, &scopes, expires_in_days).await,
         Action::List { include_revoked } => list(given, &store, include_revoked).await,
+        Action::Rotate { key, overlap } => rotate(given, &store, key, overlap).await,
         Action::Revoke { key } => revoke(given, &store, key).await,
     }
 }
@@ -68,6 +79,11 @@ async fn create(given: &Given, store: &Store, name: String, scopes: &[Scope], da
         expires_at: days.map(|it| now + TimeDelta::days(it)),
     };
     let made = store.write(move |c| record(c, &key, now)).await?;
+    show_once(given, &made, &full, now)?;
+    Ok(0)
+}
+
+fn show_once(given: &Given, made: &Key, full: &FullKey, now: DateTime<Utc>) -> anyhow::Result<()> {
     if given.json {
         let mut shown = made.to_json(now);
         if let Some(members) = shown.as_object_mut() {
@@ -78,7 +94,7 @@ async fn create(given: &Given, store: &Store, name: String, scopes: &[Scope], da
         output::line(full.expose());
         output::say("keep it now: it is not shown again");
     }
-    Ok(0)
+    Ok(())
 }
 
 fn record(c: &mut Connection, key: &NewKey, now: DateTime<Utc>) -> Result<Key, StoreError> {
@@ -122,6 +138,62 @@ fn as_text(it: &Key, now: DateTime<Utc>) -> String {
     format!("{}  {status:<7}  until {until}, used {used} ({}x)  {scopes}  {}", it.prefix, it.usage_count, it.name)
 }
 
+/// How long both keys are valid.
+fn overlap(text: &str) -> Result<TimeDelta, String> {
+    let accepted = || "write a duration from 0s to 30d, as in 1h".to_owned();
+    let overlap = duration::parse(text).map_err(|_| accepted())?;
+    TimeDelta::from_std(overlap).ok().filter(|_| overlap <= LONGEST_OVERLAP).ok_or_else(accepted)
+}
+
+async fn rotate(given: &Given, store: &Store, which: String, overlap: TimeDelta) -> anyhow::Result<u8> {
+    let Some(old) = store.read(move |c| find(c, &which)).await? else {
+        anyhow::bail!("there is no such key; `starkeep key list` shows them")
+    };
+    let (now, Minted { full, hash }) = (Utc::now(), mint().await?);
+    let key = NewKey {
+        id: Uuid::now_v7(),
+        name: old.name.clone(),
+        prefix: full.prefix().to_owned(),
+        hash,
+        scopes: old.scopes.clone(),
+        created_by: ACTOR.to_owned(),
+        expires_at: old.renewed_until(now),
+    };
+    let made = store.write(move |c| replace(c, old.id, &key, overlap, now)).await?;
+    let Some(made) = made else {
+        anyhow::bail!("this key is revoked or expired; make a new one with `starkeep key create`")
+    };
+    show_once(given, &made, &full, now)?;
+    if !given.json {
+        output::say(&format!(
+            "the key of before ends at {}",
+            (now + overlap).to_rfc3339_opts(SecondsFormat::Secs, true)
+        ));
+    }
+    Ok(0)
+}
+
+fn replace(
+    c: &mut Connection,
+    old: Uuid,
+    key: &NewKey,
+    overlap: TimeDelta,
+    now: DateTime<Utc>,
+) -> Result<Option<Key>, StoreError> {
+    let Some((old, made)) = api_keys::replace(c, old, key, overlap, now)? else { return Ok(None) };
+    let detail = json!({ "name": old.name, "by": made.prefix, "old_ends_at": now + overlap });
+    audit::append(c, &NewEntry { detail, ..NewEntry::of(ACTOR, "key.rotate", &old.prefix) }, now)?;
+    Ok(Some(made))
+}
+
+/// By its id or its prefix.
+fn find(c: &mut Connection, which: &str) -> Result<Option<Key>, StoreError> {
+    match Uuid::try_parse(which) {
+        Ok(id) => api_keys::find(c, id),
+        Err(_) => Ok(api_keys::by_prefix(c, which)?.map(|it| it.0)),
+    }
+}
+
 async fn revoke(given: &Given, store: &Store, which: String) -> anyhow::Result<u8> {
     let ended = store.write(move |c| end(c, &which, Utc::now())).await?;
     let Some(key) = ended else { anyhow::bail!("there is no such key; `starkeep key list` shows them") };
@@ -134,11 +206,7 @@ async fn revoke(given: &Given, store: &Store, which: String) -> anyhow::Result<u
 }
 
 fn end(c: &mut Connection, which: &str, now: DateTime<Utc>) -> Result<Option<Key>, StoreError> {
-    let key = match Uuid::try_parse(which) {
-        Ok(id) => api_keys::find(c, id)?,
-        Err(_) => api_keys::by_prefix(c, which)?.map(|it| it.0),
-    };
-    let Some(key) = key else { return Ok(None) };
+    let Some(key) = find(c, which)? else { return Ok(None) };
     if api_keys::revoke(c, key.id, now)? {
         let detail = json!({ "name": key.name });
         audit::append(c, &NewEntry { detail, ..NewEntry::of(ACTOR, "key.revoke", &key.prefix) }, now)?;

@@ -19,6 +19,7 @@ pub mod deliveries;
 pub mod drill;
 pub mod duration;
 pub mod github;
+pub mod jwt;
 mod layers;
 pub mod log;
 mod nearest;

@@ -23,6 +23,10 @@ pub struct Server {
     pub max_webhook_bytes: u64,
     /// How long a shutdown drains before it cancels.
     pub shutdown_timeout: Duration,
+    /// A call that is not answered after so long is answered 503.
+    pub request_timeout: Duration,
+    /// Pages of these origins may call the API from a browser; each exactly as a browser writes it.
+    pub cors_origins: Vec<String>,
     /// Only these may set the forwarded address.
     pub trusted_proxies: Vec<IpAddr>,
     /// Accept a plain http `public_url` beyond loopback.
@@ -37,6 +41,8 @@ impl Default for Server {
             webhook_rate_per_minute: 100,
             max_webhook_bytes: 26_214_400,
             shutdown_timeout: Duration::from_secs(20),
+            request_timeout: Duration::from_secs(60),
+            cors_origins: Vec::new(),
             trusted_proxies: Vec::new(),
             insecure_http: false,
         }
@@ -52,6 +58,8 @@ impl Section for Server {
             webhook_rate_per_minute,
             max_webhook_bytes,
             shutdown_timeout,
+            request_timeout,
+            cors_origins,
             trusted_proxies,
             insecure_http,
         } = &mut it;
@@ -60,6 +68,8 @@ impl Section for Server {
         values.set("server.webhook_rate_per_minute", webhook_rate_per_minute, number);
         values.set("server.max_webhook_bytes", max_webhook_bytes, size::parse);
         values.set("server.shutdown_timeout", shutdown_timeout, duration::parse);
+        values.set("server.request_timeout", request_timeout, duration::parse);
+        values.set_list("server.cors_origins", cors_origins, origin);
         values.set_list("server.trusted_proxies", trusted_proxies, ip);
         values.set("server.insecure_http", insecure_http, flag);
         it
@@ -72,6 +82,8 @@ impl Section for Server {
             webhook_rate_per_minute,
             max_webhook_bytes,
             shutdown_timeout,
+            request_timeout,
+            cors_origins,
             trusted_proxies: _,
             insecure_http,
         } = self;
@@ -82,8 +94,21 @@ impl Section for Server {
         problems.extend(counting("server.webhook_rate_per_minute", rate, 0, 1_000_000));
         problems.extend(sized("server.max_webhook_bytes", *max_webhook_bytes, 1, 100 << 20));
         problems.extend(lasting("server.shutdown_timeout", *shutdown_timeout, Duration::from_millis(1), hour));
+        problems.extend(lasting("server.request_timeout", *request_timeout, Duration::from_secs(1), hour));
+        for origin in cors_origins.iter().filter_map(|it| it.parse().ok()) {
+            problems.extend(plain_http("server.cors_origins", Some(&origin), *insecure_http));
+        }
         problems
     }
+}
+
+/// `*`, `null` and whatever a browser would never write are no origins.
+fn origin(text: &str) -> Result<String, Refused> {
+    const ACCEPTED: &str = "write origins exactly as a browser does, as in `https://dash.example.org` or \
+         `http://localhost:3000`: no path, no final slash, no `*`";
+    let address: Url = parsed(text, ACCEPTED)?;
+    let is_exact = matches!(address.scheme(), "http" | "https") && address.origin().ascii_serialization() == text;
+    if is_exact { Ok(text.to_owned()) } else { Err(Refused::of(text, ACCEPTED)) }
 }
 
 fn socket(text: &str) -> Result<SocketAddr, Refused> {

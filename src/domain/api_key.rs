@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -17,6 +18,11 @@ const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmn
 const MARK: &str = "sk_";
 const HANDLE: usize = 8;
 const SECRET: usize = 43;
+
+/// How long both keys are valid after a rotation, if nothing else is said.
+pub const OVERLAP: Duration = Duration::from_secs(86_400);
+/// How long they are at most.
+pub const LONGEST_OVERLAP: Duration = Duration::from_secs(30 * 86_400);
 
 /// Random bytes that a new key is made of.
 pub const RANDOM: usize = 128;

@@ -11,6 +11,7 @@ use super::clean::Redactor;
 use super::error::{Side, WireError};
 use super::pktline::{Decoder, FrameError, Packet};
 use super::ssh::SshStream;
+use crate::outbound;
 
 /// The longest error text that is kept.
 pub(crate) const MAX_MESSAGE: usize = 1024;
@@ -97,7 +98,7 @@ impl Body {
         let chunk = async {
             match &mut self.source {
                 Source::Http(it) => {
-                    it.chunk().await.map_err(|error| WireError::Transport { side, detail: causes(error) })
+                    it.chunk().await.map_err(|error| WireError::Transport { side, detail: outbound::causes(error) })
                 }
                 Source::Ssh(it) => it.chunk().await,
             }
@@ -200,20 +201,4 @@ impl Packets {
         let rest = self.decoder.rest();
         (self.body, rest)
     }
-}
-
-/// An error of the HTTP client with its causes, without the address.
-pub(crate) fn causes(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(&error);
-    while let Some(inner) = cause {
-        let inner_text = inner.to_string();
-        if !text.contains(&inner_text) {
-            text.push_str(": ");
-            text.push_str(&inner_text);
-        }
-        cause = inner.source();
-    }
-    text
 }

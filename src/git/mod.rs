@@ -59,7 +59,6 @@ mod walker;
 mod tests;
 
 pub use ancestry::{Ancestry, is_ancestor};
-pub(crate) use body::causes;
 pub use cache::{Cache, CacheSource, Caches, Filled};
 pub use capabilities::Capabilities;
 pub use census::{Census, non_commit_tags};

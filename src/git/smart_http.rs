@@ -14,13 +14,14 @@ use reqwest::{Client, RequestBuilder, Response};
 use secrecy::ExposeSecret as _;
 use url::Url;
 
-use super::body::{Body, causes};
+use super::body::Body;
 use super::clean::Redactor;
 use super::error::{Side, WireError};
 use super::feed::Outgoing;
 use super::remote::{Address, CLIENT_NAME, CONNECT, Patience, Service, answered, enter, failed};
 use super::status::refusal;
 use crate::domain::outage::Sign;
+use crate::outbound;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::outages::Turn;
 
@@ -33,11 +34,8 @@ const MAX_REDIRECTS: usize = 3;
 /// # Errors
 /// When TLS cannot be set up.
 pub fn http_client() -> Result<Client, reqwest::Error> {
-    Client::builder()
+    outbound::client()
         .http1_only()
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .referer(false)
         .connect_timeout(CONNECT)
         .tcp_keepalive(Duration::from_secs(60))
         // OneDev closes an idle connection after 30 s: never send on one that is about to go.
@@ -241,7 +239,7 @@ impl HttpRemote {
     }
 
     fn broken(&self, error: reqwest::Error) -> WireError {
-        WireError::Transport { side: self.side, detail: causes(error) }
+        WireError::Transport { side: self.side, detail: outbound::causes(error) }
     }
 
     fn count(&self, code: &str) {

@@ -18,6 +18,7 @@ use super::error::{GithubError, clip};
 use super::governors::Governors;
 use crate::domain::outage::{Server, Sign};
 use crate::domain::rate::{Resource, Urgency};
+use crate::outbound;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::outages::Turn;
 
@@ -124,18 +125,7 @@ impl Exchange {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/vnd.github+json"));
         headers.insert("x-github-api-version", HeaderValue::from_static("2022-11-28"));
-        let mut http = reqwest::Client::builder()
-            .user_agent(concat!("starkeep/", env!("CARGO_PKG_VERSION")))
-            .default_headers(headers)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(TIMEOUT);
-        if api.scheme() == "http" {
-            // Plain http is for loopback; a proxy would see the token.
-            http = http.no_proxy();
-        }
+        let http = outbound::client().default_headers(headers).connect_timeout(CONNECT_TIMEOUT).timeout(TIMEOUT);
         let http = http.build().map_err(|error| GithubError::Config(format!("no HTTP client: {error}")))?;
         Ok(Self { http, api, metrics, clock, skew: AtomicI64::default(), governors })
     }

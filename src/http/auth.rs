@@ -1,4 +1,5 @@
-//! Who may use the admin API: whoever has `admin.token`, or a key with the scope that the call demands.
+//! Who may use the admin API: whoever has `admin.token`, or a key or a token of `admin.jwt` with the scope that the call
+//! demands.
 //!
 //! ```text
 //! Authorization ─▶ too many wrong ones from there? ─▶ admin.token ─▶ key: row by prefix ─▶ Argon2, unless it was
@@ -15,12 +16,14 @@ use actix_web::{FromRequest, HttpMessage as _, HttpRequest, web};
 use chrono::{DateTime, Utc};
 use futures_util::future::LocalBoxFuture;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use sha2::Sha256;
 use tokio::sync::{Semaphore, watch};
+use uuid::Uuid;
 
 use super::Secrets;
 use super::client_address::ClientAddress;
+use super::jwt::{Bearer, Issuer, Refused};
 use super::limits::Failures;
 use super::problem::Problem;
 use super::request_id::RequestIds;
@@ -29,9 +32,9 @@ use super::shared::Shared;
 use super::verified::{Counted, Verified};
 use crate::domain::api_key::{FullKey, Scopes};
 use crate::domain::ids::CorrelationId;
-use crate::store::Store;
 use crate::store::api_keys::{self, Key, Status};
 use crate::store::audit::NewEntry;
+use crate::store::{Store, StoreError};
 
 /// The name of whoever has the admin token, in the audit log.
 const ADMIN: &str = "admin";
@@ -43,11 +46,13 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// A request that is let in. A handler that takes one is closed to everybody else.
 #[derive(Debug, Clone)]
 pub(super) struct Admin {
-    /// `admin`, or the prefix of a key.
+    /// `admin`, the prefix of a key, or the issuer and the subject of a token.
     pub(super) actor: String,
     pub(super) scopes: Scopes,
-    /// When the key that was used ends.
+    /// When the key or the token that was used ends.
     pub(super) until: Option<DateTime<Utc>>,
+    /// The key that was used.
+    key: Option<Uuid>,
     pub(super) address: IpAddr,
     pub(super) correlation: CorrelationId,
 }
@@ -81,29 +86,64 @@ impl FromRequest for Admin {
 #[derive(Debug, Clone)]
 pub(super) struct Presented(pub(super) String);
 
-async fn admit(request: &HttpRequest) -> Result<Admin, Problem> {
+/// Lets a request in, once: whoever asks again is told the same.
+///
+/// # Errors
+/// 401, 403, 429, 503: why not.
+pub(super) async fn admit(request: &HttpRequest) -> Result<Admin, Problem> {
+    if let Some(admin) = request.extensions().get::<Admin>() {
+        return Ok(admin.clone());
+    }
+    let admin = examine(request).await?;
+    request.extensions_mut().insert(admin.clone());
+    Ok(admin)
+}
+
+async fn examine(request: &HttpRequest) -> Result<Admin, Problem> {
     let missing = || Problem::internal("a request came in past the shell");
     let shared = request.app_data::<web::Data<Shared>>().ok_or_else(missing)?;
     let ids = request.extensions().get::<RequestIds>().cloned().ok_or_else(missing)?;
     let ClientAddress(address) = request.extensions().get::<ClientAddress>().copied().ok_or_else(missing)?;
     let presented = request.headers().get(AUTHORIZATION).map(|it| it.as_bytes());
-    let (actor, scopes, until) = match shared.door.open(presented, address)? {
-        Opened::Admin => (ADMIN.to_owned(), Scopes::all(), None),
+    let (actor, scopes, until, key) = match shared.door.open(presented, address)? {
+        Opened::Admin => (ADMIN.to_owned(), Scopes::all(), None, None),
+        Opened::Token(token) => {
+            let bearer = shared.door.examine(&token, address).await?;
+            request.extensions_mut().insert(Presented(bearer.actor.clone()));
+            let scopes = bearer.scopes.ok_or_else(|| {
+                Problem::forbidden("scope_missing", "this token has no scope that is known here; see `admin.jwt`")
+            })?;
+            (bearer.actor, scopes, Some(bearer.until), None)
+        }
         Opened::Presented(full) => {
             request.extensions_mut().insert(Presented(full.prefix().to_owned()));
             let key = shared.door.verify(&shared.store, full, address).await?;
             note_use(shared, &key, address);
-            (key.prefix, key.scopes, key.expires_at)
+            (key.prefix, key.scopes, key.expires_at, Some(key.id))
         }
     };
-    let admin = Admin { actor, scopes, until, address, correlation: ids.correlation };
+    let admin = Admin { actor, scopes, until, key, address, correlation: ids.correlation };
     let demanded =
         scopes::demanded(request).ok_or_else(|| Problem::internal("nobody decided which scope this needs"))?;
     if admin.scopes.allow(demanded) {
         return Ok(admin);
     }
-    let detail = format!("this key lacks the scope `{}`, which this call needs", demanded.as_str());
+    let detail = format!("this key or token lacks the scope `{}`, which this call needs", demanded.as_str());
     Err(Problem::forbidden("scope_missing", detail))
+}
+
+/// Whether somebody who was let in a while ago would be let in now, as far as keys go: they end, and are revoked.
+///
+/// # Errors
+/// Those of the database.
+pub(super) async fn may_still(store: &Store, admin: &Admin) -> Result<bool, StoreError> {
+    let now = Utc::now();
+    if admin.until.is_some_and(|it| it <= now) {
+        return Ok(false);
+    }
+    let Some(id) = admin.key else { return Ok(true) };
+    let key = store.read(move |c| api_keys::find(c, id)).await?;
+    Ok(key.is_some_and(|it| it.status(now) == Status::Active))
 }
 
 /// Written behind the answer's back: a use that cannot be recorded is no reason to refuse.
@@ -120,6 +160,8 @@ pub(super) enum Opened {
     Admin,
     /// Something of the form of a key.
     Presented(FullKey),
+    /// Something of the form of a token of the issuer.
+    Token(SecretString),
 }
 
 /// Knows the admin token, as a MAC under a key of this process: comparing MACs takes the same time wherever
@@ -130,6 +172,8 @@ pub(super) struct Door {
     failures: Failures,
     verified: Verified,
     hashes: Arc<Semaphore>,
+    /// Whose tokens open, beside keys.
+    pub(super) issuer: Option<Issuer>,
     /// Uses of keys.
     pub(super) uses: Counted,
 }
@@ -142,6 +186,7 @@ impl Door {
             failures,
             verified: Verified::default(),
             hashes: Arc::new(Semaphore::new(HASHES)),
+            issuer: None,
             uses: Counted::default(),
         }
     }
@@ -153,10 +198,10 @@ impl Door {
         self.check(address)?;
         let expected = self.expected();
         let Some(presented) = authorization else {
-            if expected.is_none() {
+            if expected.is_none() && self.issuer.is_none() {
                 return Err(closed());
             }
-            let detail = "this needs the header `Authorization: Bearer` with the admin token or an API key";
+            let detail = "this needs the header `Authorization: Bearer` with the admin token, an API key or a token";
             return Err(Problem::unauthorized("token_missing", detail));
         };
         let token = bearer(presented);
@@ -164,12 +209,39 @@ impl Door {
         if token.is_some_and(right) {
             return Ok(Opened::Admin);
         }
-        let full = token.and_then(|it| std::str::from_utf8(it).ok()).and_then(FullKey::parse);
-        if let Some(full) = full {
+        let text = token.and_then(|it| std::str::from_utf8(it).ok());
+        if let Some(full) = text.and_then(FullKey::parse) {
             return Ok(Opened::Presented(full));
         }
+        if let Some(text) = text.filter(|it| self.issuer.is_some() && Issuer::is_token(it)) {
+            return Ok(Opened::Token(SecretString::from(text)));
+        }
         self.failures.note(address);
-        Err(if expected.is_none() { closed() } else { wrong() })
+        Err(if expected.is_none() && self.issuer.is_none() { closed() } else { wrong() })
+    }
+
+    /// Whose token it is.
+    ///
+    /// # Errors
+    /// 401 for one that is refused, which counts as a guess unless only its time is over; 503 when the issuer's keys are
+    /// not known and cannot be fetched.
+    async fn examine(&self, token: &SecretString, address: IpAddr) -> Result<Bearer, Problem> {
+        let issuer = self.issuer.as_ref().ok_or_else(wrong)?;
+        match issuer.verify(token.expose_secret()).await {
+            Ok(bearer) => Ok(bearer),
+            Err(Refused::NotNow) => {
+                let detail = "this token's time is over, or has not come yet; ask its issuer for a new one";
+                Err(Problem::unauthorized("token_not_now", detail))
+            }
+            Err(Refused::Wrong(why)) => {
+                self.failures.note(address);
+                Err(Problem::unauthorized("token_refused", format!("this token is refused: {why}")))
+            }
+            Err(Refused::Away) => {
+                let detail = "the keys of this token's issuer cannot be fetched; come again, or use an API key";
+                Err(Problem::unavailable("issuer_away", detail, PATIENCE))
+            }
+        }
     }
 
     fn expected(&self) -> Option<[u8; 32]> {

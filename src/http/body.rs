@@ -53,9 +53,12 @@ impl Room {
     pub(super) async fn read(&self, request: &HttpRequest, payload: Payload, most: u64) -> Result<Body, Problem> {
         // What is left unread of a refused body is the server's business: it reads on for a while, so that
         // the caller gets to see the answer, and closes.
-        if declared(request).is_some_and(|length| length > most) {
+        let declared = declared(request);
+        if declared.is_some_and(|length| length > most) {
             return Err(too_large(most));
         }
+        // No larger than it says it will be, so that no room stands empty.
+        let whole = declared.unwrap_or(most);
         let mut inflow = Inflow { payload, deadline: Instant::now() + self.patience };
         let mut body = Body { bytes: Vec::new(), place: None };
         while let Some(chunk) = inflow.next().await? {
@@ -63,17 +66,18 @@ impl Room {
             if u64::try_from(length).unwrap_or(u64::MAX) > most {
                 return Err(too_large(most));
             }
-            self.make_room(&mut body, length, most)?;
+            self.make_room(&mut body, length, whole)?;
             body.bytes.extend_from_slice(&chunk);
         }
         Ok(body)
     }
 
-    /// Takes as much of the room as `length` bytes need, the vector's spare capacity included.
-    fn make_room(&self, body: &mut Body, length: usize, most: u64) -> Result<(), Problem> {
+    /// Takes as much of the room as `length` bytes need, the vector's spare capacity included, which grows to the
+    /// `whole` at most.
+    fn make_room(&self, body: &mut Body, length: usize, whole: u64) -> Result<(), Problem> {
         if length > body.bytes.capacity() {
-            let most = usize::try_from(most).unwrap_or(usize::MAX);
-            let capacity = length.max(body.bytes.capacity().saturating_mul(2).min(most));
+            let whole = usize::try_from(whole).unwrap_or(usize::MAX);
+            let capacity = length.max(body.bytes.capacity().saturating_mul(2).min(whole));
             let held = body.place.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
             let more = u32::try_from(capacity.div_ceil(1024).saturating_sub(held)).unwrap_or(u32::MAX);
             let place = Arc::clone(&self.free).try_acquire_many_owned(more).map_err(|_| full())?;

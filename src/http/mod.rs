@@ -13,8 +13,13 @@ mod api;
 mod auth;
 mod body;
 mod client_address;
+mod connections;
+mod cors;
 mod docs;
+mod followers;
 mod health;
+mod jwks;
+mod jwt;
 mod limits;
 mod openapi;
 mod polish;
@@ -39,6 +44,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use secrecy::SecretString;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::config::github::Github;
@@ -63,6 +69,8 @@ pub struct Tools {
     pub metrics: Metrics,
     /// What `/readyz` shows besides the database.
     pub components: Vec<Component>,
+    /// Cancelled before the server is stopped: answers without an end are ended.
+    pub letting_go: CancellationToken,
 }
 
 /// What requests must know.

@@ -33,7 +33,8 @@ pub fn document() -> Value {
     let mut all = Public::openapi();
     all.merge(api::described());
     let mut bearer = Http::new(HttpAuthScheme::Bearer);
-    bearer.description = Some("The admin token, or an API key with the scope that the call names.".to_owned());
+    bearer.description =
+        Some("The admin token, or an API key or a token of `admin.jwt` with the scope that the call names.".to_owned());
     all.components.get_or_insert_default().add_security_scheme(BEARER, SecurityScheme::Http(bearer));
     polish::polished(serde_json::json!(all))
 }

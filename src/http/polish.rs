@@ -57,6 +57,11 @@ fn polish(path: &str, method: &str, call: &mut Members) {
     if scope.is_some() && method != "get" {
         statuses.push(409);
     }
+    if scope.is_some() && method == "post" {
+        statuses.extend([408, 413, 422]);
+        let parameters = call.entry("parameters").or_insert_with(|| json!([]));
+        parameters.as_array_mut().into_iter().for_each(|it| it.push(idempotency_key()));
+    }
     if path.contains('{') {
         statuses.push(404);
     }
@@ -70,6 +75,16 @@ fn polish(path: &str, method: &str, call: &mut Members) {
         }
         answers.iter_mut().for_each(|(status, answer)| describe(status, answer));
     }
+}
+
+fn idempotency_key() -> Value {
+    json!({
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": "The same call again under the same key is not run again, but answered as before.",
+        "required": false,
+        "schema": { "type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[!-~]+$" },
+    })
 }
 
 /// `GET /x?a=`: text` of a handler's comment becomes `text`; the summary is the operation's name in words.

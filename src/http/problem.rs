@@ -107,7 +107,7 @@ impl Problem {
     }
 
     /// When to come again: whole seconds, at least one.
-    fn after(self, pause: Duration) -> Self {
+    pub(super) fn after(self, pause: Duration) -> Self {
         let seconds = pause.as_millis().div_ceil(1000).clamp(1, 86_400);
         match HeaderValue::from_str(&seconds.to_string()) {
             Ok(value) => self.header(RETRY_AFTER, value),

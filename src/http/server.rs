@@ -10,16 +10,12 @@ use actix_web::{App, FromRequest, Handler, HttpServer, Resource, Responder, web}
 
 use super::problem::Problem;
 use super::shared::Shared;
-use super::{Tools, api, docs, health, openapi, scopes, scrape, shell, upkeep, webhook};
+use super::{Tools, api, connections, docs, health, openapi, scopes, scrape, shell, upkeep, webhook};
 
 /// Threads that read requests. The work is done elsewhere: by the stages and the database's threads.
 const WORKERS: usize = 2;
-/// Connections at once on each thread; more wait to be accepted.
-const CONNECTIONS: usize = 2_048;
-/// The head of a request must be whole after so long.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a connection is kept for the next request.
-const KEEP_ALIVE: Duration = Duration::from_secs(60);
+/// Connections at once on each thread; more wait to be accepted. Each takes two files.
+const CONNECTIONS: usize = 1_024;
 /// How long a connection that ends may take to do so, the unread rest of a refused body included.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -83,15 +79,18 @@ fn listen_with(
 ) -> Result<(Server, SocketAddr), HttpError> {
     let refused = |source| HttpError::Bind { address: bind, source };
     actix_web::rt::spawn(upkeep::run(Arc::downgrade(&shared.clone().into_inner())));
+    actix_web::rt::spawn(connections::watch(Arc::downgrade(&shared.clone().into_inner())));
+    let (patience, open) = (shared.patience, shared.connections.clone());
     let server = HttpServer::new(move || {
         App::new().app_data(shared.clone()).configure(routes).wrap(NormalizePath::trim()).wrap(from_fn(shell::shell))
     });
     let server = server
         .workers(WORKERS)
         .max_connections(CONNECTIONS)
-        .client_request_timeout(HEAD_TIMEOUT)
+        .on_connect(move |io, data| open.note(io, data))
+        .client_request_timeout(patience.head)
         .client_disconnect_timeout(CLOSE_TIMEOUT)
-        .keep_alive(KEEP_ALIVE)
+        .keep_alive(patience.keep_alive)
         .shutdown_timeout(drain.as_secs().max(1))
         .disable_signals()
         .bind(bind)
@@ -106,7 +105,7 @@ fn routes(config: &mut web::ServiceConfig) {
         .service(web::resource("/webhooks/github").route(web::post().to(webhook::receive)))
         .service(reading("/openapi.json", openapi::shown))
         .service(reading("/docs", docs::page))
-        .service(web::scope(scopes::ROOT).configure(api::routes))
+        .service(web::scope(scopes::ROOT).configure(api::routes).wrap(from_fn(api::once)))
         .configure(probes);
 }
 

@@ -7,6 +7,9 @@ use tokio::sync::watch;
 
 use super::auth::Door;
 use super::body::Room;
+use super::connections::{Connections, Patience};
+use super::followers::Followers;
+use super::jwt::Issuer;
 use super::limits::{Failures, Gate, webhook_gate};
 use super::probes::Probes;
 use super::refusals::Refusals;
@@ -43,17 +46,29 @@ pub(super) struct Shared {
     pub(super) metadata: bool,
     /// What a batch must fit into.
     pub(super) bounds: Bounds,
+    /// How slow a client may be.
+    pub(super) patience: Patience,
+    /// Those that are open.
+    pub(super) connections: Connections,
+    /// Those who follow the events.
+    pub(super) followers: Followers,
+    /// `server.request_timeout`.
+    pub(super) request_timeout: Duration,
+    /// `server.cors_origins`.
+    pub(super) cors_origins: Vec<String>,
     /// `stars.users`: whose stars are looked at; nobody's where that is left to webhooks.
     pub(super) watched: Vec<String>,
 }
 
 impl Shared {
     pub(super) fn new(tools: Tools) -> Self {
-        let Tools { store, stages, config, secrets, metrics, components } = tools;
+        let Tools { store, stages, config, secrets, metrics, components, letting_go } = tools;
         let bounds = config.bounds();
-        let Config { server, stars, sync, .. } = config;
+        let Config { server, stars, sync, admin, .. } = config;
+        let mut door = Door::new(secrets.clone(), Failures::new(Instant::now));
+        door.issuer = admin.jwt.map(Issuer::new);
         Self {
-            door: Door::new(secrets.clone(), Failures::new(Instant::now)),
+            door,
             refusals: Refusals::default(),
             probes: Probes::new(store.clone(), components),
             gauges: Gauges::default(),
@@ -63,6 +78,11 @@ impl Shared {
             webhook_gate: webhook_gate(server.webhook_rate_per_minute),
             webhook_limit: WEBHOOK_LIMIT,
             room: Room::default(),
+            patience: Patience::default(),
+            connections: Connections::default(),
+            followers: Followers::new(letting_go),
+            request_timeout: server.request_timeout,
+            cors_origins: server.cors_origins,
             max_webhook_bytes: server.max_webhook_bytes,
             trusted_proxies: server.trusted_proxies,
             store,

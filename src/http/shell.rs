@@ -3,7 +3,8 @@
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -20,6 +21,8 @@ use tracing::Instrument as _;
 
 use super::auth::Presented;
 use super::client_address::{self, ClientAddress};
+use super::connections::{Connection, held};
+use super::cors::Cors;
 use super::problem::{MEDIA_TYPE, Problem};
 use super::refusals::Refused;
 use super::request_id::{self, RequestIds};
@@ -31,6 +34,9 @@ use crate::telemetry::traces;
 const LONGEST_PATH: usize = 200;
 /// The same of methods, which may be any word.
 const LONGEST_METHOD: usize = 20;
+
+/// When to come again with what was not answered in time.
+const PAUSE: Duration = Duration::from_secs(5);
 
 /// What an answer has unless its handler said otherwise. Nothing here is for a browser to render,
 /// frame, guess the type of or keep.
@@ -50,10 +56,15 @@ pub(super) async fn shell(
     request.extensions_mut().insert(ids.clone());
     request.extensions_mut().insert(address);
     let line = Line::begin(&request, address);
+    let in_hand = request.conn_data::<Arc<Connection>>().map(Connection::take_in_hand);
+    let limit = limit(&request);
+    if let Some(answer) = line.cors.preflight(&request) {
+        return Ok(request.into_response(line.end(&ids, None, answer)));
+    }
     let span = tracing::info_span!("request", correlation_id = %ids.correlation);
     traces::follow(&span, ids.correlation);
     let answered = AssertUnwindSafe(async move { next.call(request).await }).catch_unwind();
-    let answered = answered.instrument(span.clone()).await;
+    let answered = in_time(answered.instrument(span.clone()), limit).await;
     let _span = span.enter();
     match answered {
         Ok(Ok(response)) => {
@@ -63,11 +74,32 @@ pub(super) async fn shell(
                 record_refusal(&request, &ids, address, problem);
             }
             let response = line.end(&ids, problem.as_ref(), response);
+            let response = response.map_body(|_, body| match in_hand {
+                Some(in_hand) => held(body, in_hand),
+                None => body,
+            });
             Ok(ServiceResponse::new(request, response))
         }
         Ok(Err(error)) => Err(line.end_outside(&ids, problem_of(&error))),
         Err(panic) => Err(line.end_outside(&ids, Problem::internal(text_of(panic.as_ref())))),
     }
+}
+
+/// How long a call may take.
+fn limit(request: &ServiceRequest) -> Option<Duration> {
+    request.app_data::<web::Data<Shared>>().map(|it| it.request_timeout)
+}
+
+/// What is not answered in time is dropped; what it left to others may still be done.
+async fn in_time<T, P>(
+    answered: impl Future<Output = Result<Result<T, Error>, P>>,
+    limit: Option<Duration>,
+) -> Result<Result<T, Error>, P> {
+    let Some(limit) = limit else { return answered.await };
+    tokio::time::timeout(limit, answered).await.unwrap_or_else(|_| {
+        let detail = "this was not answered within `server.request_timeout`; what it asked for may still be done";
+        Ok(Err(Problem::unavailable("request_took_too_long", detail, PAUSE).into()))
+    })
 }
 
 /// What the admin API refuses goes to the audit log, behind the answer's back.
@@ -123,13 +155,16 @@ struct Line {
     path: String,
     address: ClientAddress,
     begun: Instant,
+    cors: Cors,
 }
 
 impl Line {
     /// The query is left out: it may hold what was not meant for a log.
     fn begin(request: &ServiceRequest, address: ClientAddress) -> Self {
         let path = request.path().chars().take(LONGEST_PATH).collect();
-        Self { method: request.method().to_string(), path, address, begun: Instant::now() }
+        let shared = request.app_data::<web::Data<Shared>>();
+        let cors = Cors::of(request, shared.map(|it| it.cors_origins.as_slice()).unwrap_or_default());
+        Self { method: request.method().to_string(), path, address, begun: Instant::now(), cors }
     }
 
     /// Dresses the answer and writes the line.
@@ -141,6 +176,7 @@ impl Line {
                 headers.insert(name, HeaderValue::from_static(value));
             }
         }
+        self.cors.dress(headers);
         if let Ok(value) = HeaderValue::from_str(&ids.shown) {
             headers.insert(HeaderName::from_static(request_id::HEADER), value);
         }

@@ -14,6 +14,7 @@ use url::Url;
 use super::NotifyError;
 use crate::config::notify::Notify;
 use crate::domain::notice::Digest;
+use crate::outbound;
 
 /// For a whole request.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -37,7 +38,7 @@ pub(super) struct Ntfy {
 impl Webhook {
     pub(super) fn new(config: &Notify) -> Result<Option<Self>, NotifyError> {
         let (Some(url), Some(secret)) = (&config.webhook_url, &config.webhook_secret) else { return Ok(None) };
-        Ok(Some(Self { http: client(url)?, url: url.clone(), secret: secret.clone() }))
+        Ok(Some(Self { http: client()?, url: url.clone(), secret: secret.clone() }))
     }
 
     pub(super) async fn send(&self, id: &str, digest: &Digest, now: DateTime<Utc>) -> Result<(), NotifyError> {
@@ -69,7 +70,7 @@ impl Webhook {
 impl Ntfy {
     pub(super) fn new(config: &Notify) -> Result<Option<Self>, NotifyError> {
         let Some(url) = &config.ntfy_url else { return Ok(None) };
-        Ok(Some(Self { http: client(url)?, url: url.clone(), token: config.ntfy_token.clone() }))
+        Ok(Some(Self { http: client()?, url: url.clone(), token: config.ntfy_token.clone() }))
     }
 
     pub(super) async fn send(&self, digest: &Digest) -> Result<(), NotifyError> {
@@ -85,26 +86,13 @@ impl Ntfy {
     }
 }
 
-fn client(url: &Url) -> Result<Client, NotifyError> {
-    let mut http = Client::builder()
-        .user_agent(concat!("starkeep/", env!("CARGO_PKG_VERSION")))
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .referer(false)
-        .timeout(TIMEOUT);
-    if url.scheme() == "http" {
-        // Plain http is for loopback; a proxy would see the token.
-        http = http.no_proxy();
-    }
-    http.build().map_err(|error| NotifyError::Config(format!("no HTTP client: {error}")))
+fn client() -> Result<Client, NotifyError> {
+    let http = outbound::client().timeout(TIMEOUT).build();
+    http.map_err(|error| NotifyError::Config(format!("no HTTP client: {error}")))
 }
 
 async fn sent(request: RequestBuilder) -> Result<(), NotifyError> {
-    let unreachable = |error: reqwest::Error| {
-        let error = error.without_url();
-        let cause = std::error::Error::source(&error).map(|it| format!(": {it}")).unwrap_or_default();
-        NotifyError::Unreachable(format!("{error}{cause}"))
-    };
+    let unreachable = |error| NotifyError::Unreachable(outbound::causes(error));
     // The body of the answer is nobody's business.
     let status = request.send().await.map_err(unreachable)?.status();
     if status.is_success() { Ok(()) } else { Err(NotifyError::Refused(status.as_u16())) }

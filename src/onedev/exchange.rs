@@ -15,6 +15,7 @@ use url::Url;
 
 use super::error::{Missing, OnedevError, clip};
 use crate::domain::outage::{Server, Sign};
+use crate::outbound;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::outages::Turn;
 
@@ -99,18 +100,8 @@ pub(super) struct Exchange {
 
 impl Exchange {
     pub(super) fn new(base: Url, authorization: HeaderValue, metrics: Metrics) -> Result<Self, OnedevError> {
-        let mut http = reqwest::Client::builder()
-            .user_agent(concat!("starkeep/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(TIMEOUT);
-        if base.scheme() == "http" {
-            // Plain http is for loopback; a proxy would see the token.
-            http = http.no_proxy();
-        }
-        let http = http.build().map_err(|error| OnedevError::Config(format!("no HTTP client: {error}")))?;
+        let http = outbound::client().connect_timeout(CONNECT_TIMEOUT).timeout(TIMEOUT).build();
+        let http = http.map_err(|error| OnedevError::Config(format!("no HTTP client: {error}")))?;
         Ok(Self { http, base, authorization: RwLock::new(authorization), metrics })
     }
 

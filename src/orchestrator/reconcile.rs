@@ -12,8 +12,8 @@ use crate::domain::part::Part;
 use crate::stages::failure::Failure;
 use crate::store::jobs::{self, NewJob};
 use crate::store::{
-    Connection, StoreError, audit, catalog, deliveries, drills, history, listings as batches, markers, parts, settings,
-    syncs, turns,
+    Connection, StoreError, audit, catalog, deliveries, drills, history, keyed_calls, listings as batches, markers,
+    parts, settings, syncs, turns,
 };
 
 /// Mirrors queued in one go; the rest follows at the next look.
@@ -70,6 +70,7 @@ fn tidy(
     syncs::prune(c, now - SYNCS_KEPT)?;
     batches::prune(c, now - BATCHES_KEPT)?;
     history::prune(c, now - remembered)?;
+    keyed_calls::prune(c, now - keyed_calls::LIFETIME)?;
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use futures_util::StreamExt as _;
 use serde_json::Value;
 
 use super::Failure;
+use crate::outbound;
 
 /// A secret of Secrets Manager has at most 64 KiB, one of Vault 1 MiB.
 const LARGEST: usize = 2 << 20;
@@ -40,15 +41,7 @@ impl Answer {
 
 impl Transport {
     pub(super) fn new(timeout: Duration) -> Self {
-        let client = reqwest::Client::builder()
-            .user_agent(concat!("starkeep/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            // A proxy would see what is sent without TLS, and is no way to the machine's own services.
-            .no_proxy()
-            .build();
-        Self { client: client.map_err(|it| causes(&it)), timeout }
+        Self { client: outbound::client().build().map_err(unreachable), timeout }
     }
 
     /// Sends what `request` makes, again if the other side is away, busy or broken.
@@ -75,15 +68,15 @@ impl Transport {
     /// # Errors
     /// Why there is no answer.
     pub(super) async fn once(&self, request: http::Request<Bytes>) -> Result<Answer, String> {
-        let request = reqwest::Request::try_from(request).map_err(|it| causes(&it))?;
+        let request = reqwest::Request::try_from(request).map_err(unreachable)?;
         let whole = async {
             let client = self.client.as_ref().map_err(Clone::clone)?;
-            let answer = client.execute(request).await.map_err(|it| causes(&it.without_url()))?;
+            let answer = client.execute(request).await.map_err(unreachable)?;
             let status = answer.status().as_u16();
             let mut body = Vec::new();
             let mut parts = answer.bytes_stream();
             while let Some(part) = parts.next().await {
-                body.extend_from_slice(&part.map_err(|it| causes(&it.without_url()))?);
+                body.extend_from_slice(&part.map_err(unreachable)?);
                 if body.len() > LARGEST {
                     return Err(format!("answered more than {LARGEST} bytes"));
                 }
@@ -95,13 +88,6 @@ impl Transport {
     }
 }
 
-/// An error with everything behind it, as in `error sending request: connection refused`.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = format!("cannot be reached: {error}");
-    let mut source = error.source();
-    while let Some(it) = source {
-        text = format!("{text}: {it}");
-        source = it.source();
-    }
-    text
+fn unreachable(error: reqwest::Error) -> String {
+    format!("cannot be reached: {}", outbound::causes(error))
 }

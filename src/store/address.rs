@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
@@ -23,8 +24,8 @@ pub(super) enum Address {
 /// A Postgres server as both clients need it: libpq for the queries, tokio-postgres for `LISTEN`.
 #[derive(Clone)]
 pub(super) struct Server {
-    /// `user@host:port/database`, for people.
-    pub(super) shown: String,
+    /// Shared by all copies, so that what is opened next has the present one.
+    login: Arc<RwLock<Login>>,
     parts: Parts,
     /// Whether and how the connection is encrypted.
     pub(super) tls: Tls,
@@ -32,12 +33,18 @@ pub(super) struct Server {
     rest: Vec<(String, String)>,
 }
 
+/// Who connects.
 #[derive(Clone, Default)]
+struct Login {
+    user: Option<String>,
+    password: Option<SecretString>,
+}
+
+/// What is connected to.
+#[derive(Clone, Default, PartialEq, Eq)]
 struct Parts {
     host: String,
     port: Option<u16>,
-    user: Option<String>,
-    password: Option<SecretString>,
     database: Option<String>,
     options: Option<String>,
 }
@@ -48,6 +55,16 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ACCEPTED: &str = "write `sqlite://PATH` or `postgres://USER:PASSWORD@HOST/DATABASE`";
 
 impl Address {
+    /// Connects with the user and password of `other` from now on, copies of this included; `false` if that is another
+    /// database, or reached in another way.
+    pub(super) fn renew(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Sqlite(path), Self::Sqlite(other)) => path == other,
+            (Self::Postgres(server), Self::Postgres(other)) => server.renew(other),
+            (Self::Sqlite(_), Self::Postgres(_)) | (Self::Postgres(_), Self::Sqlite(_)) => false,
+        }
+    }
+
     /// Takes a `database.url` apart.
     pub(super) fn parse(url: &SecretString) -> Result<Self, StoreError> {
         let text = url.expose_secret().trim();
@@ -65,7 +82,7 @@ impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sqlite(path) => write!(f, "sqlite {}", path.display()),
-            Self::Postgres(server) => write!(f, "postgres {}", server.shown),
+            Self::Postgres(server) => write!(f, "postgres {}", server.shown()),
         }
     }
 }
@@ -89,10 +106,12 @@ impl Server {
         let mut parts = Parts {
             host: decoded(url.host_str().unwrap_or_default())?,
             port: url.port(),
-            user: some(decoded(url.username())?),
-            password: url.password().map(decoded).transpose()?.map(SecretString::from),
             database: some(decoded(url.path().trim_start_matches('/'))?),
             options: None,
+        };
+        let mut login = Login {
+            user: some(decoded(url.username())?),
+            password: url.password().map(decoded).transpose()?.map(SecretString::from),
         };
         if parts.database.as_deref().is_some_and(|it| it.contains(['@', '/'])) {
             let why = "the database's name holds `@` or `/`; percent-encode special characters of the password";
@@ -101,24 +120,44 @@ impl Server {
         let (mut rest, mut tls) = (Vec::new(), Tls::default());
         for (key, value) in url.query_pairs() {
             if !tls.take(&key, &value)? {
-                parts.take(&key, value.into_owned(), &mut rest)?;
+                parts.take(&key, value.into_owned(), &mut login, &mut rest)?;
             }
         }
         if parts.host.is_empty() {
             parts.host = "localhost".to_owned();
         }
-        let user = parts.user.as_ref().map(|it| format!("{it}@")).unwrap_or_default();
-        let port = parts.port.map(|it| format!(":{it}")).unwrap_or_default();
-        let shown = format!("{user}{}{port}/{}", parts.host, parts.database.as_deref().unwrap_or_default());
-        Ok(Self { shown, parts, tls: tls.or_environment()?, rest })
+        Ok(Self { login: Arc::new(RwLock::new(login)), parts, tls: tls.or_environment()?, rest })
+    }
+
+    fn login(&self) -> Login {
+        self.login.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// `user@host:port/database`, for people.
+    pub(super) fn shown(&self) -> String {
+        let Parts { host, port, database, options: _ } = &self.parts;
+        let user = self.login().user.map(|it| format!("{it}@")).unwrap_or_default();
+        let port = port.map(|it| format!(":{it}")).unwrap_or_default();
+        format!("{user}{host}{port}/{}", database.as_deref().unwrap_or_default())
+    }
+
+    /// Connects as `other` does from now on, copies of this included, if it is the same database reached in the same
+    /// way; else nothing is changed.
+    fn renew(&self, other: &Self) -> bool {
+        let is_same = self.parts == other.parts && self.tls == other.tls && self.rest == other.rest;
+        if is_same {
+            *self.login.write().unwrap_or_else(PoisonError::into_inner) = other.login();
+        }
+        is_same
     }
 
     /// libpq's `key='value'` form. A secret: it holds the password.
     pub(super) fn conninfo(&self) -> SecretString {
-        let Parts { host, port, user, password, database, options } = &self.parts;
+        let Parts { host, port, database, options } = &self.parts;
+        let Login { user, password } = self.login();
         let mut pairs = vec![("host", host.clone())];
         pairs.extend(port.map(|it| ("port", it.to_string())));
-        pairs.extend(user.clone().map(|it| ("user", it)));
+        pairs.extend(user.map(|it| ("user", it)));
         pairs.extend(password.as_ref().map(|it| ("password", it.expose_secret().to_owned())));
         pairs.extend(database.clone().map(|it| ("dbname", it)));
         pairs.extend(options.clone().map(|it| ("options", it)));
@@ -140,7 +179,8 @@ impl Server {
 
     /// The same server for tokio-postgres, as far as it knows the options.
     pub(super) fn listener(&self) -> tokio_postgres::Config {
-        let Parts { host, port, user, password, database, options } = &self.parts;
+        let Parts { host, port, database, options } = &self.parts;
+        let Login { user, password } = self.login();
         let mut config = tokio_postgres::Config::new();
         config
             .host(host)
@@ -168,7 +208,7 @@ impl Server {
 
     /// `text` with the password taken out, should the database have quoted it.
     pub(super) fn scrubbed(&self, text: &str) -> String {
-        match &self.parts.password {
+        match &self.login().password {
             Some(password) if !password.expose_secret().is_empty() => text.replace(password.expose_secret(), "***"),
             _ => text.to_owned(),
         }
@@ -176,15 +216,21 @@ impl Server {
 }
 
 impl Parts {
-    fn take(&mut self, key: &str, value: String, rest: &mut Vec<(String, String)>) -> Result<(), StoreError> {
+    fn take(
+        &mut self,
+        key: &str,
+        value: String,
+        login: &mut Login,
+        rest: &mut Vec<(String, String)>,
+    ) -> Result<(), StoreError> {
         match key {
             "host" => self.host = value,
             "port" => {
                 let port = value.parse().map_err(|_| StoreError::Address("`port` is not a port number".to_owned()))?;
                 self.port = Some(port);
             }
-            "user" => self.user = Some(value),
-            "password" => self.password = Some(SecretString::from(value)),
+            "user" => login.user = Some(value),
+            "password" => login.password = Some(SecretString::from(value)),
             "dbname" => self.database = Some(value),
             "options" => self.options = Some(value),
             _ if key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') => rest.push((key.to_owned(), value)),
@@ -250,7 +296,7 @@ mod tests {
     #[test]
     fn a_server_is_taken_apart_and_shown_without_its_password() {
         let it = server("postgres://me:p%40ss%27@db.example:5433/keep?sslmode=disable&connect_timeout=2");
-        assert_eq!(it.shown, "me@db.example:5433/keep");
+        assert_eq!(it.shown(), "me@db.example:5433/keep");
         let info = it.conninfo();
         let info = info.expose_secret();
         assert!(info.contains(r"password='p@ss\''"), "{info}");
@@ -261,9 +307,24 @@ mod tests {
 
     #[test]
     fn a_socket_stands_in_the_host_or_after_the_question_mark() {
-        assert_eq!(server("postgres://u@%2Frun%2Fpg/d").shown, "u@/run/pg/d");
-        assert_eq!(server("postgresql:///d?host=/run/pg&user=u").shown, "u@/run/pg/d");
-        assert_eq!(server("postgres:///d").shown, "localhost/d");
+        assert_eq!(server("postgres://u@%2Frun%2Fpg/d").shown(), "u@/run/pg/d");
+        assert_eq!(server("postgresql:///d?host=/run/pg&user=u").shown(), "u@/run/pg/d");
+        assert_eq!(server("postgres:///d").shown(), "localhost/d");
+    }
+
+    #[test]
+    fn another_login_of_the_same_database_is_taken_by_every_copy() {
+        let it = server("postgres://me:old@db:5433/keep?connect_timeout=2");
+        let copy = it.clone();
+        assert!(it.renew(&server("postgres://you:new@db:5433/keep?connect_timeout=2")));
+        let info = copy.conninfo();
+        let info = info.expose_secret();
+        assert!(info.contains("user='you'") && info.contains("password='new'") && !info.contains("old"), "{info}");
+        assert_eq!((copy.shown().as_str(), copy.scrubbed("new").as_str()), ("you@db:5433/keep", "***"));
+        for other in ["postgres://me:x@db:5433/other?connect_timeout=2", "postgres://me:x@db:5433/keep"] {
+            assert!(!it.renew(&server(other)), "{other}");
+        }
+        assert!(copy.conninfo().expose_secret().contains("password='new'"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Keys of the admin API. Whether one is revoked or expired is asked of its row at every use, so a revocation
 //! counts at once, in every process.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 use serde::Serialize;
@@ -94,6 +94,11 @@ impl Key {
             (None, Some(end)) if end <= now => Status::Expired,
             _ => Status::Active,
         }
+    }
+
+    /// When a key ends that takes this one's place now: it lives as long.
+    pub fn renewed_until(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.expires_at.map(|it| now + (it - self.created_at))
     }
 
     /// As the API shows it.
@@ -259,6 +264,24 @@ pub fn end_at(c: &mut Connection, id: Uuid, at: DateTime<Utc>) -> Result<(), Sto
     let key = api_keys::table.filter(api_keys::id.eq(id.to_string())).filter(sooner);
     diesel::update(key).set(api_keys::expires_at.eq(time::text(at))).execute(&mut c.db)?;
     Ok(())
+}
+
+/// Records a key in place of one that opens, which ends after `overlap`; `None` when that one has ended. Gives the old
+/// one and the new one.
+///
+/// # Errors
+/// Those of [`insert`].
+pub fn replace(
+    c: &mut Connection,
+    old: Uuid,
+    new: &NewKey,
+    overlap: TimeDelta,
+    now: DateTime<Utc>,
+) -> Result<Option<(Key, Key)>, StoreError> {
+    let Some(old) = find(c, old)?.filter(|it| it.status(now) == Status::Active) else { return Ok(None) };
+    let made = insert(c, new, now)?;
+    end_at(c, old.id, now + overlap)?;
+    Ok(Some((old, made)))
 }
 
 /// Records so many uses, the last of them then and from there.

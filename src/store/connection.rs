@@ -189,7 +189,7 @@ fn create(path: &Path) -> Result<(), StoreError> {
 fn postgres(server: &Server, purpose: Use) -> Result<PgConnection, StoreError> {
     let failed = |why: &dyn std::fmt::Display| {
         let why = server.scrubbed(&why.to_string());
-        StoreError::Unavailable(format!("Postgres at {}: {}", server.shown, why.trim()))
+        StoreError::Unavailable(format!("Postgres at {}: {}", server.shown(), why.trim()))
     };
     let mut c = PgConnection::establish(server.conninfo().expose_secret()).map_err(|e| failed(&e))?;
     let limits = match purpose {

@@ -20,10 +20,12 @@ mod connection;
 pub mod deliveries;
 pub mod drills;
 mod error;
+pub mod events;
 pub mod history;
 pub mod installations;
 pub mod jobs;
 pub mod kept;
+pub mod keyed_calls;
 pub mod lfs;
 pub mod listings;
 mod lock;
@@ -109,6 +111,12 @@ impl Store {
     pub async fn open(database: &Database) -> Result<Self, StoreError> {
         let address = Address::parse(&database.url)?;
         blocking(move || Self::connect(address)).await
+    }
+
+    /// Connects with the user and password of this `database.url` from now on; connections that are open stay. `false`
+    /// if nothing was changed: it is another database, reached in another way, or unusable.
+    pub fn renew(&self, database: &Database) -> bool {
+        Address::parse(&database.url).is_ok_and(|it| self.inner.address.renew(&it))
     }
 
     fn connect(address: Address) -> Result<Self, StoreError> {

@@ -1,8 +1,10 @@
 //! The tables as diesel knows them: one description for both databases, since the migrations of both
 //! make the same tables. Times are text of one width (see `time`).
 
+mod api;
 mod catalog;
 
+pub(super) use api::{events, keyed_calls};
 pub(super) use catalog::{
     catalog_assets, catalog_commits, catalog_entries, catalog_feeds, catalog_items, catalog_todo, catalogs,
 };

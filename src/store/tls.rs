@@ -27,7 +27,7 @@ pub(super) enum Mode {
 }
 
 /// The options that both clients have to know.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Tls {
     pub(super) mode: Option<Mode>,
     /// A file of authorities, or `system`.

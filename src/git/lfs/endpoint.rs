@@ -21,12 +21,12 @@ use super::error::ObjectError;
 use super::link::{Link, ONEDEVS, has_credential, is_same_server};
 use super::upload::{self, Source, Watch};
 use crate::domain::lfs::{LfsOid, Pointer};
-use crate::git::body::causes;
 use crate::git::clean::Redactor;
 use crate::git::error::{Side, WireError};
 use crate::git::progress::Progress;
 use crate::git::remote::{Address, CLIENT_NAME, Patience};
 use crate::git::status::beginning;
+use crate::outbound;
 use crate::telemetry::metrics::Metrics;
 
 /// Objects in one batch call; GitHub takes no more.
@@ -357,7 +357,7 @@ impl LfsEndpoint {
     }
 
     fn broken(&self, error: reqwest::Error) -> ObjectError {
-        WireError::Transport { side: self.side, detail: causes(error) }.into()
+        WireError::Transport { side: self.side, detail: outbound::causes(error) }.into()
     }
 
     /// A body that must be small, to its end, so that the connection can be used again.

@@ -10,8 +10,8 @@ use serde_json::json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::input;
 use super::query::Query;
+use super::{input, once};
 use crate::domain::listing::What;
 use crate::domain::repository::RepositoryName;
 use crate::http::auth::Admin;
@@ -27,8 +27,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LIMIT: Duration = Duration::from_secs(30);
 /// Names in one batch at most.
 const MOST_NAMES: usize = 500;
-/// Longer keys are refused. Bytes.
-const LONGEST_KEY: usize = 200;
 
 /// Either a user, all of whose stars are meant, or names.
 #[derive(Deserialize, ToSchema)]
@@ -59,7 +57,7 @@ pub(super) async fn ask(
     body: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     Query::read(&request, &[])?;
-    let key = key(&request)?;
+    let key = once::key(&request)?;
     let wish: Wish = input::read(&shared, &request, body).await?;
     let dry_run = wish.dry_run;
     let wanted = wanted(wish)?;
@@ -109,18 +107,6 @@ fn note(c: &mut Connection, admin: &Admin, new: &NewBatch) -> Result<Listing, St
         audit::append(c, &admin.did("batch.ask", &batch.id, detail), now)?;
     }
     Ok(batch)
-}
-
-fn key(request: &HttpRequest) -> Result<Option<String>, Problem> {
-    let Some(value) = request.headers().get("idempotency-key") else { return Ok(None) };
-    let fits = (1..=LONGEST_KEY).contains(&value.len()) && value.as_bytes().iter().all(u8::is_ascii_graphic);
-    match value.to_str() {
-        Ok(key) if fits => Ok(Some(key.to_owned())),
-        _ => Err(Problem::bad_request(
-            "idempotency_key_malformed",
-            "an Idempotency-Key is 1 to 200 visible characters of ASCII",
-        )),
-    }
 }
 
 fn wanted(wish: Wish) -> Result<What, Problem> {

@@ -1,11 +1,14 @@
 //! Pausing and resuming mirrors, and asking for a sync or a comparison now.
 
+use actix_web::http::StatusCode;
+use actix_web::http::header::ETAG;
 use actix_web::{HttpRequest, HttpResponse, web};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::json;
 use utoipa::ToSchema;
 
+use super::etag::{IfMatch, Tag};
 use super::input;
 use super::jobs::JobView;
 use super::query::{Query, mirror_id, no_mirror};
@@ -27,12 +30,13 @@ struct Change {
     paused: bool,
 }
 
-/// `PATCH /mirrors/{id}`: pause or resume. Asking for what already is changes nothing.
+/// `PATCH /mirrors/{id}`: pause or resume. Asking for what already is changes nothing. With `If-Match` it is done only
+/// while the mirror is as that tag says, and 412 otherwise.
 #[utoipa::path(
     patch, path = "/api/v1/mirrors/{id}", operation_id = "changeMirror", tag = "mirrors",
-    params(("id" = Uuid, Path)),
+    params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header, description = "The ETag of the state that was seen, or `*`.")),
     request_body = Change,
-    responses((status = 200, body = View))
+    responses((status = 200, body = View, headers(("ETag" = String, description = "Of the new state."))), (status = 412))
 )]
 pub(super) async fn change(
     admin: Admin,
@@ -42,20 +46,44 @@ pub(super) async fn change(
 ) -> Result<HttpResponse, Problem> {
     Query::read(&request, &[])?;
     let id = mirror_id(&request)?;
+    let seen = IfMatch::read(&request)?;
     let Change { paused } = input::read(&shared, &request, body).await?;
-    let mirror = shared.store.write(move |c| apply(c, &admin, id, paused, Utc::now())).await?;
-    Ok(HttpResponse::Ok().json(mirror.ok_or_else(no_mirror)?.view()))
+    let applied = shared.store.write(move |c| apply(c, &admin, id, &seen, paused, Utc::now())).await?;
+    match applied {
+        Applied::Now(mirror) => {
+            let view = mirror.view();
+            Ok(HttpResponse::Ok().insert_header((ETAG, Tag::of(&view)?.header())).json(view))
+        }
+        Applied::NoMirror => Err(no_mirror()),
+        Applied::Stale => {
+            let detail = "the mirror is not as it was when that ETag was given; look at it and decide again";
+            Err(Problem::new(StatusCode::PRECONDITION_FAILED, "etag_stale", detail))
+        }
+    }
+}
+
+/// What became of a change.
+enum Applied {
+    NoMirror,
+    Stale,
+    Now(Box<Mirror>),
 }
 
 fn apply(
     c: &mut Connection,
     admin: &Admin,
     id: MirrorId,
+    seen: &IfMatch,
     paused: bool,
     now: DateTime<Utc>,
-) -> Result<Option<Mirror>, StoreError> {
+) -> Result<Applied, StoreError> {
+    mirrors::lock(c, id)?;
+    let Some(before) = mirrors::find(c, id)? else { return Ok(Applied::NoMirror) };
+    if !seen.allows(&Tag::of(&before.view())?) {
+        return Ok(Applied::Stale);
+    }
     let changed = if paused { mirrors::pause(c, id, now)? } else { mirrors::resume(c, id, now)? };
-    let Some(mirror) = mirrors::find(c, id)? else { return Ok(None) };
+    let Some(mirror) = mirrors::find(c, id)? else { return Ok(Applied::NoMirror) };
     if changed {
         let action = if paused { "mirror.pause" } else { "mirror.resume" };
         audit::append(c, &admin.did(action, &mirror.name, json!({ "mirror": id })), now)?;
@@ -63,7 +91,7 @@ fn apply(
             jobs::enqueue(c, &NewJob::of(JobKind::Sync, id, Priority::ASKED, admin.correlation), now)?;
         }
     }
-    Ok(Some(mirror))
+    Ok(Applied::Now(Box::new(mirror)))
 }
 
 #[derive(Deserialize, Default, ToSchema)]

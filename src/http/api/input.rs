@@ -9,7 +9,7 @@ use crate::http::shared::Shared;
 use crate::webhook::headers;
 
 /// Larger bodies are refused. Bytes.
-const LARGEST: u64 = 64 * 1024;
+pub(super) const LARGEST: u64 = 64 * 1024;
 
 /// The body as a `T`, which denies unknown fields.
 ///

@@ -1,8 +1,7 @@
 //! Keys of this API: made, listed, rotated, revoked.
 
-use std::time::Duration;
-
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::http::header::LOCATION;
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -12,7 +11,7 @@ use uuid::Uuid;
 use super::query::Query;
 use super::{List, Paging, input, page};
 use crate::config::duration;
-use crate::domain::api_key::{Scope, Scopes};
+use crate::domain::api_key::{LONGEST_OVERLAP, OVERLAP, Scope, Scopes};
 use crate::http::auth::Admin;
 use crate::http::problem::Problem;
 use crate::http::shared::Shared;
@@ -24,9 +23,6 @@ use crate::store::{Connection, StoreError, audit};
 const LONGEST_NAME: usize = 100;
 /// Days that a key may live.
 const LONGEST_LIFE: i64 = 3_650;
-/// How long both keys are valid after a rotation, if nothing else is said.
-const OVERLAP: Duration = Duration::from_secs(86_400);
-const LONGEST_OVERLAP: Duration = Duration::from_secs(30 * 86_400);
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -64,7 +60,7 @@ pub(super) async fn create(
     let Minted { full, hash } = mint().await?;
     let key = new_key(&admin, name, full.prefix(), hash, scopes, expires_at);
     let key = shared.store.write(move |c| record(c, &admin, &key, now)).await?;
-    Ok(HttpResponse::Created().json(shown_once(&key, full.expose(), now)))
+    Ok(made_at(&key).json(shown_once(&key, full.expose(), now)))
 }
 
 fn well_named(name: &str) -> Result<String, Problem> {
@@ -138,6 +134,12 @@ struct MadeView {
     status: Status,
     created_at: DateTime<Utc>,
     expires_at: Option<DateTime<Utc>>,
+}
+
+fn made_at(key: &Key) -> HttpResponseBuilder {
+    let mut answer = HttpResponse::Created();
+    answer.insert_header((LOCATION, format!("/api/v1/api-keys/{}", key.id)));
+    answer
 }
 
 fn shown_once(key: &Key, full: &str, now: DateTime<Utc>) -> MadeView {
@@ -236,13 +238,13 @@ pub(super) async fn rotate(
     let old = shared.store.read(move |c| api_keys::find(c, id)).await?.ok_or_else(no_key)?;
     expect_covered(&admin, &old.scopes)?;
     let now = Utc::now();
-    let expires_at = capped(old.expires_at.map(|it| now + (it - old.created_at)), &admin);
+    let expires_at = capped(old.renewed_until(now), &admin);
     let Minted { full, hash } = mint().await?;
     let key = new_key(&admin, old.name, full.prefix(), hash, old.scopes, expires_at);
     let made = shared.store.write(move |c| replace(c, &admin, id, &key, overlap, now)).await?;
     let ended = || Problem::conflict("key_ended", "this key is revoked or expired; make a new one");
     let made = made.ok_or_else(ended)?;
-    Ok(HttpResponse::Created().json(shown_once(&made, full.expose(), now)))
+    Ok(made_at(&made).json(shown_once(&made, full.expose(), now)))
 }
 
 fn overlap_of(text: Option<&str>) -> Result<TimeDelta, Problem> {
@@ -265,9 +267,7 @@ fn replace(
     overlap: TimeDelta,
     now: DateTime<Utc>,
 ) -> Result<Option<Key>, StoreError> {
-    let Some(old) = api_keys::find(c, old)?.filter(|it| it.status(now) == Status::Active) else { return Ok(None) };
-    let made = api_keys::insert(c, key, now)?;
-    api_keys::end_at(c, old.id, now + overlap)?;
+    let Some((old, made)) = api_keys::replace(c, old, key, overlap, now)? else { return Ok(None) };
     let detail = json!({ "name": old.name, "by": made.prefix, "old_ends_at": now + overlap });
     audit::append(c, &admin.did("key.rotate", &old.prefix, detail), now)?;
     Ok(Some(made))

@@ -1,9 +1,11 @@
 //! Looking at mirrors.
 
+use actix_web::http::header::ETAG;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::etag::{IfNoneMatch, Tag};
 use super::query::{Query, mirror_id, no_mirror};
 use super::{List, Paging, page, whole};
 use crate::domain::ids::MirrorId;
@@ -34,16 +36,21 @@ pub(super) async fn list(_: Admin, shared: web::Data<Shared>, request: HttpReque
     Ok(page(found, |it| it.view()))
 }
 
-/// `GET /mirrors/{id}`: one mirror.
+/// `GET /mirrors/{id}`: one mirror. 304 while it is as the tag in `If-None-Match` says.
 #[utoipa::path(
     get, path = "/api/v1/mirrors/{id}", operation_id = "getMirror", tag = "mirrors",
-    params(("id" = Uuid, Path)),
-    responses((status = 200, body = View))
+    params(("id" = Uuid, Path), ("If-None-Match" = Option<String>, Header, description = "The ETag of an answer before.")),
+    responses((status = 200, body = View, headers(("ETag" = String, description = "Of this state."))), (status = 304))
 )]
 pub(super) async fn one(_: Admin, shared: web::Data<Shared>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     Query::read(&request, &[])?;
-    let mirror = find(&shared, mirror_id(&request)?).await?;
-    Ok(HttpResponse::Ok().json(mirror.view()))
+    let known = IfNoneMatch::read(&request)?;
+    let view = find(&shared, mirror_id(&request)?).await?.view();
+    let tag = Tag::of(&view)?;
+    if known.has(&tag) {
+        return Ok(HttpResponse::NotModified().insert_header((ETAG, tag.header())).finish());
+    }
+    Ok(HttpResponse::Ok().insert_header((ETAG, tag.header())).json(view))
 }
 
 /// `GET /mirrors/{id}/wiki`: where the wiki stands; 404 before anybody looked for one.

@@ -12,6 +12,8 @@ mod catalog;
 mod change;
 mod deliveries;
 mod described;
+mod etag;
+mod events;
 mod forget;
 mod history;
 mod input;
@@ -19,6 +21,7 @@ mod jobs;
 mod kept;
 mod keys;
 mod mirrors;
+mod once;
 mod query;
 mod refs;
 mod replay;
@@ -33,6 +36,7 @@ use super::server::reading;
 use crate::store::Page;
 
 pub(super) use described::described;
+pub(super) use once::once;
 
 /// Below `/api/v1`.
 pub(super) fn routes(config: &mut web::ServiceConfig) {
@@ -70,6 +74,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .service(web::resource("/deliveries/replay").route(web::post().to(replay::several)))
         .service(reading("/deliveries/{id}", deliveries::one))
         .service(web::resource("/deliveries/{id}/replay").route(web::post().to(replay::one)))
+        .service(reading("/events", events::follow))
         .service(reading("/audit", audit::list))
         .service(reading("/api-keys", keys::list).route(web::post().to(keys::create)))
         .service(reading("/api-keys/{id}", keys::one).route(web::delete().to(keys::revoke)))

@@ -53,6 +53,8 @@ pub(super) struct House {
     pub(super) github: Canned,
     pub(super) onedev: Canned,
     pub(super) folder: TempDir,
+    pub(super) shared: Arc<Shared>,
+    pub(super) letting_go: CancellationToken,
     client: reqwest::Client,
     handle: ServerHandle,
 }
@@ -103,15 +105,27 @@ impl Plan {
         store.migrate().await.unwrap();
         let (metrics, panics) = (Metrics::new().unwrap(), Panics::default());
         let stages = stages(&config, &store, &metrics, &panics);
+        let letting_go = CancellationToken::new();
         let secrets = watch::channel(Secrets::of(&config)).1;
-        let tools = Tools { store: store.clone(), stages: stages.clone(), config, secrets, metrics, components };
+        let tools = Tools {
+            store: store.clone(),
+            stages: stages.clone(),
+            config,
+            secrets,
+            metrics,
+            components,
+            letting_go: letting_go.clone(),
+        };
         let mut shared = Shared::new(tools);
         change(&mut shared);
         let here = SocketAddr::from(([127, 0, 0, 1], 0));
-        let (server, address) = server::listen(web::Data::new(shared), here, Duration::from_secs(1)).unwrap();
+        let shared = Arc::new(shared);
+        let (server, address) =
+            server::listen(web::Data::from(Arc::clone(&shared)), here, Duration::from_secs(1)).unwrap();
         let handle = server.handle();
         actix::spawn(server);
-        House { store, address, stages, panics, github, onedev, folder, client: reqwest::Client::new(), handle }
+        let client = reqwest::Client::new();
+        House { store, address, stages, panics, github, onedev, folder, shared, letting_go, client, handle }
     }
 }
 
@@ -252,7 +266,7 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    async fn of(response: Response) -> Self {
+    pub(super) async fn of(response: Response) -> Self {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         Self { status, headers, text: response.text().await.unwrap() }
     }

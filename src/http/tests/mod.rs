@@ -5,15 +5,21 @@ mod bodies;
 #[expect(unreachable_pub, reason = "shared with other test binaries")]
 #[path = "../../../tests/support/contract.rs"]
 mod contract;
+mod cors;
 mod document;
+mod etag;
+mod events;
 mod health;
 mod house;
 mod jobs;
+mod jwt;
 mod keys;
 mod limits;
 mod log;
 mod mirrors;
+mod once;
 mod queries;
 mod refs;
 mod shape;
 mod webhooks;
+mod wire;

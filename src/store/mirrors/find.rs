@@ -53,6 +53,20 @@ pub fn find(c: &mut Connection, id: MirrorId) -> Result<Option<Mirror>, StoreErr
     row.map(Mirror::try_from).transpose()
 }
 
+/// Nobody else changes this mirror before the transaction ends: what is found of it then may be decided by. A SQLite
+/// file has one writer anyway.
+///
+/// # Errors
+/// Those of the database.
+pub fn lock(c: &mut Connection, id: MirrorId) -> Result<(), StoreError> {
+    if c.is_postgres() {
+        diesel::sql_query("SELECT id FROM mirrors WHERE id = $1 FOR UPDATE")
+            .bind::<Text, _>(id.to_string())
+            .execute(&mut c.db)?;
+    }
+    Ok(())
+}
+
 /// One mirror by GitHub's id.
 ///
 /// # Errors

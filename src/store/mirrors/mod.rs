@@ -33,7 +33,8 @@ pub use self::change::{
 };
 pub(in crate::store) use self::find::bytes_of_all;
 pub use self::find::{
-    Filter, by_github_id, by_name, counts_by_status, due, find, former_names, kept_bytes, list, oldest_verification,
+    Filter, by_github_id, by_name, counts_by_status, due, find, former_names, kept_bytes, list, lock,
+    oldest_verification,
 };
 pub use self::json::{ProjectView, ProofView, TroubleView, View};
 pub use self::look::{doubt_description, holder, record_unchanged, record_verified, trust_description};

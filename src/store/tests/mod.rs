@@ -4,8 +4,10 @@
 mod bed;
 mod chain;
 mod deliveries;
+mod events;
 mod history;
 mod jobs;
+mod keyed_calls;
 mod keys;
 mod mirrors;
 mod parts;

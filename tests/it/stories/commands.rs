@@ -1,5 +1,7 @@
 //! The command line, as its binary.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
 use std::process::Output;
 
 use serde_json::Value;
@@ -100,4 +102,30 @@ async fn the_database_is_brought_up_to_date_once_and_completions_are_written() {
     assert_eq!(out.trim(), "the database is up to date");
     let (code, out, _) = run(&world, &["completions", "bash"]);
     assert_eq!((code, out.contains("_starkeep")), (Some(0), true));
+}
+
+#[actix::test]
+async fn a_proxy_is_asked_for_what_goes_by_tls_and_for_nothing_else() {
+    let mut world = World::new(Backend::Sqlite).unwrap();
+    world.repository("octo", "hello");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy = format!("http://{}", listener.local_addr().unwrap());
+    let proxied = |world: &World| {
+        let mut command = starkeep(&world.config, world.folder.path());
+        command.env("HTTP_PROXY", "http://127.0.0.1:1").env("ALL_PROXY", &proxy).args(["mirror", "octo/hello"]);
+        command
+    };
+    assert!(proxied(&world).output().unwrap().status.success(), "plain http goes straight to loopback");
+
+    // GitHub behind TLS, which nobody reaches but the proxy.
+    world.config.github.api_url = "https://github.invalid/".parse().unwrap();
+    world.config.github.git_url = "https://github.invalid/".parse().unwrap();
+    let mut child = proxied(&world).env("STARKEEP__RETRY__MAX_ATTEMPTS", "1").spawn().unwrap();
+    let (mut stream, _) = listener.accept().unwrap();
+    let mut asked = String::new();
+    BufReader::new(stream.try_clone().unwrap()).read_line(&mut asked).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    stream.write_all(b"HTTP/1.1 403 Forbidden\r\n\r\n").ok();
+    assert_eq!(asked.trim_end(), "CONNECT github.invalid:443 HTTP/1.1");
 }

@@ -70,6 +70,37 @@ on_both! {
 }
 
 on_both! {
+    async fn a_key_is_rotated_on_the_command_line_and_both_open_for_a_while(world: World) {
+        let mut world = world;
+        world.start().await;
+        let create = ["key", "create", "ci", "--scope", "mirrors:read", "--expires-in-days", "30", "--json"];
+        let made = parsed(&run(&world, &create).1);
+        let (old, id) = (made["full_key"].as_str().unwrap(), made["id"].as_str().unwrap());
+        let reads = async |key: &str| world.ask(key, Method::GET, "/mirrors", Value::Null).await.0;
+        let (code, out, err) = run(&world, &["key", "rotate", id, "--overlap", "1h"]);
+        assert_eq!((code, err.contains("ends at")), (Some(0), true), "{err}");
+        let new = out.trim();
+        assert!(new != old && reads(new).await == 200 && reads(old).await == 200, "{out}");
+        let keys = parsed(&run(&world, &["key", "list", "--json"]).1);
+        let prefix = new.rsplit_once('_').unwrap().0;
+        let of = |prefix: &str| keys.as_array().unwrap().iter().find(|it| it["prefix"] == prefix).unwrap();
+        assert_eq!((&of(prefix)["name"], &of(prefix)["scopes"]), (&json!("ci"), &json!(["mirrors:read"])));
+        assert!(of(prefix)["expires_at"].as_str() > of(made["prefix"].as_str().unwrap())["expires_at"].as_str(), "{keys}");
+        // Without an overlap the old one ends at once; by its prefix as well.
+        let (code, out, err) = run(&world, &["key", "rotate", prefix, "--overlap", "0s", "--json"]);
+        assert_eq!(code, Some(0), "{err}");
+        let last = parsed(&out);
+        assert_eq!((reads(new).await, reads(last["full_key"].as_str().unwrap()).await), (401, 200));
+        assert_eq!(run(&world, &["key", "rotate", prefix]).0, Some(1), "it has ended");
+        assert_eq!(run(&world, &["key", "rotate", "sk_nothing0"]).0, Some(1));
+        assert_eq!(run(&world, &["key", "rotate", id, "--overlap", "31d"]).0, Some(2));
+        let (_, log) = world.ask(ADMIN, Method::GET, "/audit?action=key.rotate", Value::Null).await;
+        assert_eq!(log["items"].as_array().unwrap().iter().filter(|it| it["actor"] == "cli").count(), 2, "{log}");
+        world.end().await;
+    }
+}
+
+on_both! {
     async fn a_delivery_is_replayed_alone_and_a_range_is_tried_first(world: World) {
         let mut world = world;
         let id = world.repository("octo", "hello");
@@ -127,6 +158,37 @@ on_both! {
         let backwards = json!({ "from": "2999-01-01T00:00:00Z", "to": "2000-01-01T00:00:00Z" });
         assert_eq!(world.ask(ADMIN, Method::POST, "/deliveries/replay", backwards).await.0, 400);
         world.chained().await;
+        world.end().await;
+    }
+}
+
+on_both! {
+    async fn a_long_range_is_replayed_in_pages(world: World) {
+        let mut world = world;
+        let id = world.repository("octo", "hello");
+        world.start().await;
+        let mut sent = Vec::new();
+        for _ in 0..105 {
+            let star = world.github().star("somebody-else", id).unwrap();
+            assert_eq!(world.send(&star).await.0, 202);
+            sent.push(star.guid);
+        }
+        let (mut seen, mut cursor, mut pages) = (Vec::new(), Value::Null, Vec::new());
+        loop {
+            let body = json!({
+                "from": "2000-01-01T00:00:00Z", "to": "2999-01-01T00:00:00Z", "dry_run": false, "cursor": cursor,
+            });
+            let (status, page) = world.ask(ADMIN, Method::POST, "/deliveries/replay", body).await;
+            assert_eq!(status, 202, "{page}");
+            let items = page["items"].as_array().unwrap();
+            pages.push(items.len());
+            seen.extend(items.iter().map(|it| it["delivery"].as_str().unwrap().to_owned()));
+            cursor = page["next_cursor"].clone();
+            if cursor.is_null() {
+                break;
+            }
+        }
+        assert_eq!((pages, seen), (vec![100, 5], sent), "the oldest first, each once");
         world.end().await;
     }
 }

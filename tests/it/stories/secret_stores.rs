@@ -4,10 +4,10 @@ use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use starkeep::domain::job::JobKind;
-use starkeep::simulator::SimulatorOptions;
+use starkeep::simulator::{SimulatorOptions, sign};
 
 use crate::process::{Process, starkeep};
 use crate::world::{ADMIN, Backend, FAN, World};
@@ -78,6 +78,7 @@ fn world() -> (World, Vault, SimulatorOptions) {
     let mut world = World::with(Backend::Sqlite, &options).unwrap();
     let vault = Vault::start(json!({
         "onedev": options.onedev_token, "webhook": options.webhook_secret, "admin": ADMIN, "other": "x",
+        "notify": "the-secret-of-the-notices",
     }));
     let secret = |field: &str| Some(SecretString::from(format!("vault:kv/starkeep#{field}")));
     world.config.onedev.token = secret("onedev");
@@ -100,7 +101,9 @@ async fn opens(process: &Process, token: &str) -> bool {
 
 #[actix::test]
 async fn changed_secrets_are_taken_over_without_a_restart() {
-    let (mut world, vault, options) = world();
+    let (world, vault, options) = world();
+    let (mut world, hook) = world.telling();
+    world.config.notify.webhook_secret = Some(SecretString::from("vault:kv/starkeep#notify"));
     world.attach().await;
     let id = world.repository("octo", "hello");
     let process = world.process();
@@ -113,6 +116,7 @@ async fn changed_secrets_are_taken_over_without_a_restart() {
     world.onedev().change_token(&options.onedev_token, "the-next-token-of-onedev");
     vault.put(json!({
         "onedev": "the-next-token-of-onedev", "webhook": "the-next-webhook-secret", "admin": "the-next-admin-token",
+        "notify": "the-next-secret-of-the-notices",
     }));
     process.log_with("changed secrets are in use");
     assert!(opens(&process, "the-next-admin-token").await);
@@ -122,6 +126,15 @@ async fn changed_secrets_are_taken_over_without_a_restart() {
     world.queue(id, JobKind::Sync).await;
     world.drain().await;
     world.assert_healthy(id).await;
+    // People are told with the new secret too.
+    world.github().delete(id).unwrap();
+    world.queue(id, JobKind::Sync).await;
+    world.drain().await;
+    let told = &hook.wait(1).await[0];
+    assert_eq!(
+        told.header("X-Hub-Signature-256"),
+        Some(sign("the-next-secret-of-the-notices", told.body.as_bytes()).as_str())
+    );
     let log = process.log().join("\n");
     for secret in ["the-next-token-of-onedev", "the-next-admin-token", TOKEN, options.webhook_secret.as_str()] {
         assert!(!log.contains(secret), "{secret} was logged");
@@ -143,6 +156,44 @@ async fn while_a_store_is_away_the_secrets_of_before_stay_in_use() {
     let metrics = reqwest::get(format!("{}/metrics", process.address)).await.unwrap().text().await.unwrap();
     assert!(metrics.contains("starkeep_secret_refreshes_total{outcome=\"failed\"}"), "{metrics}");
     process.terminate();
+}
+
+#[actix::test]
+async fn the_next_connections_to_the_database_sign_in_with_the_changed_login() {
+    let options = SimulatorOptions::default();
+    let Some(mut world) = World::with(Backend::Postgres, &options) else { return };
+    let own = world.config.database.url.expose_secret().to_owned();
+    let mut other = url::Url::parse(&own).unwrap();
+    let role = format!("next_{}", other.path().trim_start_matches('/'));
+    other.set_username(&role).unwrap();
+    other.set_password(Some("the-next-password")).unwrap();
+    let vault = Vault::start(json!({ "database": own }));
+    world.config.secrets.vault_address = Some(vault.url.parse().unwrap());
+    world.config.secrets.vault_token = Some(SecretString::from(TOKEN));
+    world.config.secrets.refresh = Some(std::time::Duration::from_secs(1));
+    world.config.database.url = SecretString::from("vault:kv/starkeep#database");
+    let process = world.process();
+    assert!(opens(&process, ADMIN).await);
+
+    world.run_sql(&format!("CREATE ROLE {role} SUPERUSER LOGIN PASSWORD 'the-next-password'"));
+    vault.put(json!({ "database": other.as_str() }));
+    assert!(process.log_with("changed secrets are in use").join("").contains("database.url"));
+    // Who signed in with the one before is shown the door.
+    let others = "datname = current_database() AND pid <> pg_backend_pid()";
+    world.run_sql(&format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}"));
+    assert!(opens(&process, ADMIN).await);
+    world.run_sql(&format!(
+        "DO $$ BEGIN IF EXISTS (SELECT FROM pg_stat_activity WHERE {others} AND usename <> '{role}') \
+         OR NOT EXISTS (SELECT FROM pg_stat_activity WHERE {others}) THEN RAISE 'another login'; END IF; END $$"
+    ));
+    // Another database is another matter.
+    other.set_path("/another");
+    vault.put(json!({ "database": other.as_str() }));
+    process.log_with("it is taken over at the next start");
+    assert!(opens(&process, ADMIN).await);
+    assert!(!process.log().join("").contains("the-next-password"));
+    process.terminate();
+    world.run_sql(&format!("DROP ROLE {role}"));
 }
 
 #[actix::test]
