@@ -80,6 +80,8 @@ class Service:
         config.write_text(
             f'[server]\nbind = "127.0.0.1:0"\n[database]\nurl = "sqlite://{folder}/starkeep.db"\n'
             f'[admin]\ntoken = "{reference}#admin"\n[github]\nwebhook_secret = "{reference}#webhook"\n'
+            # Nobody is asked for a repository here.
+            f'[onedev]\nurl = "http://127.0.0.1:1"\ntoken = "none"\n[stars]\npoll_interval = "off"\n'
             f'[log]\nformat = "json"\n[secrets]\nrefresh = "1s"\ntimeout = "2s"\n{section}'
         )
         self.log: list[str] = []
@@ -160,7 +162,8 @@ def aws(starkeep: str, python: str, folder: pathlib.Path) -> None:
             text=True,
         )
         moto.append(it)
-        if it.stdout.readline().strip() != "ready":
+        # It says something of its own first.
+        if not any(line.strip() == "ready" for line in it.stdout):
             raise SystemExit("FAILED: moto did not start")
 
     def away() -> None:

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use actix_web::HttpRequest;
-use actix_web::http::header::{AUTHORIZATION, HOST, USER_AGENT};
+use actix_web::http::header::{AUTHORIZATION, HOST, IF_NONE_MATCH, USER_AGENT};
 
 /// One request, written down when it arrived.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub struct RequestRecord {
     pub git_protocol: Option<String>,
     /// Whether it carried an `Authorization` header.
     pub authorized: bool,
+    /// Whether it asked for an answer only if that is another than the one it knows.
+    pub conditional: bool,
 }
 
 impl RequestRecord {
@@ -36,6 +38,7 @@ impl RequestRecord {
             user_agent: header(USER_AGENT.as_str()),
             git_protocol: header("git-protocol"),
             authorized: request.headers().contains_key(AUTHORIZATION),
+            conditional: request.headers().contains_key(IF_NONE_MATCH),
         }
     }
 
@@ -49,6 +52,7 @@ impl RequestRecord {
             user_agent: None,
             git_protocol: protocol,
             authorized: true,
+            conditional: false,
         }
     }
 

@@ -91,8 +91,7 @@ impl Metrics {
             registry.register(Box::new(it.clone()))?;
             Ok(it)
         };
-        let server_away =
-            gauge("starkeep_server_away", "1 while a server is away: github_api, github_git, onedev.", &["server"])?;
+        let server_away = server_away(&registry)?;
         #[cfg(target_os = "linux")]
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         Ok(Self {
@@ -176,6 +175,13 @@ fn kept_refs(registry: &Registry) -> Result<IntCounter, prometheus::Error> {
 
 fn set_aside(registry: &Registry) -> Result<IntGauge, prometheus::Error> {
     let it = IntGauge::new("starkeep_github_credentials_set_aside", "Tokens that GitHub refuses at present.")?;
+    registry.register(Box::new(it.clone()))?;
+    Ok(it)
+}
+
+fn server_away(registry: &Registry) -> Result<IntGaugeVec, prometheus::Error> {
+    let options = Opts::new("starkeep_server_away", "1 while a server is away: github_api, github_git, onedev.");
+    let it = IntGaugeVec::new(options, &["server"])?;
     registry.register(Box::new(it.clone()))?;
     Ok(it)
 }

@@ -25,6 +25,7 @@ mod keys;
 mod lfs;
 mod lfs_reach;
 mod lfs_streamed;
+mod limits;
 mod marker;
 mod missed;
 mod month;

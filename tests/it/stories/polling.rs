@@ -8,10 +8,10 @@ use starkeep::config::stars::Unstar;
 use starkeep::domain::ids::GithubId;
 use starkeep::domain::job::{JobKind, JobState, Priority};
 use starkeep::domain::mirror::Status;
-use starkeep::simulator::{Fault, Hold, On, Trigger};
+use starkeep::simulator::{Fault, Hold, On, RequestRecord, Trigger};
 use starkeep::store::page::Window;
 use starkeep::store::polls::{self, Poll};
-use starkeep::store::{audit, jobs, mirrors, stars};
+use starkeep::store::{audit, jobs, mirrors, starred, stars};
 
 use crate::api;
 use crate::world::{ADMIN, Backend, FAN, World, on_both};
@@ -558,4 +558,61 @@ async fn a_list_of_12_000_stars_is_taken_over_page_by_page() {
     assert_eq!(world.looked_at().len(), 1);
     world.stop().await;
     drop(held);
+}
+
+on_both! {
+async fn what_is_known_of_a_list_outlives_a_restart_and_so_do_the_times_of_its_stars(world: World) {
+    let mut world = world.polling();
+    // Within ten minutes an unchanged answer is believed.
+    world.config.stars.poll_interval = Some(Duration::from_secs(300));
+    let ids = world.starred(3);
+    let before = world.first_look().await;
+    let (etag, account) = (before.etag.clone().unwrap(), before.account.clone().unwrap().0);
+    let url = format!("{}/users/{FAN}/starred?sort=created&direction=desc", world.github().api_url());
+    let request = api::request(reqwest::Method::GET, &url).header("Accept", "application/vnd.github.star+json");
+    let told = request.header("User-Agent", "a-test").send().await.unwrap().text().await.unwrap();
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(told.as_array().unwrap().len(), 3, "{told}");
+    for (entry, id) in told.as_array().unwrap().iter().zip(ids.iter().rev()) {
+        assert_eq!(entry["repo"]["id"], id.0);
+        let id = *id;
+        let at = world.store().read(move |c| starred::since(c, account, id)).await.unwrap().unwrap();
+        assert_eq!(at, entry["starred_at"].as_str().unwrap().parse::<chrono::DateTime<Utc>>().unwrap());
+    }
+    world.stop().await;
+    world.github().clear_requests();
+    world.start().await;
+    let after = world.look_at_stars().await;
+    let requests = world.github().requests();
+    assert_eq!(requests.len(), 1, "{requests:#?}");
+    assert!(requests[0].conditional && requests[0].query.contains("per_page=1"), "{requests:#?}");
+    assert_eq!((after.etag.as_ref(), after.known), (Some(&etag), before.known));
+    world.end().await;
+}
+}
+
+#[actix::test]
+async fn once_a_day_the_whole_list_is_read_though_nothing_seems_to_have_changed() {
+    let Some(world) = World::new(Backend::Postgres) else { return };
+    let mut world = world.polling();
+    world.github().set_largest_page(2);
+    world.starred(5);
+    world.first_look().await;
+    // A page of the walk, as the top is looked at with one entry.
+    let page = |it: &RequestRecord| {
+        it.path.ends_with(LIST) && !it.query.contains("per_page=1&") && !it.query.ends_with("per_page=1")
+    };
+    let pages = |world: &World| world.github().requests().iter().filter(|it| page(it)).count();
+    let first = pages(&world);
+    assert!(first >= 3, "{:#?}", world.github().requests());
+    world.look_at_stars().await;
+    assert_eq!(pages(&world), first, "nothing changed");
+    world.run_sql("UPDATE star_polls SET scanned_at = '2020-01-01T00:00:00.000000Z'");
+    let poll = world.look_at_stars().await;
+    assert!(pages(&world) >= first + 3, "all pages once more: {} after {first}", pages(&world));
+    assert!(poll.scanned_at.unwrap() > Utc::now() - chrono::TimeDelta::hours(1));
+    let all = pages(&world);
+    world.look_at_stars().await;
+    assert_eq!(pages(&world), all);
+    world.end().await;
 }

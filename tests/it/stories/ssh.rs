@@ -247,5 +247,8 @@ async fn a_server_that_is_away_is_waited_for() {
     world.pushed(id).await;
     let mirror = world.mirror(id).await;
     assert_eq!((mirror.status, mirror.error.unwrap().code.as_str()), (Status::Error, "upstream_unreachable"));
-    world.end().await;
+    let job = world.waiting().await;
+    assert!(job.attempts < 3, "what is away is no fault of the job: {job:?}");
+    assert_eq!(world.app().metrics.server_away.with_label_values(&["github_git"]).get(), 1);
+    world.stop().await;
 }
