@@ -107,6 +107,14 @@ fn requests(name: &str, service: &Service) -> anyhow::Result<()> {
         0 => peer::get("/api/v1/mirrors?limit=50", key),
         _ => peer::get(&format!("/api/v1/mirrors/{id}"), key),
     });
+    let mut first = Samples::default();
+    for key in &keys {
+        let began = Instant::now();
+        let (status, _) = peer.ask(&peer::get("/api/v1/mirrors?limit=1", key))?;
+        first.add_time(began.elapsed());
+        anyhow::ensure!(status == 200, "a new key was answered {status}");
+    }
+    line(&format!("{name}: the first use of a key, which runs Argon2"), &first.seconds());
     let count = RATE * number("STARKEEP_BENCH_SECONDS", 45);
     let asked: Vec<Vec<u8>> = asked.take(1_000).collect();
     let spent = child::own_cpu(service.id());

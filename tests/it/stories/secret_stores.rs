@@ -104,6 +104,7 @@ async fn changed_secrets_are_taken_over_without_a_restart() {
     let (world, vault, options) = world();
     let (mut world, hook) = world.telling();
     world.config.notify.webhook_secret = Some(SecretString::from("vault:kv/starkeep#notify"));
+    world.config.notify.digest = std::time::Duration::from_secs(1);
     world.attach().await;
     let id = world.repository("octo", "hello");
     let process = world.process();
