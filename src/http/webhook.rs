@@ -22,6 +22,9 @@ use crate::webhook::{payload, signature};
 /// How long a delivery may wait for its turn. GitHub gives up after 10 s.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// A larger body is read on a thread of its own, or all who share the reader's would wait. Bytes.
+const LARGE: usize = 256 << 10;
+
 /// Events that have a label of their own in the metrics; anybody may send any word.
 const LABELS: [&str; 4] = ["ping", "push", "repository", "star"];
 
@@ -93,10 +96,20 @@ async fn take(
     }
     headers::expect_json(text(request, "Content-Type"))?;
     let body = shared.room.read(request, body, shared.max_webhook_bytes).await?;
-    signature::verify(&secrets, &body.bytes, text(request, signature::HEADER).unwrap_or_default())?;
-    let delivery = Delivery::read(|name| text(request, name))?;
-    let event = payload::parse(&delivery.event, &body.bytes)?;
-    drop(body);
+    let is_large = body.bytes.len() > LARGE;
+    let presented = text(request, signature::HEADER).unwrap_or_default().to_owned();
+    let delivery = Delivery::read(|name| text(request, name));
+    let read = move || -> Result<_, Problem> {
+        signature::verify(&secrets, &body.bytes, &presented)?;
+        let delivery = delivery?;
+        let event = payload::parse(&delivery.event, &body.bytes)?;
+        Ok((delivery, event))
+    };
+    let (delivery, event) = if is_large {
+        tokio::task::spawn_blocking(read).await.map_err(|it| Problem::internal(it.to_string()))??
+    } else {
+        read()?
+    };
     let accept = Accept { guid: delivery.id.to_string(), event, correlation: ids.correlation, sent_at: None };
     let answer = tokio::time::timeout(shared.webhook_limit, shared.stages.accept.ask(accept, PATIENCE)).await;
     let late = |_| Problem::unavailable("busy", "the delivery could not be taken in time; deliver it again", PATIENCE);

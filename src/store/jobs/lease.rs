@@ -119,10 +119,12 @@ fn try_claim(c: &mut Connection, claim: &Claim<'_>) -> Result<Option<JobRow>, St
         Some(ids) if ids.is_empty() => return Ok(None),
         Some(ids) => format!("AND due.mirror_id IN ({})", ids.join(", ")),
     };
+    // Nothing is to be found by its kind: all that wait have one of a few, and while Postgres has not counted them yet it
+    // would sort them all (93 ms with 100,000).
     let sql = format!(
         "UPDATE jobs SET state = 'running', leased_by = $1, lease_until = $2, updated_at = $3 WHERE id = ( \
              SELECT due.id FROM jobs AS due {along} \
-             WHERE due.state = 'queued' AND {} AND due.kind IN ({}) {only} \
+             WHERE due.state = 'queued' AND {} AND due.kind || '' IN ({}) {only} \
                AND NOT EXISTS (SELECT 1 FROM jobs AS other \
                                WHERE other.mirror_id = due.mirror_id AND other.state = 'running') \
              ORDER BY due.priority DESC, due.run_after, due.id LIMIT 1 {skip} \
