@@ -5,6 +5,7 @@ pub mod archive;
 pub mod doctor;
 mod events;
 mod installations;
+mod invitation;
 mod kept;
 mod limits;
 mod notices;
@@ -79,6 +80,8 @@ pub struct App {
     /// `None` where others do the work.
     orchestration: Option<Orchestration>,
     server: Option<(actix_web::dev::ServerHandle, SocketAddr)>,
+    /// Where browsers reach it.
+    home: Option<String>,
     patience: Duration,
     transfers: Arbiter,
     /// Cancelled before the server ends: whoever follows is let go.
@@ -122,6 +125,7 @@ impl App {
         }
         let server =
             if serve { Some(adapters.serve(&config, &stages, role, (renewed, letting_go.clone()))?) } else { None };
+        let home = server.as_ref().map(|(_, bound)| invitation::home(&config, *bound));
         let following = if role.works() {
             let steps = adapters.progress.listen();
             Some(actix::spawn(events::keep(store.clone(), steps, keeping.clone())))
@@ -151,6 +155,7 @@ impl App {
             gave_up,
             only,
             server,
+            home,
             patience: config.server.shutdown_timeout,
             transfers,
             letting_go,
@@ -162,6 +167,15 @@ impl App {
     /// Where HTTP is served.
     pub fn address(&self) -> Option<SocketAddr> {
         self.server.as_ref().map(|(_, address)| *address)
+    }
+
+    /// Where the first admin signs in, once; nowhere if there is a key of the scope `admin`. A secret.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn invite(&self) -> anyhow::Result<Option<String>> {
+        let Some(home) = &self.home else { return Ok(None) };
+        invitation::invite(&self.store, home).await
     }
 
     /// Works on these mirrors too, from now on, if it does not work on all anyway.

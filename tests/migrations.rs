@@ -161,6 +161,11 @@ mod tests {
             "INSERT INTO keyed_calls (id, digest, holder, held_until, created_at) VALUES ('i', 'd', 'h', 't', 't');",
         ),
         ("0023_events", "INSERT INTO events (at, mirror_id, stage, bytes) VALUES ('t', 'm', 'transfer', 5);"),
+        (
+            "0024_sessions",
+            "INSERT INTO sessions (id, actor, scopes, created_at, expires_at) VALUES ('s', 'admin', 'admin', 't', 't');
+             INSERT INTO invitations (id, expires_at) VALUES ('i', 't');",
+        ),
     ];
 
     const SQLITE_COLUMNS: &str = "SELECT t.name || '.' || c.name || CASE c.\"notnull\" WHEN 1 THEN '' ELSE '?' END AS text \

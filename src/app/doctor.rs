@@ -269,8 +269,12 @@ async fn webhooks(config: &Config) -> Vec<Finding> {
         all.push(Finding::warning("webhooks", text, "set the secret that stands in the App's or webhook's settings"));
     }
     if config.admin.token.is_none() {
-        let text = "admin.token is not set: the API takes no calls";
-        all.push(Finding::warning("admin", text, "set it, best as `file:PATH`"));
+        let text = "admin.token is not set: keys alone open the API and the dashboard";
+        all.push(Finding::warning(
+            "admin",
+            text,
+            "make one by the address that `starkeep serve` prints, or by `starkeep key create`",
+        ));
     }
     let Some(public) = &config.server.public_url else {
         let text = "server.public_url is not set: nothing to try";

@@ -32,6 +32,9 @@ pub(super) async fn run(given: &Given, once: bool) -> anyhow::Result<u8> {
     if !once {
         output::say(&format!("\nstarkeep keeps serving at {} - Ctrl-C ends it", stage.address));
         output::say(&format!("admin token: {}", stage.admin_token));
+        if let Some(address) = stage.app.invite().await? {
+            output::say(&format!("the dashboard, signed in by the first visit: {address}"));
+        }
         serve::until_told(&stage.app).await?;
     }
     stage.app.shut_down().await;

@@ -32,6 +32,7 @@ pub mod rate;
 pub mod refs;
 pub mod repository;
 pub mod retry;
+pub mod session;
 pub mod sources;
 pub mod star_lists;
 pub mod stars;

@@ -1,5 +1,5 @@
 //! Who may use the admin API: whoever has `admin.token`, or a key or a token of `admin.jwt` with the scope that the call
-//! demands.
+//! demands, or a session that was opened with one of these.
 //!
 //! ```text
 //! Authorization ─▶ too many wrong ones from there? ─▶ admin.token ─▶ key: row by prefix ─▶ Argon2, unless it was
@@ -28,13 +28,16 @@ use super::limits::Failures;
 use super::problem::Problem;
 use super::request_id::RequestIds;
 use super::scopes;
+use super::session;
 use super::shared::Shared;
 use super::verified::{Counted, Verified};
 use crate::domain::api_key::{FullKey, Scopes};
 use crate::domain::ids::CorrelationId;
+use crate::domain::session::Ticket;
 use crate::store::api_keys::{self, Key, Status};
 use crate::store::audit::NewEntry;
-use crate::store::{Store, StoreError};
+use crate::store::sessions::{self, Opener};
+use crate::store::{Connection, Store, StoreError};
 
 /// The name of whoever has the admin token, in the audit log.
 const ADMIN: &str = "admin";
@@ -52,7 +55,11 @@ pub(super) struct Admin {
     /// When the key or the token that was used ends.
     pub(super) until: Option<DateTime<Utc>>,
     /// The key that was used.
-    key: Option<Uuid>,
+    pub(super) key: Option<Uuid>,
+    /// The MAC of the admin token that was used.
+    pub(super) token: Option<[u8; 32]>,
+    /// The session that was used: its id.
+    session: Option<String>,
     pub(super) address: IpAddr,
     pub(super) correlation: CorrelationId,
 }
@@ -100,29 +107,13 @@ pub(super) async fn admit(request: &HttpRequest) -> Result<Admin, Problem> {
 }
 
 async fn examine(request: &HttpRequest) -> Result<Admin, Problem> {
-    let missing = || Problem::internal("a request came in past the shell");
-    let shared = request.app_data::<web::Data<Shared>>().ok_or_else(missing)?;
-    let ids = request.extensions().get::<RequestIds>().cloned().ok_or_else(missing)?;
-    let ClientAddress(address) = request.extensions().get::<ClientAddress>().copied().ok_or_else(missing)?;
+    let shared = request.app_data::<web::Data<Shared>>().ok_or_else(past_the_shell)?;
     let presented = request.headers().get(AUTHORIZATION).map(|it| it.as_bytes());
-    let (actor, scopes, until, key) = match shared.door.open(presented, address)? {
-        Opened::Admin => (ADMIN.to_owned(), Scopes::all(), None, None),
-        Opened::Token(token) => {
-            let bearer = shared.door.examine(&token, address).await?;
-            request.extensions_mut().insert(Presented(bearer.actor.clone()));
-            let scopes = bearer.scopes.ok_or_else(|| {
-                Problem::forbidden("scope_missing", "this token has no scope that is known here; see `admin.jwt`")
-            })?;
-            (bearer.actor, scopes, Some(bearer.until), None)
-        }
-        Opened::Presented(full) => {
-            request.extensions_mut().insert(Presented(full.prefix().to_owned()));
-            let key = shared.door.verify(&shared.store, full, address).await?;
-            note_use(shared, &key, address);
-            (key.prefix, key.scopes, key.expires_at, Some(key.id))
-        }
+    let ticket = if presented.is_none() { shared.cookies.presented(request) } else { None };
+    let admin = match ticket {
+        Some(ticket) => by_session(shared, request, &ticket).await?,
+        None => by_token(shared, request, presented).await?,
     };
-    let admin = Admin { actor, scopes, until, key, address, correlation: ids.correlation };
     let demanded =
         scopes::demanded(request).ok_or_else(|| Problem::internal("nobody decided which scope this needs"))?;
     if admin.scopes.allow(demanded) {
@@ -132,32 +123,94 @@ async fn examine(request: &HttpRequest) -> Result<Admin, Problem> {
     Err(Problem::forbidden("scope_missing", detail))
 }
 
-/// Whether somebody who was let in a while ago would be let in now, as far as keys go: they end, and are revoked.
+/// Whoever signed in.
+async fn by_session(shared: &Shared, request: &HttpRequest, ticket: &Ticket) -> Result<Admin, Problem> {
+    let session = session::resume(shared, request, ticket).await?;
+    let mut admin = caller(request, session.actor, session.scopes)?;
+    match session.opener {
+        Opener::Key(key) => {
+            note_use(shared, key, admin.address);
+            admin.key = Some(key);
+        }
+        Opener::AdminToken(_) => admin.token = shared.door.expected(),
+        Opener::Issuer => {}
+    }
+    Ok(Admin { until: session.ends_at, session: Some(session.id), ..admin })
+}
+
+/// Whoever has what opens, whatever he may do with it.
+///
+/// # Errors
+/// 401, 429, 503: why not; 403 for a token of the issuer that has no scope at all.
+pub(super) async fn by_token(
+    shared: &Shared,
+    request: &HttpRequest,
+    presented: Option<&[u8]>,
+) -> Result<Admin, Problem> {
+    let admin = caller(request, ADMIN.to_owned(), Scopes::all())?;
+    let address = admin.address;
+    match shared.door.open(presented, address)? {
+        Opened::Admin(token) => Ok(Admin { token: Some(token), ..admin }),
+        Opened::Token(token) => {
+            let bearer = shared.door.examine(&token, address).await?;
+            request.extensions_mut().insert(Presented(bearer.actor.clone()));
+            let scopes = bearer.scopes.ok_or_else(|| {
+                Problem::forbidden("scope_missing", "this token has no scope that is known here; see `admin.jwt`")
+            })?;
+            Ok(Admin { actor: bearer.actor, scopes, until: Some(bearer.until), ..admin })
+        }
+        Opened::Presented(full) => {
+            request.extensions_mut().insert(Presented(full.prefix().to_owned()));
+            let key = shared.door.verify(&shared.store, full, address).await?;
+            note_use(shared, key.id, address);
+            Ok(Admin { actor: key.prefix, scopes: key.scopes, until: key.expires_at, key: Some(key.id), ..admin })
+        }
+    }
+}
+
+/// Somebody of this name at the other end of a request.
+fn caller(request: &HttpRequest, actor: String, scopes: Scopes) -> Result<Admin, Problem> {
+    let ids = request.extensions().get::<RequestIds>().cloned().ok_or_else(past_the_shell)?;
+    let ClientAddress(address) = request.extensions().get::<ClientAddress>().copied().ok_or_else(past_the_shell)?;
+    let correlation = ids.correlation;
+    Ok(Admin { actor, scopes, until: None, key: None, token: None, session: None, address, correlation })
+}
+
+fn past_the_shell() -> Problem {
+    Problem::internal("a request came in past the shell")
+}
+
+/// Whether somebody who was let in a while ago would be let in now: keys and sessions end, and the admin token changes.
 ///
 /// # Errors
 /// Those of the database.
-pub(super) async fn may_still(store: &Store, admin: &Admin) -> Result<bool, StoreError> {
+pub(super) async fn may_still(shared: &Shared, admin: &Admin) -> Result<bool, StoreError> {
     let now = Utc::now();
-    if admin.until.is_some_and(|it| it <= now) {
+    let has_changed = admin.token.is_some() && admin.token != shared.door.expected();
+    if has_changed || admin.until.is_some_and(|it| it <= now) {
         return Ok(false);
     }
-    let Some(id) = admin.key else { return Ok(true) };
-    let key = store.read(move |c| api_keys::find(c, id)).await?;
-    Ok(key.is_some_and(|it| it.status(now) == Status::Active))
+    let (key, session) = (admin.key, admin.session.clone());
+    let look = move |c: &mut Connection| match (session, key) {
+        (Some(id), _) => Ok(sessions::find(c, &id, now)?.is_some()),
+        (None, Some(id)) => Ok(api_keys::find(c, id)?.is_some_and(|it| it.status(now) == Status::Active)),
+        (None, None) => Ok(true),
+    };
+    shared.store.read(look).await
 }
 
 /// Written behind the answer's back: a use that cannot be recorded is no reason to refuse.
-fn note_use(shared: &Shared, key: &Key, address: IpAddr) {
-    let Some(uses) = shared.door.uses.note(key.id, address, Utc::now()) else { return };
-    let (store, id) = (shared.store.clone(), key.id);
+fn note_use(shared: &Shared, id: Uuid, address: IpAddr) {
+    let Some(uses) = shared.door.uses.note(id, address, Utc::now()) else { return };
+    let store = shared.store.clone();
     actix_web::rt::spawn(async move { super::upkeep::write_uses(&store, vec![(id, uses)]).await });
 }
 
 /// What was presented, as far as it is known without asking anybody.
 #[derive(Debug)]
 pub(super) enum Opened {
-    /// The admin token.
-    Admin,
+    /// The admin token, by its MAC.
+    Admin([u8; 32]),
     /// Something of the form of a key.
     Presented(FullKey),
     /// Something of the form of a token of the issuer.
@@ -205,9 +258,9 @@ impl Door {
             return Err(Problem::unauthorized("token_missing", detail));
         };
         let token = bearer(presented);
-        let right = |it| expected.is_some_and(|expected| self.is_mac(it, &expected));
-        if token.is_some_and(right) {
-            return Ok(Opened::Admin);
+        let right = |expected: &[u8; 32]| token.is_some_and(|it| self.is_mac(it, expected));
+        if let Some(expected) = expected.filter(right) {
+            return Ok(Opened::Admin(expected));
         }
         let text = token.and_then(|it| std::str::from_utf8(it).ok());
         if let Some(full) = text.and_then(FullKey::parse) {
@@ -244,6 +297,7 @@ impl Door {
         }
     }
 
+    /// The MAC of the admin token, as it is now.
     fn expected(&self) -> Option<[u8; 32]> {
         let mac = mac(&self.key, self.secrets.borrow().admin.as_ref()?.expose_secret().as_bytes())?;
         Some(mac.finalize().into_bytes().into())
@@ -311,7 +365,8 @@ impl Door {
 }
 
 fn closed() -> Problem {
-    let detail = "the admin API is closed: set `admin.token` in the configuration and restart, or use an API key";
+    let detail = "there is no admin token: sign in once at the address that `starkeep serve` printed when it started, use \
+                  an API key, or set `admin.token` in the configuration and restart";
     Problem::unauthorized("admin_token_not_set", detail)
 }
 

@@ -1,6 +1,7 @@
 //! Which pages of other origins may call the API from a browser: those of `server.cors_origins`, and none by default.
 //!
-//! There are no cookies, so no answer ever allows credentials: a page has to have a token of its own.
+//! No answer ever allows credentials, so the dashboard's cookie is never sent from elsewhere: a page of another origin has
+//! to have a token of its own.
 
 use actix_web::HttpResponse;
 use actix_web::dev::ServiceRequest;

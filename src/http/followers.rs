@@ -277,9 +277,9 @@ impl Feed {
     }
 
     async fn keep_alive(&mut self, shared: &Shared) -> Result<(), End> {
-        match auth::may_still(&shared.store, &self.wish.admin).await {
+        match auth::may_still(shared, &self.wish.admin).await {
             Ok(true) => self.send(": keep-alive\n\n".to_owned()).await,
-            Ok(false) => Err(End::Over("this key has ended")),
+            Ok(false) => Err(End::Over("what opened this has ended")),
             // Whoever cannot be asked about is told nothing new either.
             Err(_) => Ok(()),
         }

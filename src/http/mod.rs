@@ -4,7 +4,8 @@
 //! request ─▶ shell: ids, access log, panics, problem documents, headers
 //!              ├─▶ webhook: limit, size, signature, payload ─▶ stage `accept` ─▶ 202
 //!              ├─▶ health, scrape: the store and cached probes
-//!              └─▶ api: token or key ─▶ the store, or a stage where GitHub or OneDev must be asked
+//!              ├─▶ dashboard, sign_in: a page that makes calls of the api by a session
+//!              └─▶ api: token, key or session ─▶ the store, or a stage where GitHub or OneDev must be asked
 //! ```
 //!
 //! Handlers decide nothing about mirrors: they check, ask the store or a stage, and answer.
@@ -15,6 +16,7 @@ mod body;
 mod client_address;
 mod connections;
 mod cors;
+mod dashboard;
 mod docs;
 mod followers;
 mod health;
@@ -22,6 +24,7 @@ mod jwks;
 mod jwt;
 mod limits;
 mod openapi;
+mod page;
 mod polish;
 mod probes;
 mod problem;
@@ -30,8 +33,10 @@ mod request_id;
 mod scopes;
 mod scrape;
 mod server;
+mod session;
 mod shared;
 mod shell;
+mod sign_in;
 mod upkeep;
 mod verified;
 mod webhook;

@@ -8,7 +8,7 @@ use utoipa::OpenApi;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 
 use super::problem::Document;
-use super::{api, docs, health, polish, scrape, webhook};
+use super::{api, dashboard, docs, health, polish, scrape, sign_in, webhook};
 
 /// The name of the one way to prove who asks.
 pub(super) const BEARER: &str = "bearer";
@@ -21,7 +21,19 @@ pub(super) const BEARER: &str = "bearer";
             Times are RFC 3339 in UTC; errors are problem documents (RFC 9457); every answer has an `X-Request-Id`. \
             Every path answers with and without a final slash."
     ),
-    paths(webhook::receive, health::alive, health::ready, scrape::metrics, shown, docs::page),
+    paths(
+        webhook::receive,
+        health::alive,
+        health::ready,
+        scrape::metrics,
+        shown,
+        docs::page,
+        dashboard::page,
+        sign_in::show,
+        sign_in::open,
+        sign_in::close,
+        sign_in::first
+    ),
     components(schemas(Document))
 )]
 struct Public;

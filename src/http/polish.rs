@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::openapi::BEARER;
 use super::problem::MEDIA_TYPE;
 use super::scopes::{self, ROOT};
+use super::session;
 
 type Members = Map<String, Value>;
 
@@ -37,7 +38,12 @@ fn members<'a>(value: &'a mut Value, name: &str) -> impl Iterator<Item = (&'a St
 /// One call of one path.
 fn polish(path: &str, method: &str, call: &mut Members) {
     let scope = path.strip_prefix(ROOT).and_then(|it| scopes::of(it, method == "get"));
-    let security = scope.map_or_else(|| json!([]), |it| json!([{ BEARER: [it.as_str()] }]));
+    let security = match scope {
+        Some(it) => json!([{ BEARER: [it.as_str()] }]),
+        // Whatever opens opens a session.
+        None if (path, method) == (session::PATH, "post") => json!([{ BEARER: [] }]),
+        None => json!([]),
+    };
     call.insert("security".to_owned(), security);
     say(call);
     for parameter in call.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {

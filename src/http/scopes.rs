@@ -34,6 +34,7 @@ pub(super) const TABLE: &[(&str, Option<Scope>, Option<Scope>)] = &[
     ("/deliveries/replay", None, DELIVERIES),
     ("/deliveries/{id}", DELIVERIES, None),
     ("/deliveries/{id}/replay", None, DELIVERIES),
+    ("/overview", READ, None),
     ("/events", READ, None),
     ("/audit", Some(Scope::AuditRead), None),
     ("/api-keys", KEYS, KEYS),

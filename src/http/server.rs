@@ -10,7 +10,9 @@ use actix_web::{App, FromRequest, Handler, HttpServer, Resource, Responder, web}
 
 use super::problem::Problem;
 use super::shared::Shared;
-use super::{Tools, api, connections, docs, health, openapi, scopes, scrape, shell, upkeep, webhook};
+use super::{
+    Tools, api, connections, dashboard, docs, health, openapi, scopes, scrape, session, shell, sign_in, upkeep, webhook,
+};
 
 /// Threads that read requests. The work is done elsewhere: by the stages and the database's threads.
 const WORKERS: usize = 2;
@@ -105,6 +107,13 @@ fn routes(config: &mut web::ServiceConfig) {
         .service(web::resource("/webhooks/github").route(web::post().to(webhook::receive)))
         .service(reading("/openapi.json", openapi::shown))
         .service(reading("/docs", docs::page))
+        .service(reading("/", dashboard::page))
+        .service(
+            reading(session::PATH, sign_in::show)
+                .route(web::post().to(sign_in::open))
+                .route(web::delete().to(sign_in::close)),
+        )
+        .service(web::resource("/session/first").route(web::post().to(sign_in::first)))
         .service(web::scope(scopes::ROOT).configure(api::routes).wrap(from_fn(api::once)))
         .configure(probes);
 }

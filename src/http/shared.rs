@@ -14,6 +14,7 @@ use super::limits::{Failures, Gate, webhook_gate};
 use super::probes::Probes;
 use super::refusals::Refusals;
 use super::scrape::Gauges;
+use super::session::Cookies;
 use super::{Secrets, Tools};
 use crate::config::Config;
 use crate::domain::bounds::Bounds;
@@ -38,6 +39,8 @@ pub(super) struct Shared {
     pub(super) webhook_limit: Duration,
     pub(super) room: Room,
     pub(super) door: Door,
+    /// Those of sessions.
+    pub(super) cookies: Cookies,
     /// Refused calls of the admin API.
     pub(super) refusals: Refusals,
     pub(super) probes: Probes,
@@ -69,6 +72,7 @@ impl Shared {
         door.issuer = admin.jwt.map(Issuer::new);
         Self {
             door,
+            cookies: Cookies::of(server.public_url.as_ref()),
             refusals: Refusals::default(),
             probes: Probes::new(store.clone(), components),
             gauges: Gauges::default(),

@@ -27,7 +27,7 @@ use super::problem::{MEDIA_TYPE, Problem};
 use super::refusals::Refused;
 use super::request_id::{self, RequestIds};
 use super::shared::Shared;
-use super::{scopes, upkeep};
+use super::{scopes, session, upkeep};
 use crate::telemetry::traces;
 
 /// Longer paths are cut in the log. Characters.
@@ -102,9 +102,12 @@ async fn in_time<T, P>(
     })
 }
 
-/// What the admin API refuses goes to the audit log, behind the answer's back.
+/// What the admin API refuses goes to the audit log, behind the answer's back; and who could not sign in. The page asks
+/// for its session whenever it is opened, which is nothing to tell of.
 fn record_refusal(request: &HttpRequest, ids: &RequestIds, ClientAddress(address): ClientAddress, problem: &Problem) {
-    let is_refusal = matches!(problem.status().as_u16(), 401 | 403 | 429) && request.path().starts_with(scopes::ROOT);
+    let is_of_session = request.path().starts_with(session::PATH) && !request.method().is_safe();
+    let is_refusal = matches!(problem.status().as_u16(), 401 | 403 | 429)
+        && (request.path().starts_with(scopes::ROOT) || is_of_session);
     let Some(shared) = request.app_data::<web::Data<Shared>>().filter(|_| is_refusal) else { return };
     let refused = Refused {
         address,

@@ -13,7 +13,7 @@ use crate::stages::failure::Failure;
 use crate::store::jobs::{self, NewJob};
 use crate::store::{
     Connection, StoreError, audit, catalog, deliveries, drills, history, keyed_calls, listings as batches, markers,
-    parts, settings, syncs, turns,
+    parts, sessions, settings, syncs, turns,
 };
 
 /// Mirrors queued in one go; the rest follows at the next look.
@@ -71,6 +71,7 @@ fn tidy(
     batches::prune(c, now - BATCHES_KEPT)?;
     history::prune(c, now - remembered)?;
     keyed_calls::prune(c, now - keyed_calls::LIFETIME)?;
+    sessions::prune(c, now)?;
     Ok(())
 }
 

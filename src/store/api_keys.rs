@@ -246,6 +246,18 @@ pub fn list(c: &mut Connection, revoked: bool, window: &Window) -> Result<Page<K
     window.page(rows, |it| it.id.clone(), Key::try_from)
 }
 
+/// Whether there is a key of the scope `admin` that opens.
+///
+/// # Errors
+/// Those of the database.
+pub fn is_administered(c: &mut Connection, now: DateTime<Utc>) -> Result<bool, StoreError> {
+    let lasting = api_keys::expires_at.is_null().or(api_keys::expires_at.gt(time::text(now)));
+    // `admin` is the one scope with that word in it.
+    let found = api_keys::table.filter(api_keys::revoked_at.is_null()).filter(lasting);
+    let found = found.filter(api_keys::scopes.like(format!("%{}%", Scope::Admin.as_str())));
+    Ok(diesel::select(diesel::dsl::exists(found)).get_result(&mut c.db)?)
+}
+
 /// Ends a key; says whether it had not ended before.
 ///
 /// # Errors

@@ -1,9 +1,11 @@
-//! New keys: drawn from the operating system's random numbers, and hashed off the threads that answer requests.
+//! New keys and tickets: drawn from the operating system's random numbers; keys are hashed off the threads that answer
+//! requests.
 
 use rand::TryRngCore as _;
 use rand::rngs::OsRng;
 
 use crate::domain::api_key::{FullKey, RANDOM, SALT};
+use crate::domain::session::{self, Ticket};
 
 use super::blocking;
 use super::error::StoreError;
@@ -31,6 +33,16 @@ pub async fn mint() -> Result<Minted, StoreError> {
         Ok(Minted { full, hash })
     })
     .await
+}
+
+/// Draws a ticket.
+///
+/// # Errors
+/// [`StoreError::Unavailable`] if the system has no random numbers.
+pub fn ticket() -> Result<Ticket, StoreError> {
+    let mut random = [0; session::RANDOM];
+    draw(&mut random)?;
+    Ticket::of_random(&random).ok_or_else(|| StoreError::Unavailable("an unlucky draw; try again".to_owned()))
 }
 
 fn draw(bytes: &mut [u8]) -> Result<(), StoreError> {

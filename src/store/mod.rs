@@ -43,6 +43,7 @@ pub mod rates;
 pub mod recoveries;
 pub mod replays;
 mod schema;
+pub mod sessions;
 pub mod settings;
 pub mod star_lists;
 pub mod starred;

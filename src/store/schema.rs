@@ -4,7 +4,7 @@
 mod api;
 mod catalog;
 
-pub(super) use api::{events, keyed_calls};
+pub(super) use api::{events, invitations, keyed_calls, sessions};
 pub(super) use catalog::{
     catalog_assets, catalog_commits, catalog_entries, catalog_feeds, catalog_items, catalog_todo, catalogs,
 };

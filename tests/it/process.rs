@@ -16,6 +16,8 @@ pub struct Process {
     child: Child,
     pub address: String,
     lines: Arc<Mutex<Vec<String>>>,
+    /// What it told whoever started it.
+    said: Arc<Mutex<Vec<String>>>,
 }
 
 /// The binary with a configuration in its environment, and nothing else of ours.
@@ -122,11 +124,18 @@ impl Process {
         let mut child = command
             .args(["serve", "--role", role])
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let (lines, (tell, told)) = (Arc::new(Mutex::new(Vec::new())), std::sync::mpsc::channel());
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let (stdout, heard) = (child.stdout.take().unwrap(), Arc::clone(&said));
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                heard.lock().unwrap().push(line);
+            }
+        });
         let (stderr, kept) = (child.stderr.take().unwrap(), Arc::clone(&lines));
         std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
@@ -139,7 +148,7 @@ impl Process {
         });
         let address = told.recv_timeout(Duration::from_secs(60));
         let address = address.unwrap_or_else(|_| panic!("it did not start: {:#?}", lines.lock().unwrap()));
-        Self { child, address, lines }
+        Self { child, address, lines, said }
     }
 
     /// Where webhooks go.
@@ -154,14 +163,17 @@ impl Process {
 
     /// What it logged, once that holds a text: its pipe is read by another thread.
     pub fn log_with(&self, text: &str) -> Vec<String> {
-        for _ in 0..1_000 {
-            let log = self.log();
-            if log.iter().any(|line| line.contains(text)) {
-                return log;
-            }
-            std::thread::park_timeout(Duration::from_millis(10));
-        }
-        panic!("it never logged `{text}`: {:#?}", self.log());
+        with(&self.lines, text)
+    }
+
+    /// What it said on standard output so far.
+    pub fn said(&self) -> Vec<String> {
+        self.said.lock().unwrap().clone()
+    }
+
+    /// What it said on standard output, once that holds a text.
+    pub fn said_with(&self, text: &str) -> Vec<String> {
+        with(&self.said, text)
     }
 
     /// The most memory that it ever held. Bytes.
@@ -192,6 +204,17 @@ impl Process {
         assert!(told.success());
         self.child.wait().unwrap()
     }
+}
+
+fn with(lines: &Mutex<Vec<String>>, text: &str) -> Vec<String> {
+    for _ in 0..1_000 {
+        let all = lines.lock().unwrap().clone();
+        if all.iter().any(|line| line.contains(text)) {
+            return all;
+        }
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
+    panic!("it never said `{text}`: {:#?}", lines.lock().unwrap());
 }
 
 impl Drop for Process {

@@ -34,7 +34,7 @@ impl Contract {
 
     /// The path as the document writes it.
     fn pattern(&self, path: &str) -> Option<&str> {
-        let path = path.strip_suffix('/').unwrap_or(path);
+        let path = path.strip_suffix('/').filter(|it| !it.is_empty()).unwrap_or(path);
         let fits = |pattern: &str| {
             let (mut known, mut asked) = (pattern.split('/'), path.split('/'));
             loop {

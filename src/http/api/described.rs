@@ -3,8 +3,8 @@
 use utoipa::OpenApi;
 
 use super::{
-    add, audit, batches, catalog, change, deliveries, events, forget, history, jobs, kept, keys, mirrors, refs, replay,
-    stars, vanished,
+    add, audit, batches, catalog, change, deliveries, events, forget, history, jobs, kept, keys, mirrors, overview,
+    refs, replay, stars, vanished,
 };
 
 #[derive(OpenApi)]
@@ -40,6 +40,7 @@ use super::{
     replay::several,
     deliveries::one,
     replay::one,
+    overview::show,
     events::follow,
     audit::list,
     keys::list,

@@ -16,7 +16,7 @@ pub(super) const LARGEST: u64 = 64 * 1024;
 /// # Errors
 /// 415 when it is not called JSON, 413 when it is too large, 408 when it is too slow, 400 when it is
 /// not a `T`.
-pub(super) async fn read<T: DeserializeOwned>(
+pub(in crate::http) async fn read<T: DeserializeOwned>(
     shared: &Shared,
     request: &HttpRequest,
     body: web::Payload,

@@ -16,12 +16,13 @@ mod etag;
 mod events;
 mod forget;
 mod history;
-mod input;
+pub(super) mod input;
 mod jobs;
 mod kept;
 mod keys;
 mod mirrors;
 mod once;
+mod overview;
 mod query;
 mod refs;
 mod replay;
@@ -74,6 +75,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .service(web::resource("/deliveries/replay").route(web::post().to(replay::several)))
         .service(reading("/deliveries/{id}", deliveries::one))
         .service(web::resource("/deliveries/{id}/replay").route(web::post().to(replay::one)))
+        .service(reading("/overview", overview::show))
         .service(reading("/events", events::follow))
         .service(reading("/audit", audit::list))
         .service(reading("/api-keys", keys::list).route(web::post().to(keys::create)))

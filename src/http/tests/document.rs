@@ -11,7 +11,12 @@ use crate::http::document;
 use crate::http::scopes::{ROOT, TABLE};
 
 /// What is open to everybody.
-const PUBLIC: [(&str, &str); 6] = [
+const PUBLIC: [(&str, &str); 11] = [
+    ("get", "/"),
+    ("get", "/session"),
+    ("post", "/session"),
+    ("delete", "/session"),
+    ("post", "/session/first"),
     ("post", "/webhooks/github"),
     ("get", "/healthz"),
     ("get", "/readyz"),

@@ -244,7 +244,7 @@ async fn a_quiet_stream_is_kept_alive_until_the_key_is_revoked() {
     while let Some(frame) = following.next().await {
         last = Some(frame);
     }
-    assert_eq!(last.as_deref(), Some(": this key has ended"));
+    assert_eq!(last.as_deref(), Some(": what opened this has ended"));
 }
 
 #[actix::test]

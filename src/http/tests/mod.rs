@@ -20,6 +20,7 @@ mod mirrors;
 mod once;
 mod queries;
 mod refs;
+mod session;
 mod shape;
 mod webhooks;
 mod wire;

@@ -23,3 +23,23 @@ diesel::table! {
         body -> Nullable<Text>,
     }
 }
+
+diesel::table! {
+    invitations (id) {
+        id -> Text,
+        expires_at -> Text,
+    }
+}
+
+diesel::table! {
+    sessions (id) {
+        id -> Text,
+        actor -> Text,
+        scopes -> Text,
+        key_id -> Nullable<Text>,
+        token_seal -> Nullable<Text>,
+        ends_at -> Nullable<Text>,
+        created_at -> Text,
+        expires_at -> Text,
+    }
+}

@@ -16,6 +16,7 @@ mod polls;
 mod postgres;
 mod races;
 mod recoveries;
+mod sessions;
 mod states;
 mod tips;
 mod transactions;

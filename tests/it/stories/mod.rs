@@ -46,6 +46,7 @@ mod rolling;
 mod scale;
 mod secret_stores;
 mod secrets;
+mod sign_in;
 mod soak;
 mod sources;
 mod ssh;
