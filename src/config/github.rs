@@ -55,6 +55,16 @@ pub fn graphql_url(api_url: &Url) -> Url {
     url
 }
 
+impl Github {
+    /// Where people see repositories, without a final slash: on the host that git is spoken with.
+    pub fn web_url(&self) -> String {
+        match (self.git_url.scheme(), self.git_url.host_str()) {
+            ("ssh", Some(host)) => format!("https://{host}"),
+            _ => self.git_url.as_str().trim_end_matches('/').to_owned(),
+        }
+    }
+}
+
 impl Default for Github {
     #[expect(clippy::expect_used, reason = "two literals, covered by every test")]
     fn default() -> Self {
@@ -156,6 +166,18 @@ mod tests {
     use super::*;
 
     const KEY: &str = "-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----\n";
+
+    #[test]
+    fn people_see_repositories_on_the_host_of_git() {
+        for (git, web) in [
+            ("https://github.com", "https://github.com"),
+            ("https://github.example/", "https://github.example"),
+            ("ssh://git@github.example:2222", "https://github.example"),
+        ] {
+            let github = Github { git_url: Url::parse(git).unwrap(), ..Github::default() };
+            assert_eq!(github.web_url(), web);
+        }
+    }
 
     #[test]
     fn an_old_webhook_secret_goes_with_a_new_one() {

@@ -39,6 +39,8 @@ pub(super) struct Shared {
     pub(super) webhook_limit: Duration,
     pub(super) room: Room,
     pub(super) door: Door,
+    /// Where people see repositories at GitHub.
+    pub(super) github_web: String,
     /// Those of sessions.
     pub(super) cookies: Cookies,
     /// Refused calls of the admin API.
@@ -66,7 +68,7 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(tools: Tools) -> Self {
         let Tools { store, stages, config, secrets, metrics, components, letting_go } = tools;
-        let bounds = config.bounds();
+        let (bounds, github_web) = (config.bounds(), config.github.web_url());
         let Config { server, stars, sync, admin, .. } = config;
         let mut door = Door::new(secrets.clone(), Failures::new(Instant::now));
         door.issuer = admin.jwt.map(Issuer::new);
@@ -78,6 +80,7 @@ impl Shared {
             gauges: Gauges::default(),
             metadata: sync.metadata,
             bounds,
+            github_web,
             watched: stars.poll_interval.map_or_else(Vec::new, |_| stars.users),
             webhook_gate: webhook_gate(server.webhook_rate_per_minute),
             webhook_limit: WEBHOOK_LIMIT,

@@ -37,16 +37,19 @@ struct SessionView {
     actor: String,
     #[schema(value_type = Vec<Scope>)]
     scopes: Vec<&'static str>,
+    /// Where repositories are seen at GitHub.
+    github_url: String,
     /// The header `X-CSRF-Token` of every call that changes something.
     csrf_token: String,
     expires_at: DateTime<Utc>,
 }
 
 impl SessionView {
-    fn of(session: &Session, ticket: &Ticket) -> Self {
+    fn of(shared: &Shared, session: &Session, ticket: &Ticket) -> Self {
         Self {
             actor: session.actor.clone(),
             scopes: session.scopes.words(),
+            github_url: shared.github_web.clone(),
             csrf_token: ticket.csrf_token(),
             expires_at: session.ends_at.map_or(session.expires_at, |it| it.min(session.expires_at)),
         }
@@ -77,7 +80,7 @@ struct FirstView {
 pub(super) async fn show(shared: web::Data<Shared>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let ticket = shared.cookies.presented(&request).ok_or_else(session::over)?;
     let session = resume(&shared, &request, &ticket).await?;
-    Ok(HttpResponse::Ok().json(SessionView::of(&session, &ticket)))
+    Ok(HttpResponse::Ok().json(SessionView::of(&shared, &session, &ticket)))
 }
 
 /// `POST /session`: signs in with what opens the admin API. The answer sets a cookie, which is good for 12 hours and
@@ -91,7 +94,7 @@ pub(super) async fn open(shared: web::Data<Shared>, request: HttpRequest) -> Res
     let session = session_of(&shared, &admin, &ticket, Utc::now())?;
     let opened = session.clone();
     shared.store.write(move |c| record(c, &opened, &admin.did("session.open", &opened.actor, json!({})))).await?;
-    let view = SessionView::of(&session, &ticket);
+    let view = SessionView::of(&shared, &session, &ticket);
     Ok(HttpResponse::Created().cookie(shared.cookies.given(&ticket)).json(view))
 }
 
@@ -174,7 +177,7 @@ pub(super) async fn first(
     let opened = entry(&request, INVITED, "session.open", &prefix, json!({}))?;
     let (name, created_by) = (FIRST_KEY.to_owned(), INVITED.to_owned());
     let key = NewKey { id, name, prefix, hash, scopes, created_by, expires_at: None };
-    let view = SessionView::of(&session, &ticket);
+    let view = SessionView::of(&shared, &session, &ticket);
     let accept = move |c: &mut Connection| {
         if !sessions::accept(c, &code, now)? {
             return Ok(false);

@@ -130,9 +130,10 @@ function outward(address, text, title) {
   return make("a", { href: url.href, target: "_blank", rel: "noopener noreferrer", class: "outward", title }, text);
 }
 
-function atGitHub(repository, text = "GitHub") {
-  const path = String(repository).split("/").map(encodeURIComponent).join("/");
-  return outward(`https://github.com/${path}`, text, `${repository} at GitHub`);
+// A repository, or whoever has some.
+function atGitHub(name, text = "GitHub") {
+  const path = String(name).split("/").map(encodeURIComponent).join("/");
+  return outward(`${session.github_url}/${path}`, text, `${name} at GitHub`);
 }
 
 function atOneDev(project, text = "OneDev") {

@@ -62,7 +62,7 @@ function vanishedItem(it) {
     "For ",
     lasting(it.since),
     ". That is so many that nothing is settled until you say so. Look at ",
-    outward(`https://github.com/${encodeURIComponent(it.whose)}`, `${it.whose} at GitHub`),
+    atGitHub(it.whose, `${it.whose} at GitHub`),
     " first.",
   ];
   if (!may("mirrors:write")) return waitingItem("warn", title, text);
