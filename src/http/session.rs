@@ -3,6 +3,7 @@
 
 use actix_web::cookie::time::Duration;
 use actix_web::cookie::{Cookie, SameSite};
+use actix_web::http::header::HOST;
 use actix_web::{HttpMessage as _, HttpRequest};
 use chrono::Utc;
 use url::Url;
@@ -23,42 +24,50 @@ const NAME: &str = "starkeep_session";
 const SECURE_NAME: &str = "__Host-starkeep_session";
 
 /// How the cookie is called and kept.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Cookies {
-    is_secure: bool,
+    /// Whom browsers reach over TLS; nobody without a public address of that kind.
+    secure_host: Option<String>,
 }
 
 impl Cookies {
     /// For a service that browsers reach there.
     pub(super) fn of(public_url: Option<&Url>) -> Self {
-        Self { is_secure: public_url.is_some_and(|it| it.scheme() == "https") }
+        let public = public_url.filter(|it| it.scheme() == "https");
+        Self { secure_host: public.map(|it| it.authority().to_ascii_lowercase()) }
     }
 
-    fn name(self) -> &'static str {
-        if self.is_secure { SECURE_NAME } else { NAME }
+    /// Whether a browser that sent this is at the public address. It may be at another one too, as through a tunnel,
+    /// where it would keep no cookie of TLS.
+    fn is_secure(&self, request: &HttpRequest) -> bool {
+        let host = request.headers().get(HOST).and_then(|it| it.to_str().ok()).map(str::to_ascii_lowercase);
+        self.secure_host.is_some() && self.secure_host == host
     }
 
     /// What a request came with.
-    pub(super) fn presented(self, request: &HttpRequest) -> Option<Ticket> {
-        Ticket::parse(request.cookie(self.name())?.value())
+    pub(super) fn presented(&self, request: &HttpRequest) -> Option<Ticket> {
+        let name = if self.is_secure(request) { SECURE_NAME } else { NAME };
+        Ticket::parse(request.cookie(name)?.value())
     }
 
     /// The cookie of a session.
-    pub(super) fn given(self, ticket: &Ticket) -> Cookie<'static> {
-        self.cookie(ticket.expose().to_owned(), Duration::seconds(sessions::LIFETIME.num_seconds()))
+    pub(super) fn given(&self, request: &HttpRequest, ticket: &Ticket) -> Cookie<'static> {
+        let age = Duration::seconds(sessions::LIFETIME.num_seconds());
+        self.cookie(request, ticket.expose().to_owned(), age)
     }
 
     /// What makes a browser forget it.
-    pub(super) fn taken_back(self) -> Cookie<'static> {
-        self.cookie(String::new(), Duration::ZERO)
+    pub(super) fn taken_back(&self, request: &HttpRequest) -> Cookie<'static> {
+        self.cookie(request, String::new(), Duration::ZERO)
     }
 
-    fn cookie(self, value: String, age: Duration) -> Cookie<'static> {
-        Cookie::build(self.name(), value)
+    fn cookie(&self, request: &HttpRequest, value: String, age: Duration) -> Cookie<'static> {
+        let is_secure = self.is_secure(request);
+        Cookie::build(if is_secure { SECURE_NAME } else { NAME }, value)
             .path("/")
             .http_only(true)
             .same_site(SameSite::Strict)
-            .secure(self.is_secure)
+            .secure(is_secure)
             .max_age(age)
             .finish()
     }

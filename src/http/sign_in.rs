@@ -95,7 +95,7 @@ pub(super) async fn open(shared: web::Data<Shared>, request: HttpRequest) -> Res
     let opened = session.clone();
     shared.store.write(move |c| record(c, &opened, &admin.did("session.open", &opened.actor, json!({})))).await?;
     let view = SessionView::of(&shared, &session, &ticket);
-    Ok(HttpResponse::Created().cookie(shared.cookies.given(&ticket)).json(view))
+    Ok(HttpResponse::Created().cookie(shared.cookies.given(&request, &ticket)).json(view))
 }
 
 fn session_of(shared: &Shared, admin: &Admin, ticket: &Ticket, now: DateTime<Utc>) -> Result<Session, Problem> {
@@ -143,7 +143,7 @@ pub(super) async fn close(shared: web::Data<Shared>, request: HttpRequest) -> Re
         Ok(())
     };
     shared.store.write(end).await?;
-    Ok(HttpResponse::NoContent().cookie(shared.cookies.taken_back()).finish())
+    Ok(HttpResponse::NoContent().cookie(shared.cookies.taken_back(&request)).finish())
 }
 
 /// `POST /session/first`: signs in by the address that `starkeep serve` printed, once, and makes the first key.
@@ -190,7 +190,7 @@ pub(super) async fn first(
     if !shared.store.write(accept).await? {
         return Err(refused());
     }
-    let cookie = shared.cookies.given(&ticket);
+    let cookie = shared.cookies.given(&request, &ticket);
     Ok(HttpResponse::Created().cookie(cookie).json(FirstView { session: view, full_key: full.expose().to_owned() }))
 }
 
