@@ -78,9 +78,7 @@ async fn a_sync_of_one_process_is_followed_at_another() {
     world.attach().await;
     let (web, worker) = (world.process_as("web"), world.process_as("worker"));
     let mut following = Following::at(&web.address, None).await;
-    let star = world.github().star(FAN, id).unwrap();
-    let (code, answer) = star.deliver(&web.webhooks()).await.unwrap();
-    assert_eq!(code, 202, "{answer}");
+    web.take(&world.github().star(FAN, id).unwrap()).await;
     let told = following.until("done").await;
     assert!(stages(&told).contains(&"transfer"), "{told:?}");
     assert!(web.terminate().success(), "it does not wait for its follower");

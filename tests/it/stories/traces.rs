@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use starkeep::store::page::Window;
 use starkeep::store::syncs;
 
-use crate::world::{Backend, FAN, World};
+use crate::world::{Backend, World};
 
 /// What came in: the bodies, one after the other.
 type Received = Arc<Mutex<Vec<u8>>>;
@@ -45,10 +45,7 @@ async fn one_star_is_one_trace_from_its_delivery_to_its_proof() {
     world.attach().await;
     let id = world.repository("octo", "hello");
     let process = world.process();
-    let star = world.github().star(FAN, id).unwrap();
-    assert_eq!(star.deliver(&process.webhooks()).await.unwrap().0, 202);
-    world.drain().await;
-    world.assert_healthy(id).await;
+    world.star_by(&process, id).await;
     let mirror = world.mirror(id).await.id;
     let history = world.store().read(move |c| syncs::list(c, mirror, &Window::default())).await.unwrap();
     let correlation = history.items[0].correlation;
@@ -72,9 +69,6 @@ async fn a_collector_that_is_away_holds_nothing_up() {
     world.attach().await;
     let id = world.repository("octo", "hello");
     let process = world.process();
-    let star = world.github().star(FAN, id).unwrap();
-    assert_eq!(star.deliver(&process.webhooks()).await.unwrap().0, 202);
-    world.drain().await;
-    world.assert_healthy(id).await;
+    world.star_by(&process, id).await;
     assert!(process.terminate().success());
 }
