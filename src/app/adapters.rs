@@ -218,6 +218,7 @@ impl Adapters {
                 audit: config.audit.keep,
             },
             bounds: config.bounds(),
+            room: orchestrator::Room::default(),
             mass_gone: config.policy.mass_gone,
             wiki: config.sync.wiki,
             metadata: config.sync.metadata,

@@ -159,7 +159,8 @@ async fn rotate(given: &Given, store: &Store, which: String, overlap: TimeDelta)
         created_by: ACTOR.to_owned(),
         expires_at: old.renewed_until(now),
     };
-    let made = store.write(move |c| replace(c, old.id, &key, overlap, now)).await?;
+    let entry = NewEntry::of(ACTOR, "key.rotate", &old.prefix);
+    let made = store.write(move |c| api_keys::replace(c, old.id, &key, overlap, &entry, now)).await?;
     let Some(made) = made else {
         anyhow::bail!("this key is revoked or expired; make a new one with `starkeep key create`")
     };
@@ -171,19 +172,6 @@ async fn rotate(given: &Given, store: &Store, which: String, overlap: TimeDelta)
         ));
     }
     Ok(0)
-}
-
-fn replace(
-    c: &mut Connection,
-    old: Uuid,
-    key: &NewKey,
-    overlap: TimeDelta,
-    now: DateTime<Utc>,
-) -> Result<Option<Key>, StoreError> {
-    let Some((old, made)) = api_keys::replace(c, old, key, overlap, now)? else { return Ok(None) };
-    let detail = json!({ "name": old.name, "by": made.prefix, "old_ends_at": now + overlap });
-    audit::append(c, &NewEntry { detail, ..NewEntry::of(ACTOR, "key.rotate", &old.prefix) }, now)?;
-    Ok(Some(made))
 }
 
 /// By its id or its prefix.

@@ -244,6 +244,21 @@ fn a_reference_that_leads_nowhere_is_a_problem_of_its_key() {
 }
 
 #[test]
+fn a_secret_that_no_header_carries_is_refused_and_not_shown() {
+    for (key, secret) in [
+        ("TRACES__AUTHORIZATION", "Bearer hünter2"),
+        ("TRACES__AUTHORIZATION", "Bearer hunter2\nX-Other: 2"),
+        ("ADMIN__TOKEN", "hunter 2"),
+    ] {
+        let told = Story::new().set(&format!("STARKEEP__{key}"), secret).problem();
+        let name = key.to_lowercase().replace("__", ".");
+        assert!(told.starts_with(&name) && told.contains("cannot stand in a request's header"), "{told}");
+        assert!(!told.contains("nter"), "{told}");
+    }
+    Story::new().set("STARKEEP__TRACES__AUTHORIZATION", "Basic aHVudGVyMg==").load();
+}
+
+#[test]
 fn an_address_with_a_password_in_it_is_refused_and_masked() {
     let told = Story::new().set("STARKEEP__ONEDEV__URL", "https://me:hunter2@onedev.example.org").problem();
     assert!(told.contains("`https://***@onedev.example.org`") && !told.contains("hunter2"), "{told}");

@@ -6,7 +6,7 @@ use url::Url;
 use super::Section;
 use super::problem::Problem;
 use super::rules::plain_http;
-use super::values::{Values, address, flag};
+use super::values::{Values, address, flag, header_value_problem};
 
 /// The `traces` section.
 #[derive(Debug, Clone, Default)]
@@ -30,7 +30,8 @@ impl Section for Traces {
     }
 
     fn problems(&self) -> Vec<Problem> {
-        let Self { otlp_endpoint, authorization: _, insecure_http } = self;
-        plain_http("traces.otlp_endpoint", otlp_endpoint.as_ref(), *insecure_http).into_iter().collect()
+        let Self { otlp_endpoint, authorization, insecure_http } = self;
+        let plain = plain_http("traces.otlp_endpoint", otlp_endpoint.as_ref(), *insecure_http);
+        plain.into_iter().chain(header_value_problem("traces.authorization", authorization.as_ref())).collect()
     }
 }

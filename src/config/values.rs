@@ -367,7 +367,7 @@ impl serde::de::Error for WrongWord {
     }
 }
 
-/// A problem if a secret could not stand in a request's header.
+/// A problem if a token could not stand in a request's header.
 pub(crate) fn header_problem(key: &str, secret: Option<&SecretString>) -> Option<Problem> {
     let fits = secret.is_none_or(|it| it.expose_secret().bytes().all(|b| b.is_ascii_graphic()));
     (!fits).then(|| {
@@ -375,6 +375,18 @@ pub(crate) fn header_problem(key: &str, secret: Option<&SecretString>) -> Option
             key,
             "holds a character that cannot stand in a request's header (a space, a line break, a letter beyond ASCII)",
             "give the token exactly as it was issued",
+        )
+    })
+}
+
+/// A problem if a secret could not be the whole value of a header, which may hold spaces.
+pub(crate) fn header_value_problem(key: &str, secret: Option<&SecretString>) -> Option<Problem> {
+    let fits = secret.is_none_or(|it| it.expose_secret().bytes().all(|b| b.is_ascii_graphic() || b == b' '));
+    (!fits).then(|| {
+        Problem::new(
+            key,
+            "holds a character that cannot stand in a request's header (a line break, a letter beyond ASCII)",
+            "give the header's value as it is to be sent, as in `Bearer TOKEN`",
         )
     })
 }

@@ -10,6 +10,7 @@ mod listings;
 mod outages;
 mod reconcile;
 mod recover;
+mod room;
 mod routes;
 mod stars;
 mod supervise;
@@ -44,6 +45,7 @@ use crate::telemetry::progress::Progress;
 
 pub use listings::AT_ONCE as BATCHES_AT_ONCE;
 pub use recover::Recovering;
+pub use room::Room;
 pub use stars::{AT_ONCE as POLLS_AT_ONCE, Polling};
 pub use supervise::Orchestration;
 pub use sweep::Sweeping;
@@ -138,6 +140,8 @@ pub struct Tools {
     pub records: Records,
     /// Larger upstreams are paused. Bytes.
     pub bounds: Bounds,
+    /// What is left of the bound on all together.
+    pub room: Room,
     /// More upstreams than this share that vanish within a day wait for an admin. Percent; `None` is off.
     pub mass_gone: Option<u8>,
     /// Mirror wikis too.

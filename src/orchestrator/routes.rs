@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::drive::PATIENCE;
+use super::room::Full;
 use super::{Drills, Tools, wiki};
 use crate::domain::bounds::Beyond;
 use crate::domain::ids::MirrorId;
@@ -157,8 +158,7 @@ async fn check_bounds(tools: &Tools, mirror: &Mirror, repository: &Repository) -
     if bounds.total.is_none() || mirror.project.is_some() || mirror.intended_path.is_some() {
         return Ok(());
     }
-    let kept = tools.store.read(mirrors::kept_bytes).await?;
-    if let Err(Beyond::Each(most) | Beyond::Total(most)) = bounds.check_total(bytes, kept) {
+    if let Err(Full { most, kept }) = tools.room.take(&tools.store, bounds, bytes).await? {
         let message = format!(
             "upstream has {bytes} bytes and {kept} are kept already, together more than policy.max_total_bytes \
              ({most}): raise it and resume the mirror"

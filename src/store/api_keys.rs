@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::domain::api_key::{Scope, Scopes};
 
+use super::audit::{self, NewEntry};
 use super::clipped;
 use super::connection::Connection;
 use super::error::StoreError;
@@ -278,8 +279,8 @@ pub fn end_at(c: &mut Connection, id: Uuid, at: DateTime<Utc>) -> Result<(), Sto
     Ok(())
 }
 
-/// Records a key in place of one that opens, which ends after `overlap`; `None` when that one has ended. Gives the old
-/// one and the new one.
+/// Records a key in place of one that opens, which ends after `overlap`; `None` when that one has ended. The audit log
+/// gets this entry, with what there is to know.
 ///
 /// # Errors
 /// Those of [`insert`].
@@ -288,12 +289,15 @@ pub fn replace(
     old: Uuid,
     new: &NewKey,
     overlap: TimeDelta,
+    entry: &NewEntry,
     now: DateTime<Utc>,
-) -> Result<Option<(Key, Key)>, StoreError> {
+) -> Result<Option<Key>, StoreError> {
     let Some(old) = find(c, old)?.filter(|it| it.status(now) == Status::Active) else { return Ok(None) };
     let made = insert(c, new, now)?;
     end_at(c, old.id, now + overlap)?;
-    Ok(Some((old, made)))
+    let detail = serde_json::json!({ "name": old.name, "by": made.prefix, "old_ends_at": now + overlap });
+    audit::append(c, &NewEntry { detail, ..entry.clone() }, now)?;
+    Ok(Some(made))
 }
 
 /// Records so many uses, the last of them then and from there.

@@ -165,11 +165,18 @@ fn news(c: &mut Connection, now: DateTime<Utc>) -> Result<News, StoreError> {
     Ok(news)
 }
 
+/// Nearly all mirrors are well, and nothing was told of them. So those that are not well are looked at, and those of
+/// whom something was told. SQLite keeps to the order of a `CROSS JOIN`, and would else begin with all that are well.
 fn of_mirrors(c: &mut Connection, news: &mut News) -> Result<(), StoreError> {
+    let shown = format!("m.id, m.owner, m.name, m.error_code, {CONDITION} AS condition");
     let sql = format!(
-        "SELECT m.id, m.owner, m.name, m.error_code, {CONDITION} AS condition FROM mirrors AS m \
-         LEFT JOIN notified AS n ON n.subject = m.id WHERE {CONDITION} <> COALESCE(n.condition, 'well') \
-         ORDER BY m.id LIMIT {AT_ONCE}"
+        "SELECT * FROM ( \
+           SELECT {shown} FROM mirrors AS m LEFT JOIN notified AS n ON n.subject = m.id \
+           WHERE m.status IN ('gone', 'error') AND {CONDITION} <> COALESCE(n.condition, 'well') \
+           UNION ALL \
+           SELECT {shown} FROM notified AS n CROSS JOIN mirrors AS m \
+           WHERE m.id = n.subject AND m.status IN ('healthy', 'partial') AND {CONDITION} <> n.condition \
+         ) AS changed ORDER BY id LIMIT {AT_ONCE}"
     );
     let rows: Vec<Changed> = diesel::sql_query(sql).load(&mut c.db)?;
     for it in rows {

@@ -84,9 +84,13 @@ impl Tls {
     }
 
     /// What is given in the environment instead counts as well: libpq would obey it.
-    pub(super) fn or_environment(mut self) -> Result<Self, StoreError> {
+    pub(super) fn or_environment(self) -> Result<Self, StoreError> {
+        self.or_mode(std::env::var(MODE_VARIABLE).ok().as_deref())
+    }
+
+    fn or_mode(mut self, given: Option<&str>) -> Result<Self, StoreError> {
         if self.mode.is_none() {
-            self.mode = std::env::var(MODE_VARIABLE).ok().as_deref().map(Mode::parse).transpose()?;
+            self.mode = given.map(Mode::parse).transpose()?;
         }
         self.checked()
     }
@@ -208,6 +212,18 @@ mod tests {
         }
         assert!(asked(&[("sslmode", "often")]).is_err());
         assert!(asked(&[("sslcrl", "/crl.pem")]).is_err());
+    }
+
+    #[test]
+    fn the_environment_counts_where_the_address_says_nothing() {
+        let given = |address: Option<Mode>, variable| Tls { mode: address, ..Tls::default() }.or_mode(variable);
+        for variable in ["verify-full", "often", ""] {
+            assert!(given(None, Some(variable)).is_err(), "{variable}");
+            assert!(given(Some(Mode::Disable), Some(variable)).is_ok(), "{variable}");
+        }
+        assert_eq!(given(None, Some("disable")).unwrap().mode, Some(Mode::Disable));
+        assert_eq!(given(None, Some("require")).is_ok(), cfg!(feature = "postgres-tls"));
+        assert_eq!(given(None, None).unwrap().mode, None);
     }
 
     #[test]

@@ -14,6 +14,8 @@
 mod api;
 #[path = "../support/contract.rs"]
 mod contract;
+#[path = "../support/following.rs"]
+mod following;
 #[path = "../support/level.rs"]
 mod level;
 #[path = "../support/own_postgres.rs"]

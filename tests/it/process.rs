@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use starkeep::config::Config;
 use starkeep::config::notify::Notify;
 use starkeep::domain::sources::{Declaration, Of};
+use starkeep::simulator::Delivery;
 
 /// A running `starkeep serve`. Dropping it kills it.
 pub struct Process {
@@ -154,6 +155,12 @@ impl Process {
     /// Where webhooks go.
     pub fn webhooks(&self) -> String {
         format!("{}/webhooks/github", self.address)
+    }
+
+    /// Takes a delivery, as it must.
+    pub async fn take(&self, delivery: &Delivery) {
+        let (code, answer) = delivery.deliver(&self.webhooks()).await.unwrap();
+        assert_eq!(code, 202, "{answer}");
     }
 
     /// What it logged so far.

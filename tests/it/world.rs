@@ -249,6 +249,15 @@ impl World {
         self.mirror(id).await
     }
 
+    /// The watched user stars it, this process is told, and all that follows is done. Gives what it was told.
+    pub async fn star_by(&self, process: &Process, id: GithubId) -> Delivery {
+        let star = self.github().star(FAN, id).unwrap();
+        process.take(&star).await;
+        self.drain().await;
+        self.assert_healthy(id).await;
+        star
+    }
+
     /// GitHub tells of a push, and all that follows is done.
     pub async fn pushed(&self, id: GithubId) -> Mirror {
         let delivery = self.github().push(id, "refs/heads/main", None, None).unwrap();

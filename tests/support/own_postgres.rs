@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
-use crate::postgres::{binaries, unprivileged};
+use crate::postgres::{binaries, is_required, say_untested, unprivileged};
 
 /// The cluster. It ends with this value, or with this process.
 pub(crate) struct Own {
@@ -42,9 +42,18 @@ rm -rf "$dir"
 "#;
 
 impl Own {
-    /// Starts one; `None` where Postgres is not installed, which is said loudly where it is looked for.
+    /// Starts one; `None` where Postgres is not installed, after saying so loudly. That is a failure where one is
+    /// required and none is named: the named one is not ours to stop.
     pub(crate) fn start() -> Option<Self> {
-        let bin = binaries().ok()?;
+        let bin = match binaries() {
+            Ok(bin) => bin,
+            Err(why) => {
+                say_untested("A Postgres that goes down", &why);
+                let is_named = std::env::var_os("STARKEEP_TEST_POSTGRES").is_some();
+                assert!(is_named || !is_required(), "STARKEEP_REQUIRE_POSTGRES is set, but there is none: {why}");
+                return None;
+            }
+        };
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut shell = unprivileged().unwrap();
         shell.args(["-c", SCRIPT, "sh"]).arg(bin).arg(port.to_string());

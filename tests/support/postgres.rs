@@ -39,22 +39,27 @@ pub(crate) fn fresh() -> Option<Fresh> {
     let server = SERVER.get_or_init(|| {
         let server = find();
         if let Err(why) = &server.base {
-            // Not by `eprintln!`, which the test harness swallows when the test passes.
-            let said = format!("\n!!! Postgres is NOT TESTED: {why}\n!!! Name one in STARKEEP_TEST_POSTGRES.\n\n");
-            let _ = std::io::stderr().write_all(said.as_bytes());
+            say_untested("Postgres", &format!("{why}\n!!! Name one in STARKEEP_TEST_POSTGRES."));
         }
         server
     });
     let base = match &server.base {
         Ok(base) => base.as_str(),
-        Err(why) if std::env::var_os("STARKEEP_REQUIRE_POSTGRES").is_some_and(|it| it == "1") => {
-            panic!("STARKEEP_REQUIRE_POSTGRES is set, but there is none: {why}")
-        }
+        Err(why) if is_required() => panic!("STARKEEP_REQUIRE_POSTGRES is set, but there is none: {why}"),
         Err(_) => return None,
     };
     let name = format!("starkeep_test_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
     administer(base, &format!("CREATE DATABASE {name} TEMPLATE template0")).unwrap();
     Some(Fresh { url: named(base, &name), name, server: base })
+}
+
+/// Not by `eprintln!`, which the test harness swallows when the test passes.
+pub(crate) fn say_untested(what: &str, why: &str) {
+    let _ = std::io::stderr().write_all(format!("\n!!! {what} is NOT TESTED: {why}\n\n").as_bytes());
+}
+
+pub(crate) fn is_required() -> bool {
+    std::env::var_os("STARKEEP_REQUIRE_POSTGRES").is_some_and(|it| it == "1")
 }
 
 impl Drop for Fresh {

@@ -41,6 +41,16 @@ enum Named {
     These(Vec<(String, bool)>),
 }
 
+impl Named {
+    /// Whether it names this state. A weak tag is never the same as a strong one, except to whoever only reads.
+    fn has(&self, tag: &Tag, weak_too: bool) -> bool {
+        match self {
+            Self::Any => true,
+            Self::These(all) => all.iter().any(|(it, is_weak)| *it == tag.0 && (weak_too || !is_weak)),
+        }
+    }
+}
+
 /// `If-Match`: the change is only to be made in one of these states.
 #[derive(Debug, Clone)]
 pub(super) struct IfMatch(Option<Named>);
@@ -52,12 +62,9 @@ impl IfMatch {
         read(request, &IF_MATCH).map(Self)
     }
 
-    /// Whether the change may be made in this state. A weak tag is never the same as a strong one.
+    /// Whether the change may be made in this state.
     pub(super) fn allows(&self, tag: &Tag) -> bool {
-        match &self.0 {
-            None | Some(Named::Any) => true,
-            Some(Named::These(all)) => all.iter().any(|(it, is_weak)| !is_weak && *it == tag.0),
-        }
+        self.0.as_ref().is_none_or(|it| it.has(tag, false))
     }
 }
 
@@ -74,11 +81,7 @@ impl IfNoneMatch {
 
     /// Whether the caller has this state already.
     pub(super) fn has(&self, tag: &Tag) -> bool {
-        match &self.0 {
-            None => false,
-            Some(Named::Any) => true,
-            Some(Named::These(all)) => all.iter().any(|(it, _)| *it == tag.0),
-        }
+        self.0.as_ref().is_some_and(|it| it.has(tag, true))
     }
 }
 

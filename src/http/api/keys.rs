@@ -4,7 +4,7 @@ use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -240,8 +240,9 @@ pub(super) async fn rotate(
     let now = Utc::now();
     let expires_at = capped(old.renewed_until(now), &admin);
     let Minted { full, hash } = mint().await?;
+    let entry = admin.did("key.rotate", &old.prefix, Value::Null);
     let key = new_key(&admin, old.name, full.prefix(), hash, old.scopes, expires_at);
-    let made = shared.store.write(move |c| replace(c, &admin, id, &key, overlap, now)).await?;
+    let made = shared.store.write(move |c| api_keys::replace(c, id, &key, overlap, &entry, now)).await?;
     let ended = || Problem::conflict("key_ended", "this key is revoked or expired; make a new one");
     let made = made.ok_or_else(ended)?;
     Ok(made_at(&made).json(shown_once(&made, full.expose(), now)))
@@ -257,20 +258,6 @@ fn overlap_of(text: Option<&str>) -> Result<TimeDelta, Problem> {
         Some(text) => duration::parse(text).map_err(|_| refused())?,
     };
     TimeDelta::from_std(overlap).ok().filter(|_| overlap <= LONGEST_OVERLAP).ok_or_else(refused)
-}
-
-fn replace(
-    c: &mut Connection,
-    admin: &Admin,
-    old: Uuid,
-    key: &NewKey,
-    overlap: TimeDelta,
-    now: DateTime<Utc>,
-) -> Result<Option<Key>, StoreError> {
-    let Some((old, made)) = api_keys::replace(c, old, key, overlap, now)? else { return Ok(None) };
-    let detail = json!({ "name": old.name, "by": made.prefix, "old_ends_at": now + overlap });
-    audit::append(c, &admin.did("key.rotate", &old.prefix, detail), now)?;
-    Ok(Some(made))
 }
 
 /// The key that the path names.

@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpSocket;
 use uuid::Uuid;
 
+use super::following::{Following, step};
 use super::house::{House, Plan, TOKEN, star};
 use crate::domain::ids::MirrorId;
 use crate::http::followers::Pace;
@@ -17,29 +18,7 @@ use crate::store::settings;
 
 const FOREVER: Duration = Duration::from_secs(60);
 
-/// An open stream, and what of it was not looked at yet.
-struct Following {
-    response: Response,
-    text: String,
-}
-
 impl Following {
-    /// What comes next: a frame without the blank line behind it; `None` at the end.
-    async fn next(&mut self) -> Option<String> {
-        let frame = async {
-            loop {
-                if let Some((frame, rest)) = self.text.split_once("\n\n") {
-                    let (frame, rest) = (frame.to_owned(), rest.to_owned());
-                    self.text = rest;
-                    return Some(frame);
-                }
-                let more = self.response.chunk().await.unwrap()?;
-                self.text.push_str(std::str::from_utf8(&more).unwrap());
-            }
-        };
-        tokio::time::timeout(FOREVER, frame).await.expect("something comes")
-    }
-
     /// The next that is no comment.
     async fn told(&mut self) -> Option<String> {
         loop {
@@ -53,10 +32,7 @@ impl Following {
     /// The next step: its id and what it says.
     async fn step(&mut self) -> (i64, Value) {
         let frame = self.told().await.unwrap();
-        let lines: Vec<&str> = frame.lines().collect();
-        assert_eq!((lines.len(), lines[1]), (3, "event: step"), "{frame}");
-        let id = lines[0].strip_prefix("id: ").unwrap().parse().unwrap();
-        (id, serde_json::from_str(lines[2].strip_prefix("data: ").unwrap()).unwrap())
+        step(&frame).unwrap_or_else(|| panic!("it is no step: {frame}"))
     }
 }
 
@@ -73,7 +49,7 @@ impl House {
     async fn following(&self, query: &str, seen: Option<&str>) -> Following {
         let response = self.follow(TOKEN, query, seen).await;
         assert_eq!(response.status(), 200);
-        let mut following = Following { response, text: String::new() };
+        let mut following = Following::of(response);
         assert_eq!(following.next().await.as_deref(), Some("retry: 2000"));
         following
     }
@@ -114,7 +90,7 @@ async fn steps_are_told_in_their_order_and_gone_on_with_later() {
     assert_eq!(header("content-type").as_deref(), Some("text/event-stream"));
     assert_eq!(header("cache-control").as_deref(), Some("no-store"));
     assert!(header("x-request-id").is_some());
-    let mut all = Following { response, text: String::new() };
+    let mut all = Following::of(response);
     assert_eq!(all.next().await.as_deref(), Some("retry: 2000"));
     let mut one = house.following(&format!("?mirror={mirror}"), None).await;
     house.tell(mirror, &["ensure", "transfer"]).await;
@@ -234,7 +210,7 @@ async fn a_quiet_stream_is_kept_alive_until_the_key_is_revoked() {
     let made = house.api(Method::POST, "/api-keys", Some(body)).await.expect(201);
     let response = house.follow(made["full_key"].as_str().unwrap(), "", None).await;
     assert_eq!(response.status(), 200);
-    let mut following = Following { response, text: String::new() };
+    let mut following = Following::of(response);
     following.next().await.unwrap();
     for _ in 0..3 {
         assert_eq!(following.next().await.as_deref(), Some(": keep-alive"));

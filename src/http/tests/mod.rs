@@ -9,6 +9,9 @@ mod cors;
 mod document;
 mod etag;
 mod events;
+#[expect(unreachable_pub, reason = "shared with other test binaries")]
+#[path = "../../../tests/support/following.rs"]
+mod following;
 mod health;
 mod house;
 mod jobs;

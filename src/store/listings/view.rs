@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sql_types::{BigInt, Text};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -11,7 +11,7 @@ use crate::domain::bounds::Bounds;
 use crate::domain::listing::{self, Finding, What};
 use crate::store::connection::Connection;
 use crate::store::error::StoreError;
-use crate::store::mirrors::{TroubleView, bytes_of_all};
+use crate::store::mirrors::{TroubleView, sums};
 
 /// What a batch found and what became of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -93,20 +93,19 @@ impl Progress {
 
 #[derive(QueryableByName)]
 struct Sum {
-    #[diesel(sql_type = Nullable<BigInt>)]
-    sum: Option<i64>,
+    #[diesel(sql_type = BigInt)]
+    bytes: i64,
 }
 
-/// What is kept of everything that the batch did not bring, in bytes; as [`crate::store::mirrors::kept_bytes`].
+/// What is kept of everything that the batch did not bring, in bytes; as [`crate::store::mirrors::kept_in_all`].
 fn kept_beside(c: &mut Connection, id: &str) -> Result<u64, StoreError> {
-    let sql = format!(
-        "SELECT {} AS sum FROM mirrors AS m WHERE m.intended_path IS NOT NULL AND NOT EXISTS ( \
+    let sql = sums(
+        "m.intended_path IS NOT NULL AND NOT EXISTS ( \
            SELECT 1 FROM listed AS l WHERE l.listing = $1 AND l.github_id = m.github_id \
              AND l.finding IN ('new', 'conflict'))",
-        bytes_of_all("m")
     );
-    let Sum { sum } = diesel::sql_query(sql).bind::<Text, _>(id.to_owned()).get_result(&mut c.db)?;
-    Ok(amount(sum.unwrap_or_default()))
+    let Sum { bytes } = diesel::sql_query(sql).bind::<Text, _>(id.to_owned()).get_result(&mut c.db)?;
+    Ok(amount(bytes))
 }
 
 /// How far a batch is.

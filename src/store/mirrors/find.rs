@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use diesel::dsl::{count_star, exists, min, not};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sql_types::{BigInt, Text};
 use uuid::Uuid;
 
 use crate::domain::ids::{GithubId, MirrorId};
@@ -168,36 +168,49 @@ pub fn counts_by_status(c: &mut Connection) -> Result<BTreeMap<Status, u64>, Sto
     rows.into_iter().map(|(status, count)| Ok((status.parse()?, u64::try_from(count).unwrap_or_default()))).collect()
 }
 
-#[derive(QueryableByName)]
-struct Sum {
-    #[diesel(sql_type = Nullable<BigInt>)]
-    bytes: Option<i64>,
+/// All mirrors that have, or are about to get, their place in OneDev.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InAll {
+    /// How large they are together: their git data as GitHub computes it, and what is known of their LFS objects and of
+    /// the files of their releases.
+    pub bytes: u64,
+    /// How many they are.
+    pub mirrors: u64,
 }
 
-/// How large all mirrors that have, or are about to get, their place in OneDev are together, in bytes: their git data
-/// as GitHub computes it, and what is known of their LFS objects and of the files of their releases.
+#[derive(QueryableByName)]
+struct Sums {
+    #[diesel(sql_type = BigInt)]
+    bytes: i64,
+    #[diesel(sql_type = BigInt)]
+    mirrors: i64,
+}
+
+/// What is kept of all mirrors together. It takes a while with many.
 ///
 /// # Errors
 /// Those of the database.
-pub fn kept_bytes(c: &mut Connection) -> Result<u64, StoreError> {
-    let sql = format!("SELECT {} AS bytes FROM mirrors AS m WHERE m.intended_path IS NOT NULL", bytes_of_all("m"));
-    let Sum { bytes } = diesel::sql_query(sql).get_result(&mut c.db)?;
-    Ok(u64::try_from(bytes.unwrap_or_default()).unwrap_or_default())
+pub fn kept_in_all(c: &mut Connection) -> Result<InAll, StoreError> {
+    let Sums { bytes, mirrors } = diesel::sql_query(sums("m.intended_path IS NOT NULL")).get_result(&mut c.db)?;
+    let [bytes, mirrors] = [bytes, mirrors].map(|it| u64::try_from(it).unwrap_or_default());
+    Ok(InAll { bytes, mirrors })
 }
 
-/// In SQL, the bytes of all mirrors that a query over `mirrors` under the name `m` meets. An LFS object counts that is
-/// in OneDev, or that a ref of upstream needs; one that is both an object and a file of a release counts once.
-pub(in crate::store) fn bytes_of_all(m: &str) -> String {
+/// The query for `bytes` of all mirrors `m` of which this is true, and for how many `mirrors` they are. An LFS object
+/// counts that is in OneDev, or that a ref of upstream needs; one that is both an object and a file of a release counts
+/// once. Table by table: asked for each mirror, Postgres takes five times as long.
+pub(in crate::store) fn sums(condition: &str) -> String {
     format!(
-        "CAST(SUM( \
-           COALESCE((SELECT u.size_kib * 1024 FROM upstreams AS u WHERE u.mirror_id = {m}.id), 0) \
-           + COALESCE((SELECT SUM(o.size) FROM lfs_objects AS o WHERE o.mirror_id = {m}.id \
-                       AND (o.state = 'there' OR o.reachable)), 0) \
-           + COALESCE((SELECT SUM(a.size) FROM (SELECT DISTINCT k.digest, k.size FROM catalog_assets AS k \
-                       WHERE k.mirror_id = {m}.id AND k.is_there AND k.size IS NOT NULL AND NOT EXISTS ( \
-                         SELECT 1 FROM lfs_objects AS o WHERE o.mirror_id = {m}.id AND o.oid = k.digest \
+        "WITH these AS (SELECT m.id FROM mirrors AS m WHERE {condition}) SELECT CAST( \
+           COALESCE((SELECT SUM(u.size_kib) * 1024 FROM these JOIN upstreams AS u ON u.mirror_id = these.id), 0) \
+           + COALESCE((SELECT SUM(o.size) FROM these JOIN lfs_objects AS o ON o.mirror_id = these.id \
+                       WHERE o.state = 'there' OR o.reachable), 0) \
+           + COALESCE((SELECT SUM(a.size) FROM (SELECT DISTINCT k.mirror_id, k.digest, k.size FROM these \
+                       JOIN catalog_assets AS k ON k.mirror_id = these.id \
+                       WHERE k.is_there AND k.size IS NOT NULL AND NOT EXISTS ( \
+                         SELECT 1 FROM lfs_objects AS o WHERE o.mirror_id = k.mirror_id AND o.oid = k.digest \
                          AND o.size = k.size AND (o.state = 'there' OR o.reachable))) AS a), 0) \
-         ) AS BIGINT)"
+         AS BIGINT) AS bytes, (SELECT COUNT(*) FROM these) AS mirrors"
     )
 }
 

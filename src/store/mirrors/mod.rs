@@ -31,9 +31,9 @@ pub use self::change::{
     Proven, delete, ensure, forget_project, intend_project, record_error, record_proof, schedule, set_description,
     set_name, set_not_level, set_onedev_digest, set_project, set_syncing,
 };
-pub(in crate::store) use self::find::bytes_of_all;
+pub(in crate::store) use self::find::sums;
 pub use self::find::{
-    Filter, by_github_id, by_name, counts_by_status, due, find, former_names, kept_bytes, list, lock,
+    Filter, InAll, by_github_id, by_name, counts_by_status, due, find, former_names, kept_in_all, list, lock,
     oldest_verification,
 };
 pub use self::json::{ProjectView, ProofView, TroubleView, View};

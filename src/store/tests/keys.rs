@@ -1,13 +1,16 @@
 //! Keys of the admin API, as their rows have them.
 
+use chrono::TimeDelta;
+use serde_json::json;
 use uuid::Uuid;
 
 use super::{Bed, at, on_both};
 use crate::domain::api_key::Scopes;
 use crate::store::api_keys::{self, NewKey, Status};
-use crate::store::{StoreError, Window};
+use crate::store::audit::{self, NewEntry};
+use crate::store::{Connection, StoreError, Window};
 
-on_both!(a_key_is_found_by_its_prefix_and_ends, uses_add_up);
+on_both!(a_key_is_found_by_its_prefix_and_ends, a_key_takes_the_place_of_another_and_the_log_is_told, uses_add_up);
 
 fn key(number: u128) -> NewKey {
     NewKey {
@@ -47,6 +50,25 @@ async fn a_key_is_found_by_its_prefix_and_ends(bed: Bed) {
     assert_eq!((rest.items.len(), rest.next), (1, None));
     assert_eq!(bed.read(|c| api_keys::list(c, false, &Window::default())).await.items.len(), 2);
     assert!(bed.read(|c| api_keys::by_prefix(c, "sk_none")).await.is_none());
+}
+
+async fn a_key_takes_the_place_of_another_and_the_log_is_told(bed: Bed) {
+    let old = bed.write(|c| api_keys::insert(c, &key(1), at(0))).await;
+    let rotate = |number: u128, second: i64| {
+        let entry = NewEntry::of("cli", "key.rotate", "sk_00000001");
+        move |c: &mut Connection| {
+            api_keys::replace(c, key(1).id, &key(number), TimeDelta::seconds(10), &entry, at(second))
+        }
+    };
+    let made = bed.write(rotate(2, 20)).await.unwrap();
+    assert_eq!((made.id, made.created_at), (key(2).id, at(20)));
+    assert_eq!(bed.read(move |c| api_keys::find(c, old.id)).await.unwrap().expires_at, Some(at(30)));
+    // One that has ended is not replaced, and nothing is said to have been done.
+    assert_eq!(bed.write(rotate(3, 30)).await, None);
+    let log = bed.read(|c| audit::list(c, &audit::Filter::default(), &Window::default())).await.items;
+    assert_eq!(log.len(), 1);
+    assert_eq!((log[0].entry.action.as_str(), log[0].entry.subject.as_str()), ("key.rotate", "sk_00000001"));
+    assert_eq!(log[0].entry.detail, json!({ "name": "key 1", "by": "sk_00000002", "old_ends_at": at(30) }));
 }
 
 async fn uses_add_up(bed: Bed) {

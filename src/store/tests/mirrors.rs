@@ -1,11 +1,13 @@
 //! What mirrors remember, and what must not overwrite what.
 
+use diesel::connection::SimpleConnection as _;
+
 use crate::domain::ids::{GithubId, ProjectId};
 use crate::domain::job::{JobKind, JobState};
 use crate::domain::mirror::{NotLevel, Source, Status};
 use crate::domain::part::PartId;
 use crate::domain::repository::Repository;
-use crate::store::mirrors::{self, Filter, Project, Proven};
+use crate::store::mirrors::{self, Filter, InAll, Project, Proven};
 use crate::store::{StoreError, Window, jobs, parts};
 
 use super::{Bed, LEASE, at, branch, oid, on_both, subject};
@@ -25,6 +27,7 @@ on_both!(
     what_github_told_is_kept_beside,
     a_reason_keeps_its_date_until_it_changes,
     counts_and_the_oldest_proof_are_told,
+    what_is_kept_in_all_is_counted_once,
     a_look_without_a_sync_leaves_what_it_found,
     a_deleted_mirror_takes_everything_with_it,
 );
@@ -337,6 +340,30 @@ async fn counts_and_the_oldest_proof_are_told(bed: Bed) {
     assert_eq!(bed.read(mirrors::oldest_verification).await, Some(at(2)));
     bed.write(move |c| mirrors::set_status(c, pending, Status::Gone, at(51))).await;
     assert_eq!(bed.read(move |c| mirrors::find(c, pending)).await.unwrap().status, Status::Gone);
+}
+
+async fn what_is_kept_in_all_is_counted_once(bed: Bed) {
+    assert_eq!(bed.read(mirrors::kept_in_all).await, InAll { bytes: 0, mirrors: 0 });
+    let (one, two, other) = (bed.mirror(1).await, bed.mirror(2).await, bed.mirror(3).await);
+    let mut rows = String::new();
+    for it in [one, two, other] {
+        // In OneDev; still needed; neither. Files of releases: an object of the same, one twice, one that is not there.
+        rows.push_str(&format!(
+            "INSERT INTO lfs_objects (mirror_id, oid, size, state, reachable) VALUES ('{it}', 'a', 1, 'there', FALSE), \
+               ('{it}', 'b', 20, 'open', TRUE), ('{it}', 'c', 300, 'open', FALSE); \
+             INSERT INTO catalog_assets (mirror_id, kind, id, key, number, name, url, size, digest, is_there) VALUES \
+               ('{it}', 'release', 1, '1', 1, 'n', '', 1, 'a', TRUE), \
+               ('{it}', 'release', 2, '2', 1, 'n', '', 4000, 'd', TRUE), \
+               ('{it}', 'release', 3, '3', 1, 'n', '', 4000, 'd', TRUE), \
+               ('{it}', 'release', 4, '4', 1, 'n', '', 50000, 'e', FALSE); \
+             INSERT INTO upstreams (mirror_id, private, archived, disabled, fork, size_kib, described_at) \
+               VALUES ('{it}', FALSE, FALSE, FALSE, FALSE, 1000, 't');"
+        ));
+    }
+    rows.push_str(&format!("UPDATE mirrors SET intended_path = 'p' WHERE id <> '{other}';"));
+    bed.write(move |c| c.db.batch_execute(&rows).map_err(StoreError::from)).await;
+    let each = 1_000 * 1_024 + 4_021;
+    assert_eq!(bed.read(mirrors::kept_in_all).await, InAll { bytes: 2 * each, mirrors: 2 });
 }
 
 async fn a_look_without_a_sync_leaves_what_it_found(bed: Bed) {

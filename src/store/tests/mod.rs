@@ -10,6 +10,7 @@ mod jobs;
 mod keyed_calls;
 mod keys;
 mod mirrors;
+mod notices;
 mod parts;
 mod polls;
 #[path = "../../../tests/support/postgres.rs"]

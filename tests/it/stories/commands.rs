@@ -77,6 +77,19 @@ async fn what_cannot_be_mirrored_says_why_and_what_to_do() {
 }
 
 #[actix::test]
+async fn a_demand_of_tls_in_the_environment_is_not_passed_over() {
+    let mut world = World::new(Backend::Sqlite).unwrap();
+    // Nobody listens there: it is refused before anything is sent.
+    world.config.database.url = "postgres://me:hunter2@127.0.0.1:1/starkeep".to_owned().into();
+    let mut command = starkeep(&world.config, world.folder.path());
+    // Every build refuses this one: no authority is named.
+    let output = command.env("PGSSLMODE", "verify-full").arg("migrate").output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("`sslmode=verify-full`") && !said.contains("hunter2"), "{said}");
+}
+
+#[actix::test]
 async fn the_configuration_is_checked_as_a_whole_and_shown_without_secrets() {
     let mut world = World::new(Backend::Sqlite).unwrap();
     assert_eq!(run(&world, &["config", "check"]).0, Some(0));

@@ -1,61 +1,31 @@
 //! Following what is being done: at the process that does it, and at another one.
 
-use std::time::Duration;
-
-use reqwest::{Method, Response};
-use serde_json::Value;
+use reqwest::Method;
 
 use crate::api;
+use crate::following::{Following, step};
 use crate::world::{ADMIN, Backend, FAN, World, on_both};
 
-const FOREVER: Duration = Duration::from_secs(60);
-
-/// An open stream, and what of it was not looked at yet.
-struct Following {
-    response: Response,
-    text: String,
-}
-
 impl Following {
-    async fn at(server: &str, seen: Option<&str>) -> Self {
+    async fn at(server: &str, seen: Option<i64>) -> Self {
         let request = api::request(Method::GET, &format!("{server}/api/v1/events")).bearer_auth(ADMIN);
         let request = match seen {
-            Some(seen) => request.header("Last-Event-ID", seen),
+            Some(seen) => request.header("Last-Event-ID", seen.to_string()),
             None => request,
         };
         let response = request.send().await.unwrap();
         assert_eq!(response.status(), 200);
-        Self { response, text: String::new() }
-    }
-
-    /// What comes next; `None` at the end.
-    async fn frame(&mut self) -> Option<String> {
-        let frame = async {
-            loop {
-                if let Some((frame, rest)) = self.text.split_once("\n\n") {
-                    let (frame, rest) = (frame.to_owned(), rest.to_owned());
-                    self.text = rest;
-                    return Some(frame);
-                }
-                let more = self.response.chunk().await.unwrap()?;
-                self.text.push_str(std::str::from_utf8(&more).unwrap());
-            }
-        };
-        tokio::time::timeout(FOREVER, frame).await.expect("something comes")
+        Self::of(response)
     }
 
     /// Steps up to the first of this stage: id, repository and stage of each.
-    async fn until(&mut self, stage: &str) -> Vec<(String, String, String)> {
+    async fn until(&mut self, stage: &str) -> Vec<(i64, String, String)> {
         let mut told = Vec::new();
         loop {
-            let frame = self.frame().await.expect("the stream goes on");
-            let line = |name: &str| frame.lines().find_map(|it| it.strip_prefix(name).map(str::to_owned));
-            if line("event: ").as_deref() != Some("step") {
-                continue;
-            }
-            let data: Value = serde_json::from_str(&line("data: ").unwrap()).unwrap();
+            let frame = self.next().await.expect("the stream goes on");
+            let Some((id, data)) = step(&frame) else { continue };
             let text = |name: &str| data[name].as_str().unwrap().to_owned();
-            told.push((line("id: ").unwrap(), text("repository"), text("stage")));
+            told.push((id, text("repository"), text("stage")));
             if text("stage") == stage {
                 return told;
             }
@@ -63,7 +33,7 @@ impl Following {
     }
 }
 
-fn stages(told: &[(String, String, String)]) -> Vec<&str> {
+fn stages(told: &[(i64, String, String)]) -> Vec<&str> {
     told.iter().map(|it| it.2.as_str()).collect()
 }
 
@@ -85,11 +55,11 @@ async fn every_stage_of_a_sync_is_told_and_gone_on_with_after_a_restart(world: W
     // The service is told to end while somebody follows: it lets the follower go and does not wait.
     let patience = world.config.server.shutdown_timeout / 2;
     tokio::time::timeout(patience, world.stop()).await.expect("nobody waits for a follower");
-    while let Some(frame) = following.frame().await {
+    while let Some(frame) = following.next().await {
         assert!(!frame.contains("event: gap"), "{frame}");
     }
     world.start().await;
-    let (first, last) = (&told[0].0, &told[told.len() - 1].0);
+    let (first, last) = (told[0].0, told[told.len() - 1].0);
     let mut again = Following::at(&world.url(""), Some(first)).await;
     assert_eq!(again.until("done").await, told[1..], "what was told before is told again, and no more");
     let mut behind = Following::at(&world.url(""), Some(last)).await;
@@ -108,16 +78,14 @@ async fn a_sync_of_one_process_is_followed_at_another() {
     world.attach().await;
     let (web, worker) = (world.process_as("web"), world.process_as("worker"));
     let mut following = Following::at(&web.address, None).await;
-    let star = world.github().star(FAN, id).unwrap();
-    let (code, answer) = star.deliver(&web.webhooks()).await.unwrap();
-    assert_eq!(code, 202, "{answer}");
+    web.take(&world.github().star(FAN, id).unwrap()).await;
     let told = following.until("done").await;
     assert!(stages(&told).contains(&"transfer"), "{told:?}");
     assert!(web.terminate().success(), "it does not wait for its follower");
-    while following.frame().await.is_some() {}
+    while following.next().await.is_some() {}
     // Whoever follows another process goes on there.
     let web = world.process_as("web");
-    let mut again = Following::at(&web.address, Some(&told[0].0)).await;
+    let mut again = Following::at(&web.address, Some(told[0].0)).await;
     assert_eq!(again.until("done").await, told[1..]);
     drop(again);
     assert!(worker.terminate().success() && web.terminate().success());

@@ -353,8 +353,7 @@ async fn a_kill_in_the_middle_of_an_upload_ends_in_the_right_bytes(world: World)
     world.attach().await;
     let star = world.github().star(FAN, id).unwrap();
     let gate = world.onedev().hold(Trigger::next(On::Rest).method("PUT"), Hold::RequestBytes(500_000));
-    let (code, answer) = star.deliver(&process.webhooks()).await.unwrap();
-    assert_eq!(code, 202, "{answer}");
+    process.take(&star).await;
     gate.reached().await;
     process.kill();
     gate.release();

@@ -23,9 +23,7 @@ async fn two_processes_share_200_mirrors_and_sync_each_once() {
         ids.push(world.repository("octo", &format!("repository-{n}")));
     }
     for (n, id) in ids.iter().enumerate() {
-        let star = world.github().star(FAN, *id).unwrap();
-        let (code, answer) = star.deliver(&processes[n % 2].webhooks()).await.unwrap();
-        assert_eq!(code, 202, "{answer}");
+        processes[n % 2].take(&world.github().star(FAN, *id).unwrap()).await;
     }
     world.drain().await;
     for id in &ids {
@@ -54,8 +52,7 @@ async fn a_dead_process_is_taken_over_within_its_lease() {
     let id = world.repository("octo", "hello");
     let gate = world.onedev().hold(Trigger::next(On::PUSH), Hold::Arrival);
     let first = world.process();
-    let star = world.github().star(FAN, id).unwrap();
-    assert_eq!(star.deliver(&first.webhooks()).await.unwrap().0, 202);
+    first.take(&world.github().star(FAN, id).unwrap()).await;
     gate.reached().await;
     let second = world.process();
     first.kill();
@@ -73,8 +70,7 @@ async fn a_terminated_process_leaves_its_job_to_the_next(world: World) {
     let id = world.repository("octo", "hello");
     let gate = world.onedev().hold(Trigger::next(On::PUSH), Hold::Arrival);
     let process = world.process();
-    let star = world.github().star(FAN, id).unwrap();
-    assert_eq!(star.deliver(&process.webhooks()).await.unwrap().0, 202);
+    process.take(&world.github().star(FAN, id).unwrap()).await;
     gate.reached().await;
     assert!(process.terminate().success());
     let job = world.jobs().await.remove(0);
@@ -105,10 +101,7 @@ async fn one_correlation_id_leads_from_the_delivery_to_the_proof() {
     world.attach().await;
     let id = world.repository("octo", "hello");
     let process = world.process();
-    let star = world.github().star(FAN, id).unwrap();
-    assert_eq!(star.deliver(&process.webhooks()).await.unwrap().0, 202);
-    world.drain().await;
-    let guid = star.guid.clone();
+    let guid = world.star_by(&process, id).await.guid;
     let delivery = world.store().read(move |c| deliveries::find(c, &guid)).await.unwrap().unwrap();
     let log = process.log_with("proven level");
     for what in ["/webhooks/github", "proven level"] {

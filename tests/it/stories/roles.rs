@@ -16,8 +16,7 @@ async fn what_a_web_process_takes_a_worker_does() {
     world.attach().await;
     let id = world.repository("octo", "hello");
     let web = world.process_as("web");
-    let star = world.github().star(FAN, id).unwrap();
-    assert_eq!(star.deliver(&web.webhooks()).await.unwrap().0, 202);
+    web.take(&world.github().star(FAN, id).unwrap()).await;
     assert_eq!(get(&format!("{}/api/v1/mirrors", web.address)).await, 200);
 
     let worker = world.process_as("worker");
@@ -36,8 +35,7 @@ async fn what_a_web_process_takes_a_worker_does() {
 
     // Nobody works now.
     world.github().commit(id, "main", "more", "more").unwrap();
-    let push = world.github().push(id, "refs/heads/main", None, None).unwrap();
-    assert_eq!(push.deliver(&web.webhooks()).await.unwrap().0, 202);
+    web.take(&world.github().push(id, "refs/heads/main", None, None).unwrap()).await;
     assert!(world.jobs().await.iter().any(|it| it.state == JobState::Queued));
     assert!(web.terminate().success());
     let _all = world.process();

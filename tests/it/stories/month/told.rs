@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use starkeep::store::mirrors;
 
@@ -13,7 +13,7 @@ use super::player::Month;
 /// What was told of one mirror: the kind and the reason, one after the other.
 type Told = Vec<(String, Option<String>)>;
 
-/// Each change was told once, many in one message, and the last that was told of a mirror is how it stands.
+/// Each change was told once, all of a window in one message, and the last that was told of a mirror is how it stands.
 pub async fn all(month: &Month) {
     let messages = messages(month);
     let told = by_mirror(&messages);
@@ -49,8 +49,16 @@ pub async fn all(month: &Month) {
         // A failure that came and went before it was told is not told; whether one lasts depends on the machine.
         assert!(kinds.is_subset(&BTreeSet::from(["failed", "gone", "mass_brake", "recovered"])));
         assert!(kinds.is_superset(&BTreeSet::from(["gone", "mass_brake"])));
-        assert!(messages.len() * 2 < changes, "{} messages tell of {changes} changes", messages.len());
     }
+    // A window opens after the message of the one before, and is told when it is over.
+    let digest = TimeDelta::from_std(month.world.config.notify.digest).unwrap();
+    let times: Vec<DateTime<Utc>> = messages.iter().map(at).collect();
+    assert!(times.windows(2).all(|it| it[1] - it[0] >= digest), "{times:?}");
+}
+
+/// When a message was gathered.
+fn at(message: &Value) -> DateTime<Utc> {
+    message["at"].as_str().unwrap().parse().unwrap()
 }
 
 /// Each once, as a receiver has them that drops what it knows, the oldest first.
@@ -58,7 +66,7 @@ fn messages(month: &Month) -> Vec<Value> {
     let mut known = BTreeSet::new();
     let all = month.hook.taken().into_iter().map(|it| it.json());
     let mut messages: Vec<Value> = all.filter(|it| known.insert(it["id"].as_str().unwrap().to_owned())).collect();
-    messages.sort_by_key(|it| it["at"].as_str().unwrap().parse::<DateTime<Utc>>().unwrap());
+    messages.sort_by_key(at);
     messages
 }
 

@@ -12,12 +12,16 @@ use serde_json::Value;
 #[derive(Clone)]
 pub struct Letter {
     pub head: String,
-    pub body: String,
+    pub body: Vec<u8>,
 }
 
 impl Letter {
     pub fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap()
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
     }
 
     pub fn header(&self, name: &str) -> Option<&str> {
@@ -66,7 +70,7 @@ impl Receiver {
         left
     }
 
-    fn take(&self, head: String, body: String) {
+    fn take(&self, head: String, body: Vec<u8>) {
         self.taken.lock().unwrap().push(Letter { head, body });
     }
 
@@ -116,7 +120,7 @@ pub fn http(it: &Receiver, stream: TcpStream) -> std::io::Result<()> {
     }
     let status = if it.refuses() { "503 Service Unavailable" } else { "200 OK" };
     if status.starts_with("200") {
-        it.take(head, String::from_utf8(body).unwrap());
+        it.take(head, body);
     }
     write!(&stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 }
@@ -141,7 +145,7 @@ pub fn smtp(it: &Receiver, mut stream: TcpStream) -> std::io::Result<()> {
                 while !mail.ends_with("\r\n.\r\n") {
                     reader.read_line(&mut mail)?;
                 }
-                it.take(said.clone(), mail);
+                it.take(said.clone(), mail.into_bytes());
                 write!(stream, "250 taken\r\n")?;
             }
             "QUIT" => return write!(stream, "221 bye\r\n"),
