@@ -53,6 +53,11 @@ pub fn starkeep(config: &Config, folder: &std::path::Path) -> Command {
         set("SOURCES", sources(&config.sources.all));
     }
     set("ADMIN__TOKEN", secret(&config.admin.token));
+    if let Some(jwt) = &config.admin.jwt {
+        set("ADMIN__JWT__ISSUER", jwt.issuer.clone());
+        set("ADMIN__JWT__AUDIENCE", jwt.audience.clone());
+        set("ADMIN__JWT__JWKS_URL", jwt.jwks_url.as_ref().map_or_else(String::new, ToString::to_string));
+    }
     if let Some(address) = &config.secrets.vault_address {
         set("SECRETS__VAULT_ADDRESS", address.to_string());
         set("SECRETS__VAULT_TOKEN", secret(&config.secrets.vault_token));

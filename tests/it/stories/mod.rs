@@ -19,6 +19,7 @@ mod enterprise;
 mod events;
 mod faults;
 mod head;
+mod jwt;
 mod kept;
 mod keyed;
 mod keys;
