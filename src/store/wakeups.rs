@@ -14,10 +14,10 @@ use futures_util::StreamExt as _;
 use futures_util::stream::poll_fn;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
-use tokio_postgres::{AsyncMessage, Client, Config};
+use tokio_postgres::{AsyncMessage, Client};
 
-use super::address::Address;
-use super::tls::{self, Tls};
+use super::address::{Address, Server};
+use super::tls;
 
 /// Postgres's channel.
 pub(super) const CHANNEL: &str = "starkeep_jobs";
@@ -36,7 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The counter, and on Postgres the task that speaks with other processes.
 pub(super) struct Wakeups {
     counter: watch::Sender<u64>,
-    server: Option<(Config, Tls)>,
+    server: Option<Box<Server>>,
     /// Asks the task to tell the others; what gathers before it does is told once.
     others: Arc<Notify>,
     task: Mutex<Option<JoinHandle<()>>>,
@@ -51,7 +51,7 @@ impl Wakeups {
     pub(super) fn new(address: &Address) -> Self {
         let server = match address {
             Address::Sqlite(_) => None,
-            Address::Postgres(server) => Some((server.listener(), server.tls.clone())),
+            Address::Postgres(server) => Some(server.clone()),
         };
         Self { counter: watch::Sender::new(0), server, others: Arc::default(), task: Mutex::new(None) }
     }
@@ -103,7 +103,7 @@ impl Drop for Wakeups {
 
 /// Listens for ever. While the connection was away notifications may have been lost in both
 /// directions, so each time it is back the counter moves and the others are told.
-async fn listen(server: (Config, Tls), counter: watch::Sender<u64>, others: Arc<Notify>) {
+async fn listen(server: Box<Server>, counter: watch::Sender<u64>, others: Arc<Notify>) {
     let mut pause = FIRST_PAUSE;
     loop {
         let mut heard = false;
@@ -123,17 +123,13 @@ async fn listen(server: (Config, Tls), counter: watch::Sender<u64>, others: Arc<
 }
 
 /// One connection's life; tells why it ended.
-async fn hear(
-    (server, tls): &(Config, Tls),
-    counter: &watch::Sender<u64>,
-    others: &Notify,
-    heard: &mut bool,
-) -> String {
-    let connector = match tls::connector(tls) {
+async fn hear(server: &Server, counter: &watch::Sender<u64>, others: &Notify, heard: &mut bool) -> String {
+    let connector = match tls::connector(&server.tls) {
         Ok(connector) => connector,
         Err(why) => return why,
     };
-    let (client, mut connection) = match server.connect(connector).await {
+    // Each time with the present login.
+    let (client, mut connection) = match server.listener().connect(connector).await {
         Ok(both) => both,
         Err(e) => return reason(&e),
     };

@@ -180,7 +180,9 @@ async fn the_next_connections_to_the_database_sign_in_with_the_changed_login() {
     world.run_sql(&format!(
         "DO $$ BEGIN FOR i IN 1..600 LOOP PERFORM pg_stat_clear_snapshot(); \
          IF NOT EXISTS (SELECT FROM pg_stat_activity WHERE {others} AND usename <> '{role}') \
-         AND EXISTS (SELECT FROM pg_stat_activity WHERE {others}) THEN RETURN; END IF; \
+         AND EXISTS (SELECT FROM pg_stat_activity WHERE {others} AND application_name = 'starkeep') \
+         AND EXISTS (SELECT FROM pg_stat_activity WHERE {others} AND application_name = 'starkeep-listen') \
+         THEN RETURN; END IF; \
          PERFORM pg_sleep(0.05); END LOOP; RAISE 'another login'; END $$"
     ));
     // Another database is another matter.
