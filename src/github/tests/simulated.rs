@@ -103,7 +103,8 @@ async fn a_used_up_limit_is_waited_out_until_its_reset() {
     let client = with_token(&simulator);
     github.set_rate_limit(5000, 0, chrono::Utc::now().timestamp() + 100);
     let Err(GithubError::RateLimited { after }) = client.repository(id).await else { panic!("no limit") };
-    assert!(after > Duration::from_secs(60) && after <= Duration::from_secs(101), "{after:?}");
+    // The server's clock is told in whole seconds, and it may keep one for a moment.
+    assert!(after > Duration::from_secs(60) && after <= Duration::from_secs(103), "{after:?}");
     let asked = github.requests().len();
     client.repository(id).await.unwrap_err();
     assert_eq!(github.requests().len(), asked, "nothing is sent meanwhile");

@@ -17,6 +17,7 @@ use rand::{Rng as _, SeedableRng as _};
 use starkeep::domain::mirror::Status;
 use starkeep::simulator::{Fault, On, SimulatorOptions, Trigger};
 use starkeep::store::deliveries::{self, State};
+use starkeep::store::jobs;
 
 use self::fleet::Fleet;
 use self::upstreams::Upstreams;
@@ -224,7 +225,10 @@ impl Soak {
         for guid in self.upstreams.accepted.clone() {
             let found =
                 world.store().read(move |c| deliveries::find(c, &guid)).await.unwrap().expect("it was recorded");
-            assert_eq!(found.state, State::Processed, "{}", found.guid);
+            let asked = found.jobs.clone();
+            let jobs =
+                world.store().read(move |c| asked.iter().map(|it| jobs::find(c, *it)).collect::<Result<Vec<_>, _>>());
+            assert_eq!(found.state, State::Processed, "{}: {:#?}", found.guid, jobs.await);
         }
         let mut names = vec!["verify".to_owned(), "--json".to_owned()];
         for id in self.upstreams.starred() {
