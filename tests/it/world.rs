@@ -12,6 +12,7 @@ use starkeep::config::sync::Engine;
 use starkeep::domain::ids::{CorrelationId, GithubId};
 use starkeep::domain::job::{JobKind, JobState, Priority};
 use starkeep::domain::mirror::Status;
+use starkeep::domain::outage::Server;
 use starkeep::domain::refs::{self, Oid, RefMap};
 use starkeep::simulator::{Delivery, GithubSimulator, OneDevSimulator, Simulator, SimulatorOptions};
 use starkeep::stages::panics::Panics;
@@ -295,6 +296,23 @@ impl World {
     /// Waits until no job is due or running.
     pub async fn drain(&self) {
         self.drain_for(Duration::from_secs(180)).await;
+    }
+
+    /// The same, and nothing waits any more for a server that was away: what waits for one is not due.
+    pub async fn caught_up_for(&self, patience: Duration) {
+        let codes = Server::ALL.map(Server::waited_for).concat();
+        let mut wakeups = self.store().wakeups();
+        let caught_up = async {
+            loop {
+                self.drain_for(patience).await;
+                let codes = codes.clone();
+                if self.store().read(move |c| jobs::waiting_for(c, &codes, None)).await.unwrap().is_empty() {
+                    return;
+                }
+                let _ = tokio::time::timeout(Duration::from_millis(20), wakeups.changed()).await;
+            }
+        };
+        tokio::time::timeout(patience, caught_up).await.expect("the servers are there again");
     }
 
     /// The same for work that may take so long.

@@ -146,7 +146,7 @@ pub(super) struct Again {
 }
 
 /// Puts a running job back. If an equal one was queued meanwhile, that one goes on for both: with
-/// the attempts so far and not before this one would, or the pause would be lost whenever an event
+/// the attempts so far, its error, and not before this one would, or the pause would be lost whenever an event
 /// comes in; and this one is `cancelled` as overtaken.
 pub(super) fn put_back(c: &mut Connection, job: &Job, again: &Again, now: DateTime<Utc>) -> Result<(), StoreError> {
     c.wake();
@@ -168,10 +168,15 @@ pub(super) fn put_back(c: &mut Connection, job: &Job, again: &Again, now: DateTi
         return Ok(());
     };
     merge(&mut other.payload, &job.payload);
+    // What it waits for too: when a server answers again, those are called back whose error says that they wait for it.
+    // A person who asked meanwhile wants a try of his own.
+    let error = if other.priority >= Priority::ASKED { other.error } else { again.error.clone().or(other.error) };
     diesel::update(jobs::table.find(other.id.0))
         .set((
             jobs::priority.eq(other.priority.max(job.priority).0),
             jobs::payload.eq(other.payload.to_string()),
+            jobs::error_code.eq(error.as_ref().map(|it| it.0.clone())),
+            jobs::error_message.eq(error.as_ref().map(|it| it.1.clone())),
             jobs::attempts.eq(number(other.attempts.max(again.attempts))),
             jobs::crashes.eq(number(other.crashes.max(again.crashes))),
             jobs::run_after.eq(time::text(other.run_after.max(again.run_after))),

@@ -22,6 +22,7 @@ on_both!(
     a_postponed_job_comes_back_with_its_attempts,
     a_postponed_job_hands_its_pause_to_the_one_queued_meanwhile,
     jobs_that_wait_for_a_server_are_left_alone_but_for_one_that_tries,
+    what_a_job_waits_for_the_equal_one_waits_for_that_overtakes_it,
     a_person_who_asks_makes_a_job_forget_what_it_waits_for,
     a_dead_job_waits_for_somebody_to_retry_it,
     a_retry_joins_an_equal_job_that_waits,
@@ -279,6 +280,22 @@ async fn jobs_that_wait_for_a_server_are_left_alone_but_for_one_that_tries(bed: 
     bed.write(move |c| jobs::reschedule(c, &[(one, at(3)), (two, at(4))])).await;
     assert_eq!((found(&bed, one).await.run_after, found(&bed, two).await.run_after), (at(3), at(50)));
     assert_eq!(claimed_of(&bed, Waits::ForNoneOf(&[]), 3).await, [one]);
+}
+
+async fn what_a_job_waits_for_the_equal_one_waits_for_that_overtakes_it(bed: Bed) {
+    for (mirror, priority, waits) in [(1, Priority::ROUTINE, true), (2, Priority::ASKED, false)] {
+        let mirror = bed.mirror(mirror).await;
+        let first = bed.job(JobKind::Sync, mirror, 0).await.id;
+        assert_eq!(claimed(&bed, "w", 0).await.unwrap().id, first);
+        let next = NewJob::of(JobKind::Sync, mirror, priority, correlation(1));
+        let next = bed.write(move |c| jobs::enqueue(c, &next, at(0))).await.id;
+        let error = Some(("onedev_unreachable", "text"));
+        bed.write(move |c| jobs::postpone(c, first, "w", at(60), false, error, at(1))).await;
+        let next = found(&bed, next).await;
+        assert_eq!((next.run_after, next.error.is_some()), (at(60), waits));
+        let called = bed.read(|c| jobs::waiting_for(c, &["onedev_unreachable"], None)).await;
+        assert_eq!(called.contains(&next.id), waits, "a person has a try of his own");
+    }
 }
 
 async fn a_person_who_asks_makes_a_job_forget_what_it_waits_for(bed: Bed) {

@@ -114,6 +114,8 @@ impl Month {
             self.come_back(&vanished).await;
         }
         if weather.is_clear() {
+            // A day before may have been dark.
+            self.world.caught_up_for(PATIENCE).await;
             self.believe_what_vanished().await;
             self.settle().await;
         }
