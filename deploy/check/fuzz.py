@@ -10,6 +10,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 import time
 
 import demo
@@ -19,12 +20,13 @@ HERE = pathlib.Path(__file__).resolve().parent
 
 def main() -> int:
     starkeep, schemathesis = (str(pathlib.Path(it).resolve()) for it in sys.argv[1:3])
-    with demo.serving(starkeep) as told:
+    # It leaves files of its own where it runs.
+    with demo.serving(starkeep) as told, tempfile.TemporaryDirectory() as folder:
         begun = time.monotonic()
         environment = os.environ | {"STARKEEP_FUZZ_TOKEN": told["token"], "NO_COLOR": "1", "NO_PROXY": "*"}
         config = str(HERE / "schemathesis.toml")
         command = [schemathesis, "--config-file", config, "run", f"{told['address']}/openapi.json", *sys.argv[3:]]
-        code = subprocess.run(command, env=environment, check=False).returncode
+        code = subprocess.run(command, cwd=folder, env=environment, check=False).returncode
         print(f"{time.monotonic() - begun:.0f} s")
         return code
 
