@@ -1,18 +1,23 @@
 //! Following the events, as a client meets it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{TimeDelta, Utc};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpSocket;
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::following::{Following, step};
 use super::house::{House, Plan, TOKEN, star};
 use crate::domain::ids::MirrorId;
+use crate::http::Secrets;
+use crate::http::auth::Door;
 use crate::http::followers::Pace;
+use crate::http::limits::Failures;
+use crate::http::shared::Shared;
 use crate::store::events::{self, NewEvent};
 use crate::store::settings;
 
@@ -72,11 +77,13 @@ impl House {
 
 async fn quick() -> House {
     let mut plan = Plan::new();
-    plan.change = Box::new(|shared| {
-        let (look, alive) = (Duration::from_millis(5), Duration::from_millis(20));
-        shared.followers.pace = Pace { look, renew: look, alive, slow: Duration::from_millis(200) };
-    });
+    plan.change = Box::new(quicken);
     plan.build().await
+}
+
+fn quicken(shared: &mut Shared) {
+    let (look, alive) = (Duration::from_millis(5), Duration::from_millis(20));
+    shared.followers.pace = Pace { look, renew: look, alive, slow: Duration::from_millis(200) };
 }
 
 #[actix::test]
@@ -221,6 +228,47 @@ async fn a_quiet_stream_is_kept_alive_until_the_key_is_revoked() {
         last = Some(frame);
     }
     assert_eq!(last.as_deref(), Some(": what opened this has ended"));
+}
+
+#[actix::test]
+async fn a_stream_ends_with_the_admin_token_and_with_the_session_that_opened_it() {
+    let secrets = |it: &str| Secrets { admin: Some(it.into()), ..Secrets::default() };
+    let (tell, told) = watch::channel(secrets(TOKEN));
+    let mut plan = Plan::new();
+    plan.change = Box::new(move |shared| {
+        quicken(shared);
+        shared.secrets = told.clone();
+        shared.door = Door::new(told, Failures::new(Instant::now));
+    });
+    let house = plan.build().await;
+    let by_session = async || {
+        let answer = house.send(house.request(Method::POST, "/session").bearer_auth(TOKEN)).await;
+        let csrf = answer.expect(201)["csrf_token"].as_str().unwrap().to_owned();
+        let (cookie, _) = answer.header("set-cookie").unwrap().split_once(';').unwrap();
+        let request = house.request(Method::GET, "/api/v1/events").header("Cookie", cookie);
+        (Following::of(request.send().await.unwrap()), cookie.to_owned(), csrf)
+    };
+    let (mut signed_out, cookie, csrf) = by_session().await;
+    let (mut signed_in, _, _) = by_session().await;
+    let mut bearer = house.following("", None).await;
+    assert_eq!(signed_out.next().await.as_deref(), Some("retry: 2000"));
+    let end = house.request(Method::DELETE, "/session").header("Cookie", cookie).header("X-CSRF-Token", csrf);
+    house.send(end).await.expect(204);
+    assert_eq!(last_of(&mut signed_out).await.as_deref(), Some(": what opened this has ended"));
+    assert_eq!(signed_in.next().await.as_deref(), Some("retry: 2000"));
+    assert_eq!(signed_in.next().await.as_deref(), Some(": keep-alive"), "another session goes on");
+    tell.send_replace(secrets("another"));
+    for stream in [&mut signed_in, &mut bearer] {
+        assert_eq!(last_of(stream).await.as_deref(), Some(": what opened this has ended"));
+    }
+}
+
+async fn last_of(following: &mut Following) -> Option<String> {
+    let mut last = None;
+    while let Some(frame) = following.next().await {
+        last = Some(frame);
+    }
+    last
 }
 
 #[actix::test]
